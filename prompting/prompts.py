@@ -1,0 +1,84 @@
+"""A prompt is data: a list of integers that says which vector stands at each position.
+
+An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c`` (of contexts
+with ``n_ctx`` vectors each) is ``-(1 + c * n_ctx + s)``. Everything that differs between methods and name positions is in
+these lists; the text encoder only looks vectors up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prompting.errors import InputError
+
+POSITIONS = ("end", "middle", "front")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What laying out prompts needs to know of a tower's tokenizer.
+
+    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: positions of the tower.
+    """
+
+    encode: Callable[[str], list[int]]
+    start: int
+    end: int
+    length: int
+
+
+def slots(context: int, n_ctx: int) -> list[int]:
+    """The slot numbers of one context's vectors."""
+    return [-(1 + context * n_ctx + s) for s in range(n_ctx)]
+
+
+def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0, position: str = "end") -> list[int]:
+    """Lay out ``[SOS] context name . [EOT]`` with the name at the end, in the middle or at the front of the context.
+
+    Args:
+        name: class or task name; underscores become spaces.
+        context: index of the context whose vectors stand in the slots.
+        n_ctx: vectors per context; 0 gives a prompt of words alone.
+        position: "end", "middle" (the second half of the context, rounded up, follows the name) or "front".
+
+    Returns:
+        the prompt as a list of integers, without padding.
+
+    Raises:
+        InputError: the name is too long for the tower.
+
+    Name and full stop are tokenised together, as CoOp does, because a name that ends in punctuation merges with the stop.
+    """
+    text = name.replace("_", " ").strip()
+    words = vocabulary.encode(text + ".")
+    n_name = len(vocabulary.encode(text))
+    body, stop = words[:n_name], words[n_name:]
+    context_slots = slots(context, n_ctx)
+    if position == "end":
+        inner = context_slots + body + stop
+    elif position == "middle":
+        half = n_ctx // 2
+        inner = context_slots[:half] + body + context_slots[half:] + stop
+    elif position == "front":
+        inner = body + context_slots + stop
+    else:
+        raise InputError(f"Name position '{position}' is unknown; use one of {', '.join(POSITIONS)}.")
+    return bounded(vocabulary, inner, name)
+
+
+def sentence(vocabulary: Vocabulary, text: str) -> list[int]:
+    """A prompt of words alone, such as a filled-in zero-shot template: ``[SOS] text [EOT]``."""
+    return bounded(vocabulary, vocabulary.encode(text), text)
+
+
+def bounded(vocabulary: Vocabulary, inner: Sequence[int], name: str) -> list[int]:
+    """``inner`` between start and end; raises InputError when the tower has too few positions for it."""
+    prompt = [vocabulary.start, *inner, vocabulary.end]
+    if len(prompt) > vocabulary.length:
+        n_ctx = sum(token < 0 for token in inner)
+        raise InputError(
+            f"The name '{name}' makes a prompt of {len(prompt)} tokens ({n_ctx} of them context), but the tower has "
+            f"{vocabulary.length} positions; shorten the name or use fewer context vectors."
+        )
+    return prompt

@@ -1,0 +1,77 @@
+"""What a collection of tasks is, and where each task's classes lie on the flat class axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+METRICS = {"A": "overall accuracy", "C": "mean per-class accuracy"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One classification task: its name is what the meta network reads, its class names are what it tells apart."""
+
+    name: str
+    classnames: tuple[str, ...]
+    template: str = "a photo of a {}."
+    metric: str = "A"
+
+    def __post_init__(self):
+        if self.metric not in METRICS:
+            raise ValueError(f"Task '{self.name}': metric must be one of {sorted(METRICS)}, not '{self.metric}'")
+        if not self.classnames:
+            raise ValueError(f"Task '{self.name}' has no classes")
+
+
+@dataclass(frozen=True)
+class TaskLayout:
+    """The tasks of a collection, in order; their classes stand one task after the other on one flat axis.
+
+    A single data set is a collection of one task. A sample is (image, task index, flat class index).
+    """
+
+    tasks: tuple[Task, ...]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First flat class index of every task, and behind them the number of classes in all."""
+        offsets = [0]
+        for task in self.tasks:
+            offsets.append(offsets[-1] + len(task.classnames))
+        return tuple(offsets)
+
+    @property
+    def n_classes(self) -> int:
+        return self.offsets[-1]
+
+    def classes_of(self, task: int) -> range:
+        """Flat class indices of a task."""
+        return range(self.offsets[task], self.offsets[task + 1])
+
+    @cached_property
+    def classnames(self) -> tuple[str, ...]:
+        """Class names in flat order."""
+        return tuple(name for task in self.tasks for name in task.classnames)
+
+    @cached_property
+    def task_of_class(self) -> Tensor:
+        """(n_classes,) int64: the task that each flat class belongs to."""
+        sizes = torch.tensor([len(task.classnames) for task in self.tasks])
+        return torch.repeat_interleave(torch.arange(len(self)), sizes)
+
+    def classes_of_all(self, tasks: Iterable[int]) -> list[int]:
+        """Flat class indices of several tasks, in the order of ``tasks``."""
+        return [index for task in tasks for index in self.classes_of(task)]
+
+
+def single_task(name: str, classnames: Sequence[str], template: str = "a photo of a {}.") -> TaskLayout:
+    """The layout of an ordinary data set: one task."""
+    return TaskLayout((Task(name, tuple(classnames), template),))

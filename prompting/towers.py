@@ -1,0 +1,305 @@
+"""CLIP's two towers, frozen, behind one face: OpenAI's models, OpenCLIP's, and checkpoints on disk.
+
+`load_tower` takes
+* a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...): downloaded by `clip`, checksum verified, into ~/.cache/clip;
+* the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file may
+  hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
+* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. A folder of extra model
+  configs is read when it holds `<architecture>.json`: the checkpoint's own folder.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from prompting.errors import InputError, unknown
+from prompting.prompts import Vocabulary
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+OPEN_CLIP = "open_clip:"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the image tower expects: side in pixels, channel mean and standard deviation, resampling."""
+
+    size: int
+    mean: tuple[float, ...] = CLIP_MEAN
+    std: tuple[float, ...] = CLIP_STD
+    interpolation: str = "bicubic"
+
+
+class TextBlock(nn.Module):
+    """One residual attention block of a text tower, taken apart: the encoder does the attention itself."""
+
+    def __init__(self, block: nn.Module):
+        super().__init__()
+        self.ln_1, self.attn, self.ln_2, self.mlp = block.ln_1, block.attn, block.ln_2, block.mlp
+        self.ls_1, self.ls_2 = (getattr(block, name, nn.Identity()) for name in ("ls_1", "ls_2"))
+        self.heads = block.attn.num_heads
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The block behind the attention: ``x`` and ``attended`` are (tokens, width), in and out."""
+        x = x + self.ls_1(self.attn.out_proj(attended))
+        return x + self.ls_2(self.mlp(self.ln_2(x)))
+
+
+class TextTower(nn.Module):
+    """A causal text transformer whose feature is read at the end token.
+
+    width: of the token vectors (ctx_dim); feature_dim: of the projected feature.
+    """
+
+    def __init__(self, model: nn.Module, vocabulary: Vocabulary):
+        super().__init__()
+        self.token_embedding = model.token_embedding
+        self.positional_embedding = model.positional_embedding
+        self.blocks = nn.ModuleList(TextBlock(block) for block in model.transformer.resblocks)
+        self.ln_final = model.ln_final
+        self.text_projection = model.text_projection
+        self.vocabulary = vocabulary
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.blocks[0].mlp.c_fc.weight.dtype
+
+    @property
+    def width(self) -> int:
+        return self.token_embedding.weight.shape[1]
+
+    @property
+    def feature_dim(self) -> int:
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection.out_features
+        return self.width if self.text_projection is None else self.text_projection.shape[1]
+
+    def project(self, x: Tensor) -> Tensor:
+        """(N, width) states at the end tokens -> (N, feature_dim)."""
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection(x)
+        return x if self.text_projection is None else x @ self.text_projection
+
+
+class Tower(nn.Module):
+    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode (BatchNorm), never asks for gradients."""
+
+    def __init__(self, name: str, visual: nn.Module, text: TextTower, logit_scale: float, preprocessing: Preprocessing):
+        super().__init__()
+        self.name, self.visual, self.text, self.preprocessing = name, visual, text, preprocessing
+        self.logit_scale = logit_scale  # already exponentiated: what cosine similarities are multiplied by
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Tower:
+        """Stays in eval mode: running statistics of a frozen tower must not move."""
+        return super().train(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.text.dtype
+
+    @torch.no_grad()
+    def encode_image(self, images: Tensor) -> Tensor:
+        """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32 features of unit norm."""
+        features = self.visual(images.to(self.dtype)).float()
+        return features / features.norm(dim=-1, keepdim=True)
+
+
+def load_tower(
+    name: str, device: torch.device | str = "cpu", half: bool = False, search: Sequence[Path | str] = ()
+) -> Tower:
+    """Load a CLIP by name or path.
+
+    Args:
+        name: see the module's docstring.
+        device: where the tower is to live.
+        half: run it in fp16, as CLIP's weights are published (LayerNorm stays float32); only sensible on a GPU.
+        search: folders in which a relative checkpoint path is looked for, after the working directory.
+
+    Raises:
+        InputError: unknown name; checkpoint missing, truncated or of another architecture; optional package absent.
+    """
+    if name.startswith(OPEN_CLIP):
+        model, vocabulary, preprocessing = _load_open_clip(name[len(OPEN_CLIP) :], search)
+    else:
+        model, vocabulary, preprocessing = _load_openai(name, search)
+    tower = Tower(
+        name, model.visual, TextTower(_text_of(model, name), vocabulary), model.logit_scale.detach().exp().item(), preprocessing
+    )
+    tower.float()
+    if half:
+        _to_half(tower)
+    return tower.to(device)
+
+
+def _to_half(tower: nn.Module) -> None:
+    """fp16 for everything but normalisation layers, embeddings and their like, as OpenAI's `convert_weights` does."""
+    for module in tower.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            module.half()
+        elif isinstance(module, nn.MultiheadAttention):
+            module.in_proj_weight.data = module.in_proj_weight.data.half()
+            module.in_proj_bias.data = module.in_proj_bias.data.half()
+        for name in ("text_projection", "proj"):
+            parameter = getattr(module, name, None)
+            if isinstance(parameter, nn.Parameter):
+                parameter.data = parameter.data.half()
+
+
+def import_clip():
+    """OpenAI's `clip`, without the deprecation warning of the pkg_resources that it imports."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        try:
+            import clip
+        except ModuleNotFoundError as error:
+            if error.name == "pkg_resources":
+                raise InputError("`clip` needs pkg_resources, which setuptools 81 dropped; run: pip install 'setuptools<81'") from None
+            raise
+    return clip
+
+
+def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vocabulary, Preprocessing]:
+    clip = import_clip()
+    if name in clip.available_models():
+        try:
+            model, _ = clip.load(name, device="cpu")
+        except (OSError, RuntimeError) as error:  # no network, or the download does not match its checksum
+            raise InputError(
+                f"CLIP '{name}' could not be had: {_first_line(error)}. It is downloaded once into ~/.cache/clip; without a "
+                "network put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
+            ) from None
+    else:
+        if not name:
+            raise InputError("No CLIP is named: set MODEL.BACKBONE.NAME, e.g. RN50, or the path of a checkpoint.")
+        looks_like_path = name.endswith((".pt", ".pth", ".bin", ".safetensors")) or Path(name).is_absolute()
+        if not looks_like_path and not any(path.is_file() for path in _places(name, search)):
+            raise unknown("CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"])
+        path = find_file(name, search)
+        model = _build(clip, read_state_dict(path), path)
+    tokenizer = clip.clip._tokenizer
+    vocabulary = Vocabulary(
+        tokenizer.encode, tokenizer.encoder["<|startoftext|>"], tokenizer.encoder["<|endoftext|>"], model.context_length
+    )
+    return model, vocabulary, Preprocessing(model.visual.input_resolution)
+
+
+def _build(clip, state_dict: dict[str, Tensor], path: Path) -> nn.Module:
+    state_dict = _full_vocabulary(state_dict)
+    try:
+        model = clip.model.build_model(dict(state_dict)).float()
+        # build_model passes the weights through fp16, which a float32 checkpoint need not suffer.
+        model.load_state_dict({k: v for k, v in state_dict.items() if k in model.state_dict()})
+        return model
+    except (KeyError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
+        reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else _first_line(error)
+        raise InputError(
+            f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for OpenCLIP's models write "
+            f"{OPEN_CLIP}<architecture>@{path}"
+        ) from None
+
+
+def _full_vocabulary(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give a checkpoint that stores only the trained rows of its token embedding the other rows back.
+
+    They are what they were before training: normal with standard deviation 0.02, drawn from seed 0.
+    """
+    rows = state_dict.pop("token_embedding.rows", None)
+    if rows is not None:
+        trained = state_dict["token_embedding.weight"]
+        full = torch.randn(49408, trained.shape[1], generator=torch.Generator().manual_seed(0)) * 0.02
+        full[rows] = trained.float()
+        state_dict["token_embedding.weight"] = full
+    return state_dict
+
+
+def _places(name: str, search: Sequence[Path | str]) -> list[Path]:
+    path = Path(name).expanduser()
+    return [path] if path.is_absolute() else [path, *(Path(folder) / path for folder in search)]
+
+
+def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
+    """The first existing place of a checkpoint; InputError naming all places looked at when there is none."""
+    places = _places(name, search)
+    for path in places:
+        if path.is_file():
+            return path
+    looked = ", ".join(dict.fromkeys(str(path.resolve()) for path in places))
+    raise InputError(f"Checkpoint '{name}' is missing; looked at: {looked}. Correct MODEL.BACKBONE.NAME or put the file there.")
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from safetensors, a TorchScript archive or a pickle that holds tensors alone."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                is_script = any(name.endswith("constants.pkl") for name in archive.namelist())
+            if is_script:
+                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every reader has errors of its own; to the user they are one
+        raise InputError(f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); fetch it again.") from None
+    state_dict = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
+        raise InputError(f"Checkpoint {path} holds no state dict of tensors; is it a CLIP checkpoint?")
+    return state_dict
+
+
+def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vocabulary, Preprocessing]:
+    try:
+        import open_clip
+    except ModuleNotFoundError:
+        raise InputError(
+            f"The tower '{OPEN_CLIP}{spec}' needs OpenCLIP; run: pip install -r requirements-openclip.txt"
+        ) from None
+    architecture, _, pretrained = spec.partition("@")
+    if not pretrained:
+        raise InputError(f"'{OPEN_CLIP}{spec}' names no weights; write {OPEN_CLIP}<architecture>@<pretrained tag or path>.")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    weights = pretrained if pretrained in tags else str(find_file(pretrained, search))
+    extra = Path(weights).parent
+    if weights != pretrained or pretrained not in tags:
+        if architecture not in open_clip.list_models() and (extra / f"{architecture}.json").is_file():
+            open_clip.add_model_config(extra)
+    if architecture not in open_clip.list_models():
+        raise unknown("OpenCLIP architecture", architecture, open_clip.list_models(), f"OpenCLIP, or as {extra / architecture}.json")
+    try:
+        model, _, _ = open_clip.create_model_and_transforms(architecture, pretrained=weights, device="cpu")
+    except Exception as error:  # hub, file and architecture errors alike
+        raise InputError(f"OpenCLIP could not load '{architecture}' from '{weights}': {_first_line(error)}") from None
+    tokenizer = open_clip.get_tokenizer(architecture)
+    text = _text_of(model, architecture)
+    try:
+        vocabulary = Vocabulary(tokenizer.encode, tokenizer.sot_token_id, tokenizer.eot_token_id, text.positional_embedding.shape[0])
+    except AttributeError:
+        raise InputError(f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer; prompts cannot be laid out for it.") from None
+    config = model.visual.preprocess_cfg
+    size = config["size"][0] if isinstance(config["size"], tuple | list) else config["size"]
+    return model, vocabulary, Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
+
+
+def _text_of(model: nn.Module, name: str) -> nn.Module:
+    """The module that holds the text transformer; InputError when its attention is not causal or not read at the end token."""
+    text = getattr(model, "text", model)
+    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
+    causal = getattr(text, "attn_mask", "none of its own") is not None
+    plain = all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in getattr(getattr(text, "transformer", None), "resblocks", [None]))
+    if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
+        raise InputError(f"The text tower of '{name}' is not a causal transformer read at its end token; prompts cannot be learned for it.")
+    return text
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).strip().rstrip(".:")

@@ -1,0 +1,82 @@
+"""The fast text encoder equals CLIP's own, for every position of the name and every way of sharing contexts."""
+
+import pytest
+import torch
+
+from prompting.errors import InputError
+from prompting.prompts import POSITIONS, lay_out, sentence
+from prompting.reference import encode_plain
+from prompting.text_encoder import encode, pack
+from prompting.towers import import_clip
+
+NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("sharing", ["shared", "task", "class"])
+def test_features_and_gradients_equal_the_plain_path(tower64, position, sharing):
+    n_contexts = {"shared": 1, "task": 3, "class": len(NAMES)}[sharing]
+    prompts = [lay_out(tower64.text.vocabulary, n, i % n_contexts, 5, position) for i, n in enumerate(NAMES)]
+    torch.manual_seed(0)
+    contexts = (torch.randn(n_contexts, 5, tower64.text.width, dtype=torch.float64) * 0.02).requires_grad_()
+    fast = encode(tower64.text, pack(prompts), contexts)
+    plain = encode_plain(tower64.text, prompts, contexts)
+    weights = torch.randn_like(plain)
+    torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
+    fast_grad, plain_grad = (torch.autograd.grad((f * weights).sum(), contexts)[0] for f in (fast, plain))
+    assert plain_grad.abs().max() > 1e-6
+    torch.testing.assert_close(fast_grad, plain_grad, rtol=1e-9, atol=1e-12)
+
+
+def test_several_contexts_per_class_as_in_plot(tower64):
+    prompts = [lay_out(tower64.text.vocabulary, n, c, 4) for c in range(4) for n in NAMES[:6]]
+    contexts = torch.randn(4, 4, tower64.text.width, dtype=torch.float64) * 0.02
+    torch.testing.assert_close(encode(tower64.text, pack(prompts), contexts), encode_plain(tower64.text, prompts, contexts))
+
+
+def test_words_alone_equal_clips_encode_text(checkpoint, tower):
+    clip = import_clip()
+    model, _ = clip.load(str(checkpoint), device="cpu")
+    texts = ["a photo of a rose.", "tulip", "hello, world: a longer sentence about flowers (and bees)."]
+    expected = model.encode_text(clip.tokenize(texts))
+    prompts = [sentence(tower.text.vocabulary, text) for text in texts]
+    torch.testing.assert_close(encode(tower.text, pack(prompts)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("row_tokens", [1, 8, 1000])
+def test_any_row_width_gives_the_same(tower64, row_tokens):
+    prompts = [lay_out(tower64.text.vocabulary, n, i % 2, 3) for i, n in enumerate(NAMES)]
+    contexts = torch.randn(2, 3, tower64.text.width, dtype=torch.float64) * 0.02
+    expected = encode_plain(tower64.text, prompts, contexts)
+    torch.testing.assert_close(encode(tower64.text, pack(prompts, row_tokens), contexts), expected)
+
+
+def test_the_context_is_computed_once_per_task(tower):
+    """Far fewer positions than 77 a prompt: the point of it all."""
+    prompts = [lay_out(tower.text.vocabulary, "rose", i % 2, 16) for i in range(200)]
+    packed = pack(prompts)
+    assert packed.prefix.shape == (2, 17)
+    assert packed.n_tokens < 200 * 4
+
+
+def test_a_prompt_in_the_layout_of_coop(tower):
+    """Token by token what `clip.tokenize("X X X X name.")` gives, with slots for the X."""
+    vocabulary = tower.text.vocabulary
+    for name in NAMES[:6]:
+        tokens = import_clip().tokenize("X X X X " + name.replace("_", " ") + ".")[0]
+        prompt = lay_out(vocabulary, name, 2, 4)
+        assert prompt[1:5] == [-9, -10, -11, -12]
+        assert prompt[5:] == tokens[5 : len(prompt)].tolist()
+        assert prompt[0] == tokens[0] and tokens.argmax() == len(prompt) - 1
+    middle = lay_out(vocabulary, "rose", 0, 5, "middle")
+    front = lay_out(vocabulary, "rose", 0, 5, "front")
+    rose, stop = vocabulary.encode("rose"), vocabulary.encode(".")
+    assert middle[1:-1] == [-1, -2, *rose, -3, -4, -5, *stop]
+    assert front[1:-1] == [*rose, -1, -2, -3, -4, -5, *stop]
+
+
+def test_a_name_too_long_for_the_tower(tower):
+    with pytest.raises(InputError, match="makes a prompt of 92 tokens .16 of them context.*77 positions"):
+        lay_out(tower.text.vocabulary, "rose " * 73, 0, 16)
+    with pytest.raises(InputError, match="Name position 'centre' is unknown"):
+        lay_out(tower.text.vocabulary, "rose", 0, 16, "centre")
