@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features of unit norm along the last axis, in float32 at least whatever the tower computes in."""
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
+    return features / features.norm(dim=-1, keepdim=True)
 
 
 def within_task(logits: Tensor, task: Tensor, task_of_class: Tensor) -> Tensor:
@@ -15,8 +22,8 @@ def within_task(logits: Tensor, task: Tensor, task_of_class: Tensor) -> Tensor:
         task_of_class: (classes,) int64, each column's task.
 
     Returns:
-        (batch, classes): the logits, -inf where the class belongs to another task, so that softmax and argmax run over the
-        classes of the sample's own task only (paper, eq. of the prediction probability).
+        (batch, classes): the logits, -inf where the class belongs to another task, so that softmax and argmax run over
+        the classes of the sample's own task only (paper, eq. of the prediction probability).
     """
     return logits.masked_fill(task_of_class.unsqueeze(0) != task.unsqueeze(1), float("-inf"))
 
@@ -27,4 +34,4 @@ def task_cross_entropy(logits: Tensor, label: Tensor, task: Tensor, task_of_clas
     ``label`` (batch,) int64 holds column indices of ``logits``; the other arguments are those of ``within_task``.
     The sum over tasks of per-task sums is the sum over samples, so a mean over the batch is the paper's loss.
     """
-    return F.cross_entropy(within_task(logits, task, task_of_class).float(), label)
+    return F.cross_entropy(within_task(logits, task, task_of_class), label)

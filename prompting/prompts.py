@@ -1,8 +1,8 @@
 """A prompt is data: a list of integers that says which vector stands at each position.
 
-An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c`` (of contexts
-with ``n_ctx`` vectors each) is ``-(1 + c * n_ctx + s)``. Everything that differs between methods and name positions is in
-these lists; the text encoder only looks vectors up.
+An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c`` (of
+contexts with ``n_ctx`` vectors each) is ``-(1 + c * n_ctx + s)``. Everything that differs between methods and name
+positions is in these lists; the text encoder only looks vectors up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ POSITIONS = ("end", "middle", "front")
 class Vocabulary:
     """What laying out prompts needs to know of a tower's tokenizer.
 
-    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: positions of the tower.
+    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: positions of the
+    tower.
     """
 
     encode: Callable[[str], list[int]]
@@ -48,7 +49,8 @@ def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0,
     Raises:
         InputError: the name is too long for the tower.
 
-    Name and full stop are tokenised together, as CoOp does, because a name that ends in punctuation merges with the stop.
+    Name and full stop are tokenised together, as CoOp does, because a name that ends in punctuation merges with the
+    stop.
     """
     text = name.replace("_", " ").strip()
     words = vocabulary.encode(text + ".")

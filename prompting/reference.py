@@ -1,4 +1,5 @@
-"""The text encoder as CLIP spells it: every prompt padded to the tower's length. Slow; what the fast one is tested against."""
+"""The text encoder as CLIP spells it: every prompt padded to the tower's length. Slow; what the fast one is tested
+against."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from prompting.towers import TextTower
 
 
 def encode_plain(tower: TextTower, prompts: Sequence[Sequence[int]], contexts: Tensor | None = None) -> Tensor:
-    """Text features of prompts (see prompting.prompts): (N, feature_dim), not normalised; ``contexts`` (C, n_ctx, width)."""
+    """Text features of prompts (see prompting.prompts): (N, feature_dim), not normalised; ``contexts`` (C, n_ctx,
+    width)."""
     length = tower.positional_embedding.shape[0]
     device = tower.positional_embedding.device
     tokens = torch.zeros(len(prompts), length, dtype=torch.long)

@@ -1,14 +1,16 @@
 """CLIP's text encoder, at the cost of the class names.
 
-CLIP's text attention is causal and the feature is read at the end token. Two things follow, exactly and for any weights:
+CLIP's text attention is causal and the feature is read at the end token. Two things follow, exactly and for any
+weights:
 
 * nothing after the end token influences anything, so no position is spent on padding a prompt to 77;
 * prompts that begin alike (start token and context of a task, say) have the same states there, at every layer. That
-  beginning, the prefix, is computed once, and each prompt adds only its own tokens, which attend to the prefix's keys and
-  values and to themselves.
+  beginning, the prefix, is computed once, and each prompt adds only its own tokens, which attend to the prefix's keys
+  and values and to themselves.
 
-`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. Own tokens are packed into
-rows of one prefix each: a row may hold several prompts, kept apart by a block mask, so that short names waste no room.
+`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. Own tokens are packed
+into rows of one prefix each: a row may hold several prompts, kept apart by a block mask, so that short names waste no
+room.
 
     row of task t:   [keys of prefix t] [name a . EOT][name b . EOT][name c . EOT] pad
 """
@@ -96,7 +98,8 @@ def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> Pack
             end[row, place] = column - 1
             order[number] = row * n_end + place
 
-    # An own token sees its prefix and what precedes it in its own prompt; padding sees the prefix, so that no softmax is empty.
+    # An own token sees its prefix and what precedes it in its own prompt; padding sees the prefix, so that no softmax
+    # is empty.
     same = (member.unsqueeze(2) == member.unsqueeze(1)) & (member.unsqueeze(2) >= 0)
     causal = torch.ones(width, width, dtype=torch.bool).tril()
     mask = torch.cat([torch.ones(n_rows, width, n_prefix, dtype=torch.bool), same & causal], dim=2)
@@ -108,7 +111,9 @@ def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> Pack
     vocabulary_rows = both[both >= 0].unique()
 
     def index(tokens: Tensor) -> Tensor:
-        return torch.where(tokens >= 0, torch.searchsorted(vocabulary_rows, tokens.clamp(min=0)), len(vocabulary_rows) - 1 - tokens)
+        return torch.where(
+            tokens >= 0, torch.searchsorted(vocabulary_rows, tokens.clamp(min=0)), len(vocabulary_rows) - 1 - tokens
+        )
 
     return PackedPrompts(
         vocabulary_rows=vocabulary_rows,
@@ -169,7 +174,9 @@ def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = No
     return tower.project(tower.ln_final(x).to(tower.dtype))
 
 
-def _project(attention: nn.MultiheadAttention, x: Tensor, heads: int, which: tuple[int, ...] = (0, 1, 2)) -> tuple[Tensor, ...]:
+def _project(
+    attention: nn.MultiheadAttention, x: Tensor, heads: int, which: tuple[int, ...] = (0, 1, 2)
+) -> tuple[Tensor, ...]:
     """Queries, keys and values (0, 1, 2) of flat tokens: each (tokens, heads, head_dim)."""
     width = x.shape[-1]
     rows = slice(which[0] * width, (which[-1] + 1) * width)

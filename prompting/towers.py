@@ -2,9 +2,11 @@
 
 `load_tower` takes
 * a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...): downloaded by `clip`, checksum verified, into ~/.cache/clip;
-* the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file may
+* the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file
+may
   hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
-* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. A folder of extra model
+* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. A folder of extra
+model
   configs is read when it holds `<architecture>.json`: the checkpoint's own folder.
 """
 
@@ -20,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from prompting.errors import InputError, unknown
+from prompting.losses import unit
 from prompting.prompts import Vocabulary
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -89,7 +92,8 @@ class TextTower(nn.Module):
 
 
 class Tower(nn.Module):
-    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode (BatchNorm), never asks for gradients."""
+    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode (BatchNorm), never asks for
+    gradients."""
 
     def __init__(self, name: str, visual: nn.Module, text: TextTower, logit_scale: float, preprocessing: Preprocessing):
         super().__init__()
@@ -109,8 +113,7 @@ class Tower(nn.Module):
     @torch.no_grad()
     def encode_image(self, images: Tensor) -> Tensor:
         """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32 features of unit norm."""
-        features = self.visual(images.to(self.dtype)).float()
-        return features / features.norm(dim=-1, keepdim=True)
+        return unit(self.visual(images.to(self.dtype)))
 
 
 def load_tower(
@@ -132,7 +135,11 @@ def load_tower(
     else:
         model, vocabulary, preprocessing = _load_openai(name, search)
     tower = Tower(
-        name, model.visual, TextTower(_text_of(model, name), vocabulary), model.logit_scale.detach().exp().item(), preprocessing
+        name,
+        model.visual,
+        TextTower(_text_of(model, name), vocabulary),
+        model.logit_scale.detach().exp().item(),
+        preprocessing,
     )
     tower.float()
     if half:
@@ -162,7 +169,9 @@ def import_clip():
             import clip
         except ModuleNotFoundError as error:
             if error.name == "pkg_resources":
-                raise InputError("`clip` needs pkg_resources, which setuptools 81 dropped; run: pip install 'setuptools<81'") from None
+                raise InputError(
+                    "`clip` needs pkg_resources, which setuptools 81 dropped; run: pip install 'setuptools<81'"
+                ) from None
             raise
     return clip
 
@@ -174,15 +183,17 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vo
             model, _ = clip.load(name, device="cpu")
         except (OSError, RuntimeError) as error:  # no network, or the download does not match its checksum
             raise InputError(
-                f"CLIP '{name}' could not be had: {_first_line(error)}. It is downloaded once into ~/.cache/clip; without a "
-                "network put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
+                f"CLIP '{name}' could not be had: {_first_line(error)}. It is downloaded once into ~/.cache/clip; "
+                "without a network put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
             ) from None
     else:
         if not name:
             raise InputError("No CLIP is named: set MODEL.BACKBONE.NAME, e.g. RN50, or the path of a checkpoint.")
         looks_like_path = name.endswith((".pt", ".pth", ".bin", ".safetensors")) or Path(name).is_absolute()
         if not looks_like_path and not any(path.is_file() for path in _places(name, search)):
-            raise unknown("CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"])
+            raise unknown(
+                "CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"]
+            )
         path = find_file(name, search)
         model = _build(clip, read_state_dict(path), path)
     tokenizer = clip.clip._tokenizer
@@ -233,7 +244,9 @@ def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
         if path.is_file():
             return path
     looked = ", ".join(dict.fromkeys(str(path.resolve()) for path in places))
-    raise InputError(f"Checkpoint '{name}' is missing; looked at: {looked}. Correct MODEL.BACKBONE.NAME or put the file there.")
+    raise InputError(
+        f"Checkpoint '{name}' is missing; looked at: {looked}. Correct MODEL.BACKBONE.NAME or put the file there."
+    )
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -250,7 +263,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has errors of its own; to the user they are one
-        raise InputError(f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); fetch it again.") from None
+        raise InputError(
+            f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); fetch it again."
+        ) from None
     state_dict = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
         raise InputError(f"Checkpoint {path} holds no state dict of tensors; is it a CLIP checkpoint?")
@@ -266,7 +281,9 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
         ) from None
     architecture, _, pretrained = spec.partition("@")
     if not pretrained:
-        raise InputError(f"'{OPEN_CLIP}{spec}' names no weights; write {OPEN_CLIP}<architecture>@<pretrained tag or path>.")
+        raise InputError(
+            f"'{OPEN_CLIP}{spec}' names no weights; write {OPEN_CLIP}<architecture>@<pretrained tag or path>."
+        )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = pretrained if pretrained in tags else str(find_file(pretrained, search))
     extra = Path(weights).parent
@@ -274,7 +291,12 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
         if architecture not in open_clip.list_models() and (extra / f"{architecture}.json").is_file():
             open_clip.add_model_config(extra)
     if architecture not in open_clip.list_models():
-        raise unknown("OpenCLIP architecture", architecture, open_clip.list_models(), f"OpenCLIP, or as {extra / architecture}.json")
+        raise unknown(
+            "OpenCLIP architecture",
+            architecture,
+            open_clip.list_models(),
+            f"OpenCLIP, or as {extra / architecture}.json",
+        )
     try:
         model, _, _ = open_clip.create_model_and_transforms(architecture, pretrained=weights, device="cpu")
     except Exception as error:  # hub, file and architecture errors alike
@@ -282,22 +304,33 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
     tokenizer = open_clip.get_tokenizer(architecture)
     text = _text_of(model, architecture)
     try:
-        vocabulary = Vocabulary(tokenizer.encode, tokenizer.sot_token_id, tokenizer.eot_token_id, text.positional_embedding.shape[0])
+        vocabulary = Vocabulary(
+            tokenizer.encode, tokenizer.sot_token_id, tokenizer.eot_token_id, text.positional_embedding.shape[0]
+        )
     except AttributeError:
-        raise InputError(f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer; prompts cannot be laid out for it.") from None
+        raise InputError(
+            f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer; prompts cannot be laid out for it."
+        ) from None
     config = model.visual.preprocess_cfg
     size = config["size"][0] if isinstance(config["size"], tuple | list) else config["size"]
     return model, vocabulary, Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
 
 
 def _text_of(model: nn.Module, name: str) -> nn.Module:
-    """The module that holds the text transformer; InputError when its attention is not causal or not read at the end token."""
+    """The module that holds the text transformer; InputError when its attention is not causal or not read at the end
+    token."""
     text = getattr(model, "text", model)
     pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
     causal = getattr(text, "attn_mask", "none of its own") is not None
-    plain = all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in getattr(getattr(text, "transformer", None), "resblocks", [None]))
+    plain = all(
+        isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
+        for b in getattr(getattr(text, "transformer", None), "resblocks", [None])
+    )
     if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
-        raise InputError(f"The text tower of '{name}' is not a causal transformer read at its end token; prompts cannot be learned for it.")
+        raise InputError(
+            f"The text tower of '{name}' is not a causal transformer read at its end token; "
+            "prompts cannot be learned for it."
+        )
     return text
 
 

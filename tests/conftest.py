@@ -14,7 +14,14 @@ from prompting.towers import import_clip, load_tower
 torch.set_num_threads(1)
 
 
-def random_clip(vision_layers=2, image_size: int = 32, text_width: int = 64, text_layers: int = 2, embed_dim: int = 48, seed: int = 0):
+def random_clip(
+    vision_layers=2,
+    image_size: int = 32,
+    text_width: int = 64,
+    text_layers: int = 2,
+    embed_dim: int = 48,
+    seed: int = 0,
+):
     """OpenAI's architecture at a toy size, with random weights; ``vision_layers`` a 4-tuple makes a ResNet."""
     torch.manual_seed(seed)
     model = import_clip().model.CLIP(

@@ -18,7 +18,9 @@ def test_layout():
 
 
 def test_loss_is_within_each_samples_task_over_the_batch_size():
-    logits = torch.tensor([[1.0, 3.0, 99.0, 99.0, 99.0], [50.0, 50.0, 0.5, -1.0, 2.0], [2.0, 2.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    logits = torch.tensor(
+        [[1.0, 3.0, 99.0, 99.0, 99.0], [50.0, 50.0, 0.5, -1.0, 2.0], [2.0, 2.0, 0.0, 0.0, 0.0]], dtype=torch.float64
+    )
     label, task = torch.tensor([0, 4, 1]), torch.tensor([0, 1, 0])
     first = -math.log(math.exp(1) / (math.exp(1) + math.exp(3)))
     second = -math.log(math.exp(2) / (math.exp(0.5) + math.exp(-1) + math.exp(2)))
@@ -30,5 +32,7 @@ def test_loss_is_within_each_samples_task_over_the_batch_size():
 
 def test_no_gradient_reaches_other_tasks_classes():
     logits = torch.randn(4, 5, requires_grad=True)
-    task_cross_entropy(logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, dtype=torch.long), LAYOUT.task_of_class).backward()
+    task_cross_entropy(
+        logits, torch.tensor([0, 1, 0, 1]), torch.zeros(4, dtype=torch.long), LAYOUT.task_of_class
+    ).backward()
     assert logits.grad[:, 2:].abs().max() == 0 and logits.grad[:, :2].abs().min() > 0

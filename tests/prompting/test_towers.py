@@ -38,7 +38,9 @@ def test_every_kind_of_checkpoint_is_the_same_clip(tmp_path, vision_layers, kind
     tower = load_tower(str(path))
     with torch.no_grad():
         features = model.encode_image(images)
-    torch.testing.assert_close(tower.encode_image(images), features / features.norm(dim=-1, keepdim=True), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        tower.encode_image(images), features / features.norm(dim=-1, keepdim=True), rtol=1e-5, atol=1e-6
+    )
     assert torch.equal(tower.text.token_embedding.weight, model.token_embedding.weight)
     assert tower.logit_scale == pytest.approx(math.exp(float(model.logit_scale.detach())))
     assert tower.preprocessing.size == 64

@@ -1,0 +1,33 @@
+"""Garden-8: eight related attribute tasks on drawn flowers. Needs no download: the pictures are drawn on first use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.collection import TaskCollection, TaskImages
+from datasets.drawing import write_collection
+from prompting.errors import InputError
+from prompting.tasks import Task
+
+
+@DATASET_REGISTRY.register()
+class Garden8(TaskCollection):
+    """Reads ``<root>/garden8`` through the same file reader as photographs."""
+
+    def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
+        try:
+            folder = write_collection(root)
+        except OSError as error:
+            raise InputError(
+                f"Garden-8 cannot be written to {root} ({error.strerror or error}); choose another folder with --data."
+            ) from None
+        split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        tasks = []
+        for entry in split["tasks"]:
+            task = Task(entry["name"], tuple(entry["classnames"]), entry["template"], entry["metric"])
+            parts = {p: [(str(folder / path), index) for path, index in entry[p]] for p in ("train", "val", "test")}
+            tasks.append(TaskImages(task, f"garden8/{entry['name']}", **parts))
+        return tasks

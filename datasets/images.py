@@ -1,0 +1,71 @@
+"""Reading images: each decoded once, each view drawn from (seed, epoch, image) alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+
+import torch
+from dassl.data.data_manager import DatasetWrapper
+from PIL import Image, ImageOps
+
+from prompting.errors import InputError
+
+# Decoded images are kept in memory up to this many bytes a loader process, so that few-shot images are decoded once a
+# run.
+CACHE_BYTES = 1 << 30
+
+
+def read_image(path: str) -> Image.Image:
+    """Decode an image as RGB, upright; InputError naming the file when it is missing, truncated or no image."""
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"Image {path} cannot be read ({reason}); replace or remove it.") from None
+
+
+class SeededImages(DatasetWrapper):
+    """Dassl's data set wrapper, with images kept once decoded and random transforms that can be drawn again.
+
+    The view of an image in an epoch depends on (seed, epoch, its path below the data root) alone: not on the number of
+    workers, the batch order or the collection it stands in. So a resumed run draws what the uninterrupted one would
+    have drawn, and a method that trains task by task sees the very views that a joint one sees.
+    """
+
+    def __init__(self, cfg, data_source, transform=None, is_train=False):
+        super().__init__(cfg, data_source, transform=transform, is_train=is_train)
+        self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed() % (1 << 31)
+        self.root = cfg.DATASET.ROOT or "."
+        self.epoch = 0
+        self._decoded: dict[int, Image.Image] = {}
+        self._decoded_bytes = 0
+
+    def __getitem__(self, idx: int) -> dict:
+        item = self.data_source[idx]
+        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": idx}
+        image = self._decode(idx, item.impath)
+        if not self.is_train:
+            output["img"] = self.transform(image)
+            return output
+        state, plain_state = torch.get_rng_state(), random.getstate()
+        key = f"{self.seed}/{self.epoch}/{os.path.relpath(item.impath, self.root)}"
+        view = int.from_bytes(hashlib.sha1(key.encode()).digest()[:7], "big")
+        torch.manual_seed(view)
+        random.seed(view)
+        output["img"] = self.transform(image)
+        torch.set_rng_state(state)
+        random.setstate(plain_state)
+        return output
+
+    def _decode(self, idx: int, path: str) -> Image.Image:
+        image = self._decoded.get(idx)
+        if image is None:
+            image = read_image(path)
+            size = image.width * image.height * 3
+            if self.is_train and self._decoded_bytes + size <= CACHE_BYTES:
+                self._decoded[idx] = image
+                self._decoded_bytes += size
+        return image

@@ -1,0 +1,180 @@
+"""Runs end to end: what they leave behind, how they are resumed, reported and refused."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from dassl.utils import load_checkpoint
+
+import train
+from prompting.errors import InputError
+
+METHODS = [
+    ("SoftCPT", ()),
+    ("SoftCPT", ("TRAINER.SOFTCPT.VARIANT", "NATS")),
+    ("CoOp", ()),
+    ("CoOp", ("TRAINER.COOP.CONTEXT", "shared")),
+]
+
+
+@pytest.mark.parametrize(("trainer", "opts"), METHODS)
+def test_a_run_leaves_a_folder_that_explains_itself(workplace, trainer, opts, capsys):
+    results = workplace.run(trainer, "run", *opts)
+    folder = workplace.output / "run"
+    assert json.loads((folder / "results.json").read_text()) == results and results["finished"]
+    assert [t["name"] for t in results["tasks"]] == ["kind of flower", "colour"]
+    assert [t["metric"] for t in results["tasks"]] == ["A", "C"]
+    assert results["mean"] == pytest.approx(sum(t["accuracy"] for t in results["tasks"]) / 2)
+    assert results["counts"]["train_images"] == 10 and results["counts"]["test_images"] == 15
+    assert results["counts"]["val_images"] == 10 and results["counts"]["classes"] == 5
+    assert yaml.safe_load((folder / "config.yaml").read_text())["TRAINER"]["NAME"] == trainer
+    log = (folder / "log.txt").read_text()
+    for line in (
+        "=> result",
+        "* accuracy: ",
+        "epoch [3/3] batch [1/",
+        "* task: 1 (colour)",
+        "Deploy the last-epoch model",
+    ):
+        assert line in log
+    assert "epoch [" not in capsys.readouterr().out  # brief: details are in the log alone
+    files = {path.name for path in (folder / "prompt_learner").iterdir()}
+    assert files == {"model.pth.tar-3", "checkpoint"}
+
+
+def test_learning_lowers_the_loss(workplace):
+    """Without augmentation and with every image in every batch, the few shots must be fitted."""
+    losses = []
+    opts = ("OPTIM.LR", "0.01", "INPUT.TRANSFORMS", "('normalize',)", "DATALOADER.TRAIN_X.BATCH_SIZE", "32")
+    trainer = workplace.trainer("SoftCPT", *opts, epochs=30)
+    trainer.on_epoch = lambda epoch, epochs, loss: losses.append(loss)
+    trainer.train()
+    assert losses[-1] < 0.75 * losses[0]
+
+
+@pytest.mark.parametrize(("trainer", "opts"), METHODS[:3])
+def test_a_killed_run_resumes_to_the_very_same_result(workplace, trainer, opts, monkeypatch):
+    whole = workplace.run(trainer, "whole", *opts, epochs=4)
+
+    original = train.trainers.base.PromptTrainer.before_epoch
+
+    def killed(self):
+        if self.epoch == 2:
+            raise KeyboardInterrupt
+        original(self)
+
+    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        workplace.run(trainer, "parts", *opts, epochs=4)
+    assert train.read_results(workplace.output / "parts") is None
+    monkeypatch.undo()
+    resumed = workplace.run(trainer, "parts", *opts, epochs=4)
+    assert resumed["resumed_from_epoch"] == 2 and whole["resumed_from_epoch"] == 0
+    assert resumed["tasks"] == whole["tasks"]
+    first, second = (
+        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]
+        for name in ("whole", "parts")
+    )
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_finished_run_is_reported_not_repeated(workplace, capsys):
+    first = workplace.run("CoOp")
+    stamp = (workplace.output / "run" / "results.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert workplace.run("CoOp") == first
+    assert "already finished" in capsys.readouterr().out
+    assert (workplace.output / "run" / "results.json").stat().st_mtime_ns == stamp
+
+
+def test_other_settings_in_the_same_folder_are_refused(workplace):
+    workplace.run("CoOp")
+    with pytest.raises(InputError, match="was begun with OPTIM.LR 0.002, and now 0.01 is asked for"):
+        workplace.run("CoOp", "run", "OPTIM.LR", "0.01")
+
+
+def test_evaluating_a_trained_run_gives_its_result(workplace):
+    trained = workplace.run("SoftCPT")
+    flags = [*workplace.flags("SoftCPT", "again"), "--"]
+    flags[0:0] = ["--eval-only", "--model-dir", str(workplace.output / "run"), "--load-epoch", "3"]
+    assert train.run(flags, brief=True)["tasks"] == trained["tasks"]
+    flags[2] = str(workplace.output / "elsewhere")
+    with pytest.raises(InputError, match="No trained model at .*elsewhere"):
+        train.run([*flags, "OUTPUT_DIR", str(workplace.output / "third")], brief=True)
+    flags = [
+        "--eval-only",
+        "--model-dir",
+        str(workplace.output / "run"),
+        "--load-epoch",
+        "3",
+        *workplace.flags("CoOp", "fourth"),
+    ]
+    with pytest.raises(InputError, match="does not fit this method"):
+        train.run(flags, brief=True)
+
+
+def test_zero_shot_needs_no_training_and_no_shots(workplace):
+    results = workplace.run("ZeroshotCLIP", "run", "DATASET.NUM_SHOTS", "-1")
+    assert results["counts"]["trainable_parameters"] == 0 and results["seconds"]["train"] == 0
+    assert results == {
+        **workplace.run("ZeroshotCLIP", "other", "DATASET.NUM_SHOTS", "-1"),
+        "seconds": results["seconds"],
+    }
+
+
+def test_worker_processes_do_not_change_the_result(workplace):
+    alone = workplace.run("SoftCPT", "alone")
+    workers = workplace.run("SoftCPT", "workers", "DATALOADER.NUM_WORKERS", "2")
+    first, second = (
+        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-3"))["state_dict"]
+        for name in ("alone", "workers")
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first) and alone["tasks"] == workers["tasks"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_corrupt_image_is_one_line_and_leaves_no_result(workplace, workers, capsys):
+    for image in (workplace.root / "tiny" / "colours" / "blue").iterdir():
+        image.write_bytes(image.read_bytes()[:200])
+    status = train.main(workplace.flags("SoftCPT", "run", "DATALOADER.NUM_WORKERS", workers))
+    error = capsys.readouterr().err.strip()
+    assert status == 2 and len(error.splitlines()) == 1
+    assert "blue" in error and "cannot be read" in error and "replace or remove" in error
+    assert not (workplace.output / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("opts", "message"),
+    [
+        (
+            ("DATASET.NUM_SHOTS", "6"),
+            "6 shots asked for, but class 'ox-eye daisy' of task 'tiny/kinds' has 5 training images",
+        ),
+        (("OPTIM.LRR", "1"), "Config key 'OPTIM.LRR' is unknown in the command line; did you mean 'OPTIM.LR'"),
+        (("OPTIM.LR", "fast"), "OPTIM.LR"),
+        (("OPTIM.LR",), "'OPTIM.LR' stands alone"),
+        (("TRAINER.SOFTCPT.VARIANT", "NATTA"), "SoftCPT variant 'NATTA' is unknown; did you mean 'NATA'"),
+        (("INPUT.SIZE", "(64, 64)"), "takes images of 32 x 32 pixels, but INPUT.SIZE is .64, 64."),
+        (("MODEL.BACKBONE.NAME", "gone.pt"), "Checkpoint 'gone.pt' is missing; looked at"),
+        (("DATASET.ROOT", "/nowhere"), "/nowhere/tiny is missing"),
+    ],
+)
+def test_bad_settings_are_one_line(workplace, opts, message, capsys):
+    assert train.main(workplace.flags("SoftCPT", "run", *opts)) == 2
+    error = capsys.readouterr().err.strip()
+    assert len(error.splitlines()) == 1
+    assert __import__("re").search(message, error), error
+    assert not (workplace.output / "run" / "results.json").exists()
+
+
+def test_unknown_names(workplace, tmp_path, capsys):
+    flags = workplace.flags("SoftCTP")
+    assert train.main(flags) == 2
+    assert "Trainer 'SoftCTP' is unknown; did you mean 'SoftCPT'" in capsys.readouterr().err
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("OPTIM:\n  MAX_EPOCHS: 3\n")
+    flags = workplace.flags("SoftCPT")
+    flags[flags.index("--config-file") + 1] = str(bad)
+    assert train.main(flags) == 2
+    assert "'OPTIM.MAX_EPOCHS' is unknown" in capsys.readouterr().err

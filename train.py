@@ -1,0 +1,392 @@
+"""Train and evaluate one run: one method, one collection, one number of shots, one seed. The flags are CoOp's.
+
+    python train.py --root data --seed 1 --trainer SoftCPT --dataset-config-file configs/datasets/garden8.yaml \\
+        --config-file configs/trainers/SoftCPT/garden_vit_ep50.yaml --output-dir output/mine DATASET.NUM_SHOTS 4
+
+A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tensorboard/ and, written last, results.json,
+whose ``"finished": true`` is what makes a run finished. A finished run is reported, not repeated; an unfinished one is
+resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import torch
+import yaml
+from dassl.config import get_cfg_default
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY, build_trainer
+from dassl.utils import collect_env_info, set_random_seed
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  registers the data sets
+import trainers
+from datasets.collection import register_collection
+from prompting.errors import InputError, unknown
+
+REPOSITORY = Path(__file__).resolve().parent
+# Settings that change where or how fast a run computes, not what it computes.
+INCIDENTAL = {
+    "OUTPUT_DIR",
+    "RESUME",
+    "VERBOSE",
+    "USE_CUDA",
+    "DATASET.ROOT",
+    "DATALOADER.NUM_WORKERS",
+    "TRAIN.PRINT_FREQ",
+    "TRAIN.CHECKPOINT_FREQ",
+}
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """CoOp's command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default="", help="folder that holds the data sets")
+    parser.add_argument("--output-dir", default="", help="the run's folder")
+    parser.add_argument(
+        "--resume", default="", help="folder whose checkpoint the run goes on from (its own needs no flag)"
+    )
+    parser.add_argument("--seed", type=int, default=-1, help="a negative seed draws everything anew")
+    parser.add_argument("--source-domains", nargs="+", help="Dassl: source domains")
+    parser.add_argument("--target-domains", nargs="+", help="Dassl: target domains")
+    parser.add_argument("--transforms", nargs="+", help="Dassl: data augmentation")
+    parser.add_argument("--config-file", default="", help="the method's config")
+    parser.add_argument(
+        "--dataset-config-file", default="", help="the data set's config, or a collection's declaration"
+    )
+    parser.add_argument(
+        "--trainer", default="", help=f"one of {', '.join(sorted(TRAINER_REGISTRY.registered_names()))}"
+    )
+    parser.add_argument("--backbone", default="", help="CLIP's name or path")
+    parser.add_argument("--head", default="", help="Dassl: head")
+    parser.add_argument(
+        "--eval-only", action="store_true", help="evaluate --model-dir's checkpoint instead of training"
+    )
+    parser.add_argument("--model-dir", default="", help="run folder to load for --eval-only")
+    parser.add_argument("--load-epoch", type=int, help="its epoch; without it, the best on validation")
+    parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
+    parser.add_argument("opts", default=None, nargs=argparse.REMAINDER, help="config overrides: KEY VALUE ...")
+    return parser.parse_args(argv)
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Add this project's config keys to Dassl's."""
+    trainers.extend_cfg(cfg)
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """Dassl's defaults, then the data set's file, the method's file, the flags, and KEY VALUE pairs, each over the
+    former."""
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    if args.dataset_config_file:
+        path = Path(args.dataset_config_file)
+        if "tasks" in _read_yaml(path):
+            cfg.DATASET.NAME = register_collection(path)
+        else:
+            _merge_file(cfg, path)
+    if args.config_file:
+        _merge_file(cfg, Path(args.config_file))
+    for key, value in {
+        "DATASET.ROOT": args.root,
+        "OUTPUT_DIR": args.output_dir,
+        "RESUME": args.resume,
+        "DATASET.SOURCE_DOMAINS": args.source_domains,
+        "DATASET.TARGET_DOMAINS": args.target_domains,
+        "INPUT.TRANSFORMS": args.transforms,
+        "TRAINER.NAME": args.trainer,
+        "MODEL.BACKBONE.NAME": args.backbone,
+        "MODEL.HEAD.NAME": args.head,
+    }.items():
+        if value:
+            cfg.merge_from_list([key, tuple(value) if isinstance(value, list) else value])
+    cfg.SEED = args.seed
+    opts = [opt for opt in args.opts if opt != "--"]
+    if len(opts) % 2:
+        raise InputError(f"Config overrides come in pairs KEY VALUE; '{opts[-1]}' stands alone.")
+    for key, value in zip(opts[::2], opts[1::2], strict=True):
+        _merge(cfg, "the command line", lambda key=key, value=value: cfg.merge_from_list([key, value]), key)
+    if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
+        raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
+    if cfg.DATASET.NAME not in DATASET_REGISTRY.registered_names():
+        raise unknown("Dataset", cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
+    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
+    cfg.freeze()
+    return cfg
+
+
+def _read_yaml(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(f"Config file {path} is missing.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
+    return content if isinstance(content, dict) else {}
+
+
+def _merge_file(cfg: CfgNode, path: Path) -> None:
+    """Merge a config file; its `_BASE_`, a path relative to it, is merged before, so that a recipe is written down
+    once."""
+    content = _read_yaml(path)
+    base = content.pop("_BASE_", None)
+    if base is not None:
+        _merge_file(cfg, path.parent / base)
+    _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(content)))
+
+
+def _known_keys(node: CfgNode, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in node.items():
+        keys += _known_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [prefix + name]
+    return keys
+
+
+def _merge(cfg: CfgNode, where: str, merge, key: str | None = None) -> None:
+    """Merge settings into the config; an unknown key or a value of the wrong type becomes one line."""
+    known = _known_keys(cfg)
+    if key is not None and key not in known:
+        raise _unknown_key(key, known, where)
+    try:
+        merge()
+    except (KeyError, AssertionError) as error:
+        raise _unknown_key(str(error).strip("'\"").split()[-1], known, where) from None
+    except ValueError as error:
+        raise InputError(f"In {where}{f', {key}' if key else ''}: {' '.join(str(error).split())}") from None
+
+
+def _unknown_key(key: str, known: list[str], where: str) -> InputError:
+    last = key.rsplit(".", 1)[-1].lower()
+    likely = [name for name in known if name.rsplit(".", 1)[-1].lower() == last] or known
+    error = str(unknown("Config key", key, likely, where))
+    return InputError(
+        error.split(" Known:")[0] + ("" if "did you mean" in error else " See dassl/config/defaults.py and trainers/.")
+    )
+
+
+def read_results(folder: Path) -> dict | None:
+    """results.json of a finished run, or None."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return results if isinstance(results, dict) and results.get("finished") is True else None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def check_same_settings(cfg: CfgNode, folder: Path) -> None:
+    """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return
+    before = CfgNode(_read_yaml(path))
+    earlier = {key: _value(before, key) for key in _known_keys(before)}
+    for key in _known_keys(cfg):
+        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(_value(cfg, key)):
+            raise InputError(
+                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(_value(cfg, key))} is asked for; "
+                "choose another output folder or remove that one."
+            )
+
+
+def _value(node: CfgNode, key: str):
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def _plain(value):
+    """As it comes back from YAML: tuples are lists there."""
+    return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run computes with."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "dassl", "clip-anytorch", "open_clip_torch"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def git_commit() -> str | None:
+    """The repository's commit, with "+" behind it when files differ from it; None outside a git checkout."""
+    try:
+        run = {"cwd": REPOSITORY, "capture_output": True, "text": True, "timeout": 10}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
+
+
+def method_name(cfg: CfgNode) -> str:
+    """The method as the published table calls it."""
+    if cfg.TRAINER.NAME == "SoftCPT":
+        return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
+    if cfg.TRAINER.NAME == "CoOp":
+        return "CoOp-CA" if cfg.TRAINER.COOP.CONTEXT == "task" else "CoOp-MT"
+    return cfg.TRAINER.NAME
+
+
+class Tee:
+    """Standard output into a log file, and onto the console unless the run is to be brief."""
+
+    def __init__(self, path: Path, quiet: bool):
+        self.console = sys.stdout
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
+        self.quiet = quiet
+
+    def write(self, text: str) -> int:
+        if not self.quiet:
+            self.console.write(text)
+        return self.file.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()
+        self.console.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def __enter__(self) -> Tee:
+        sys.stdout = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        sys.stdout = self.console
+        self.file.close()
+
+
+class Progress:
+    """How far training is: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, what: str, console):
+        self.what, self.console = what, console
+        self.bar = None
+
+    def __call__(self, epoch: int, epochs: int, loss: float) -> None:
+        if self.console.isatty():
+            if self.bar is None:
+                self.bar = tqdm(
+                    total=epochs, initial=epoch - 1, desc=self.what, unit="epoch", file=self.console, leave=False
+                )
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            self.bar.update()
+        elif epoch % max(1, epochs // 5) == 0 or epoch == epochs:
+            print(f"{self.what}: epoch {epoch}/{epochs}, loss {loss:.3f}", file=self.console, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def run(argv: list[str], brief: bool = False) -> dict:
+    """Run one run in this process.
+
+    Args:
+        argv: the command line, without the program's name.
+        brief: details into log.txt alone, progress onto the console.
+
+    Returns:
+        the content of results.json.
+
+    Raises:
+        InputError: something given cannot be used; nothing half-written is left that a rerun would trust.
+    """
+    args = parse_args(argv)
+    cfg = setup_cfg(args)
+    folder = Path(cfg.OUTPUT_DIR)
+    what = f"{method_name(cfg)} {cfg.DATASET.NAME} seed {cfg.SEED}"
+    check_same_settings(cfg, folder)
+    results = read_results(folder)
+    if results is not None and not args.eval_only:
+        print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
+        return results
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.yaml", cfg.dump())
+    except OSError as error:
+        raise InputError(
+            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another with --output-dir."
+        ) from None
+    with Tee(folder / "log.txt", quiet=brief) as tee:
+        return _run(args, cfg, folder, Progress(what, tee.console) if brief else None)
+
+
+def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress | None) -> dict:
+    began = time.time()
+    if cfg.SEED >= 0:
+        print(f"Setting fixed seed: {cfg.SEED}")
+        set_random_seed(cfg.SEED)
+    if torch.cuda.is_available() and cfg.USE_CUDA:
+        torch.backends.cudnn.benchmark = True
+    print(f"** Arguments **\n{vars(args)}\n** Config **\n{cfg}\n** Versions **\n{versions()}")
+    if cfg.VERBOSE and progress is None:
+        print(f"** System info **\n{collect_env_info()}\n")
+    try:
+        trainer = build_trainer(cfg)
+        trainer.on_epoch = progress
+        if args.eval_only:
+            trainer.load_model(args.model_dir, epoch=args.load_epoch)
+            trainer.test()
+        elif not args.no_train:
+            trainer.train()
+    except InputError as error:
+        # From a loader's worker process the message comes wrapped in a traceback; its last line is the one to show.
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("prompting.errors.InputError: ")) from None
+    finally:
+        if progress is not None:
+            progress.close()
+    if args.no_train:
+        return {}
+    report = trainer.report()
+    report["seconds"]["total"] = round(time.time() - began, 3)
+    results = {
+        "finished": True,
+        "method": method_name(cfg),
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": Path(args.dataset_config_file).stem or cfg.DATASET.NAME,
+        "config": Path(args.config_file).stem,
+        "backbone": cfg.MODEL.BACKBONE.NAME,
+        "shots": cfg.DATASET.NUM_SHOTS,
+        "seed": cfg.SEED,
+        **report,
+        "evaluated": args.model_dir if args.eval_only else None,
+        "versions": versions(),
+        "device": str(trainer.device),
+        "git_commit": git_commit(),
+    }
+    write_atomically(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line: 0, or 2 with one line on standard error when something given cannot be used."""
+    try:
+        run(sys.argv[1:] if argv is None else argv)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""Dassl trainers of this project. Importing the package registers them all."""
+
+from yacs.config import CfgNode
+
+from trainers import base, coop, softcpt, zsclip
+
+METHODS = (softcpt, coop, zsclip)
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Add the config keys of every method, and those that all of them read, to a Dassl config."""
+    base.extend_cfg(cfg)
+    for method in METHODS:
+        method.extend_cfg(cfg)

@@ -1,0 +1,284 @@
+"""What all prompt methods share: a method is contexts + loss, everything else is here.
+
+A method (one file each, beside this one) subclasses `PromptTrainer`, says in `build_learner` where the context vectors
+come from, and may override `loss`. Building prompts, encoding them, batching, saving, resuming, testing and logging
+exist once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from dassl.data import DataManager
+from dassl.engine import TrainerX
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import count_num_param, load_checkpoint, load_pretrained_weights, set_random_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from yacs.config import CfgNode
+
+from datasets.collection import layout_of
+from datasets.images import SeededImages
+from prompting.errors import InputError
+from prompting.losses import task_cross_entropy, unit, within_task
+from prompting.prompts import lay_out
+from prompting.text_encoder import PackedPrompts, encode, pack
+from prompting.towers import load_tower
+from trainers.batches import OneTaskBatches
+from trainers.evaluator import TaskEvaluator
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PRECISIONS = ("fp16", "fp32")
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """Config keys that every method reads."""
+    cfg.DATASET.ALLOW_FEWER_SHOTS = False  # a class with fewer images than shots gives all it has, instead of an error
+    # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
+    # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
+    cfg.OPTIM.STEPS_PER_EPOCH = 1
+
+
+class PromptLearner(nn.Module):
+    """What a method learns. Its parameters are all that is trained, saved and counted."""
+
+    n_ctx: int
+    position: str = "end"
+
+    def context_of_class(self, task: int, flat_class: int) -> int:
+        """Which context the prompt of a class uses."""
+        raise NotImplementedError
+
+    def contexts(self, tasks: Sequence[int]) -> Tensor:
+        """(contexts, n_ctx, ctx_dim) context vectors; only those of ``tasks`` need carry gradients."""
+        raise NotImplementedError
+
+
+class PromptTrainer(TrainerX):
+    """Trains a PromptLearner on a frozen CLIP. Subclasses set ``section`` and implement `build_learner`."""
+
+    section: str  # where the method's knobs lie in the config: cfg.TRAINER.<section>
+    one_task_batches = False  # every batch from a single task, as if each task were trained by itself
+
+    def __init__(self, cfg):
+        self.on_epoch: Callable[[int, int, float], None] | None = None
+        self.seconds = {"train": 0.0, "test": 0.0}
+        super().__init__(cfg)
+        self.evaluator = TaskEvaluator(cfg, self.layout)
+
+    @property
+    def knobs(self) -> CfgNode:
+        """The method's own config section."""
+        return self.cfg.TRAINER[self.section]
+
+    # -- building
+    # -------------------------------------------------------------------------------------------------------
+
+    def check_cfg(self, cfg):
+        precision = cfg.TRAINER[self.section].PREC
+        if precision not in PRECISIONS:
+            raise InputError(f"TRAINER.{self.section}.PREC is '{precision}'; it must be {' or '.join(PRECISIONS)}.")
+
+    def build_data_loader(self):
+        dm = DataManager(self.cfg, dataset_wrapper=SeededImages)
+        self.dm, self.layout = dm, layout_of(dm.dataset)
+        self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
+        self.val_loader, self.test_loader = dm.val_loader, dm.test_loader
+        self.num_classes, self.num_source_domains, self.lab2cname = dm.num_classes, dm.num_source_domains, dm.lab2cname
+        if self.one_task_batches and len(self.layout) > 1:
+            plain = self.train_loader_x
+            batches = OneTaskBatches([item.domain for item in dm.dataset.train_x], plain.batch_size)
+            self.train_loader_x = DataLoader(
+                plain.dataset, batch_sampler=batches, num_workers=plain.num_workers, pin_memory=plain.pin_memory
+            )
+
+    def build_model(self):
+        cfg = self.cfg
+        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
+        half = self.device.type == "cuda" and self.knobs.PREC == "fp16"
+        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, half, search=(REPOSITORY, cfg.DATASET.ROOT))
+        wanted = self.tower.preprocessing.size
+        if tuple(cfg.INPUT.SIZE) != (wanted, wanted):
+            raise InputError(
+                f"{cfg.MODEL.BACKBONE.NAME} takes images of {wanted} x {wanted} pixels, but INPUT.SIZE is "
+                f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({wanted}, {wanted})."
+            )
+        self.task_of_class = self.layout.task_of_class.to(self.device)
+        self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
+        self.model = self.build_learner().to(self.device)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        print(f"# params: {count_num_param(self.model):,}")
+        optimizer = scheduler = None
+        if count_num_param(self.model):
+            optimizer = build_optimizer(self.model, cfg.OPTIM)
+            scheduler = build_lr_scheduler(optimizer, cfg.OPTIM)
+        self.optim, self.sched = optimizer, scheduler
+        self.register_model("prompt_learner", self.model, optimizer, scheduler)
+
+    def build_learner(self) -> PromptLearner:
+        """The method's learner; ``self.tower``, ``self.layout`` and ``self.knobs`` are there."""
+        raise NotImplementedError
+
+    def class_prompts(self, tasks: Sequence[int]) -> list[list[int]]:
+        """The prompts of all classes of some tasks, in that order."""
+        learner, vocabulary = self.model, self.tower.text.vocabulary
+        return [
+            lay_out(vocabulary, name, learner.context_of_class(task, flat), learner.n_ctx, learner.position)
+            for task in tasks
+            for flat, name in zip(self.layout.classes_of(task), self.layout.tasks[task].classnames, strict=True)
+        ]
+
+    # -- the forward pass
+    # -----------------------------------------------------------------------------------------------
+
+    def packed(self, tasks: Sequence[int]) -> tuple[PackedPrompts, Tensor]:
+        """The packed prompts of some tasks' classes and their (n,) flat class indices; laid out once for each set of
+        tasks."""
+        key = tuple(tasks)
+        if key not in self._packed:
+            if len(self._packed) > 64:  # many tasks and small batches: sets that never come again must not pile up
+                self._packed.clear()
+            columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
+            self._packed[key] = pack(self.class_prompts(tasks)).to(self.device), columns
+        return self._packed[key]
+
+    def text_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(n, feature_dim) float32 features of unit norm of some tasks' classes, and their (n,) flat class indices."""
+        packed, columns = self.packed(tasks)
+        contexts = self.model.contexts(tasks) if self.model.n_ctx else None
+        return unit(encode(self.tower.text, packed, contexts)), columns
+
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+        """exp(logit_scale) times cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction
+        probability)."""
+        return self.tower.logit_scale * image_features @ text_features.t()
+
+    def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch, its within-task logits (batch, n) and its labels as columns of them."""
+        text_features, columns = self.text_features(task.unique().tolist())
+        logits = self.logits(image_features, text_features)
+        column = torch.searchsorted(columns, label)
+        task_of_column = self.task_of_class[columns]
+        return (
+            task_cross_entropy(logits, column, task, task_of_column),
+            within_task(logits, task, task_of_column),
+            column,
+        )
+
+    def forward_backward(self, batch):
+        images, label, task = self.parse_batch_train(batch)
+        loss, logits, column = self.loss(self.tower.encode_image(images), label, task)
+        self.model_backward_and_update(loss)
+        if self.batch_idx + 1 == self.num_batches:
+            for _ in range(self.cfg.OPTIM.STEPS_PER_EPOCH):
+                self.update_lr()
+        self.last_loss = loss.item()
+        return {"loss": self.last_loss, "acc": compute_accuracy(logits, column)[0].item()}
+
+    # -- training and testing
+    # -------------------------------------------------------------------------------------------
+
+    def before_train(self):
+        super().before_train()
+        self._time_train = time.time()
+
+    def before_epoch(self):
+        # Everything that an epoch draws depends on (seed, epoch) alone, so that a resumed run equals an uninterrupted
+        # one.
+        if self.cfg.SEED >= 0:
+            set_random_seed(self.cfg.SEED * 1_000_003 + self.epoch)
+        self.train_loader_x.dataset.epoch = self.epoch
+
+    def after_epoch(self):
+        super().after_epoch()
+        self._checkpoint_for_resuming()
+        if self.on_epoch:
+            self.on_epoch(self.epoch + 1, self.max_epoch, self.last_loss)
+
+    def after_train(self):
+        self.seconds["train"] += time.time() - self._time_train
+        super().after_train()
+
+    def _checkpoint_for_resuming(self) -> None:
+        """Keep the newest epoch's checkpoint and those that CHECKPOINT_FREQ asks for; a killed run goes on from the
+        newest."""
+        done, frequency = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
+        if done < self.max_epoch and (frequency <= 0 or done % frequency):  # else Dassl has saved it
+            with contextlib.redirect_stdout(None):  # one line an epoch would drown the log
+                self.save_model(self.epoch, self.output_dir)
+        before = done - 1
+        if before > 0 and (frequency <= 0 or before % frequency):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(Path(self.output_dir) / "prompt_learner" / f"model.pth.tar-{before}")
+
+    def load_model(self, directory, epoch=None):
+        """Load a trained learner from a run folder: the given epoch's, or model-best.pth.tar."""
+        if not directory:
+            print("Note that load_model() is skipped as no pretrained model is given")
+            return
+        name = f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar"
+        path = os.path.join(directory, "prompt_learner", name)
+        if not os.path.exists(path):
+            raise InputError(
+                f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
+                "with --load-epoch."
+            )
+        checkpoint = load_checkpoint(path)
+        try:
+            self.model.load_state_dict(checkpoint["state_dict"])
+        except (KeyError, RuntimeError) as error:
+            raise InputError(
+                f"{path} does not fit this method, collection or backbone: {' '.join(str(error).split())}"
+            ) from None
+        print(f'Loading weights to prompt_learner from "{path}" (epoch = {checkpoint["epoch"]})')
+
+    @torch.no_grad()
+    def test(self, split=None):
+        """Evaluate on a split; text features are encoded once. Returns the mean accuracy over tasks, in percent."""
+        began = time.time()
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        split = split or self.cfg.TEST.SPLIT
+        if split != "val" or self.val_loader is None:
+            split = "test"
+        print(f"Evaluate on the *{split}* set")
+        text_features, _ = self.text_features(range(len(self.layout)))
+        for batch in self.val_loader if split == "val" else self.test_loader:
+            images, label, task = self.parse_batch_train(batch)
+            logits = self.logits(self.tower.encode_image(images), text_features)
+            self.evaluator.process(within_task(logits, task, self.task_of_class), label)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        self.seconds["test"] += time.time() - began
+        return next(iter(results.values()))
+
+    def report(self) -> dict:
+        """What a finished run says of itself, from the evaluation done last."""
+        data = self.dm.dataset
+        tasks = self.evaluator.per_task()
+        mean = sum(task["accuracy"] for task in tasks) / len(tasks)
+        if not math.isfinite(mean):
+            raise InputError("A task has no test images; check the data set's test split.")
+        return {
+            "tasks": tasks,
+            "mean": mean,
+            "counts": {
+                "trainable_parameters": count_num_param(self.model),
+                "tasks": len(self.layout),
+                "classes": self.layout.n_classes,
+                "train_images": len(data.train_x),
+                "val_images": len(data.val or []),
+                "test_images": len(data.test),
+            },
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "resumed_from_epoch": self.start_epoch,
+        }

@@ -1,0 +1,75 @@
+"""Accuracy of a collection: every task by its own metric, then the unweighted mean over tasks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from dassl.evaluation.evaluator import EvaluatorBase
+from torch import Tensor
+
+from prompting.tasks import METRICS, TaskLayout
+
+
+class TaskEvaluator(EvaluatorBase):
+    """Counts predictions per class and prints Dassl's result lines, `* accuracy` being the mean over tasks."""
+
+    def __init__(self, cfg, layout: TaskLayout, **kwargs):
+        super().__init__(cfg)
+        self.layout = layout
+        self.reset()
+
+    def reset(self) -> None:
+        self.confusion = torch.zeros(self.layout.n_classes, self.layout.n_classes, dtype=torch.long)
+
+    def process(self, mo: Tensor, gt: Tensor) -> None:
+        """``mo`` (batch, classes) logits, -inf outside a sample's task; ``gt`` (batch,) int64 flat class indices."""
+        pairs = gt.cpu() * self.layout.n_classes + mo.argmax(1).cpu()
+        self.confusion += torch.bincount(pairs, minlength=self.confusion.numel()).view_as(self.confusion)
+
+    def per_task(self) -> list[dict]:
+        """Name, metric, accuracies in percent and counts of every task; a task without test images has accuracy NaN."""
+        rows = []
+        for index, task in enumerate(self.layout.tasks):
+            classes = self.layout.classes_of(index)
+            total = self.confusion[classes.start : classes.stop].sum(1).double()
+            correct = self.confusion.diagonal()[classes.start : classes.stop].double()
+            overall = 100 * float(correct.sum() / total.sum())
+            mean = 100 * float((correct[total > 0] / total[total > 0]).mean())
+            rows.append(
+                {
+                    "name": task.name,
+                    "metric": task.metric,
+                    "accuracy": overall if task.metric == "A" else mean,
+                    "overall_accuracy": overall,
+                    "class_mean_accuracy": mean,
+                    "correct": int(correct.sum()),
+                    "total": int(total.sum()),
+                    "classes": len(classes),
+                }
+            )
+        return rows
+
+    def evaluate(self) -> OrderedDict[str, float]:
+        """Print the result and return it; the first value is what `trainer.test` returns."""
+        rows = self.per_task()
+        confusion = self.confusion.double()
+        seen = confusion.sum(1) > 0
+        f1 = 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
+        accuracy = sum(row["accuracy"] for row in rows) / len(rows)
+        results = OrderedDict(accuracy=accuracy, error_rate=100 - accuracy, macro_f1=100 * float(f1[seen].mean()))
+        print(
+            "=> result\n"
+            f"* total: {sum(row['total'] for row in rows):,}\n"
+            f"* correct: {sum(row['correct'] for row in rows):,}\n"
+            f"* accuracy: {accuracy:.1f}%\n"
+            f"* error: {100 - accuracy:.1f}%\n"
+            f"* macro_f1: {results['macro_f1']:.1f}%"
+        )
+        print("=> per-task result")
+        for index, row in enumerate(rows):
+            print(
+                f"* task: {index} ({row['name']})\ttotal: {row['total']:,}\tcorrect: {row['correct']:,}\t"
+                f"acc: {row['accuracy']:.1f}% ({METRICS[row['metric']]})"
+            )
+        return results
