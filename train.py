@@ -45,6 +45,10 @@ INCIDENTAL = {
     "DATASET.ROOT",
     "DATALOADER.NUM_WORKERS",
     "TRAIN.PRINT_FREQ",
+    "BANK.TRAIN",
+    "BANK.TEST",
+    "BANK.DIR",
+    "BANK.LIMIT_GB",
     "TRAIN.CHECKPOINT_FREQ",
 }
 
@@ -275,27 +279,37 @@ class Tee:
         self.file.close()
 
 
-class Progress:
-    """How far training is: a bar on a terminal, a plain line now and then elsewhere."""
+class Progress(trainers.base.Watch):
+    """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, what: str, console):
         self.what, self.console = what, console
         self.bar = None
 
-    def __call__(self, epoch: int, epochs: int, loss: float) -> None:
+    def views(self, done: int, total: int) -> None:
+        self._show("encoding views of epoch", done, total)
+
+    def epoch(self, done: int, total: int, loss: float) -> None:
+        self._show("epoch", done, total, f"loss {loss:.3f}")
+
+    def _show(self, unit: str, done: int, total: int, note: str = "") -> None:
         if self.console.isatty():
             if self.bar is None:
                 self.bar = tqdm(
-                    total=epochs, initial=epoch - 1, desc=self.what, unit="epoch", file=self.console, leave=False
+                    total=total, initial=done - 1, desc=f"{self.what}: {unit}", file=self.console, leave=False
                 )
-            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            self.bar.set_postfix_str(note, refresh=False)
             self.bar.update()
-        elif epoch % max(1, epochs // 5) == 0 or epoch == epochs:
-            print(f"{self.what}: epoch {epoch}/{epochs}, loss {loss:.3f}", file=self.console, flush=True)
+            if done == total:
+                self.close()
+        elif done == total or done % max(1, total // 2) == 0:
+            print(f"{self.what}: {unit} {done}/{total}{f', {note}' if note else ''}", file=self.console, flush=True)
 
     def close(self) -> None:
+        """Take the bar away."""
         if self.bar is not None:
             self.bar.close()
+            self.bar = None
 
 
 def run(argv: list[str], brief: bool = False) -> dict:
@@ -343,7 +357,8 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         print(f"** System info **\n{collect_env_info()}\n")
     try:
         trainer = build_trainer(cfg)
-        trainer.on_epoch = progress
+        if progress is not None:
+            trainer.watch = progress
         if args.eval_only:
             trainer.load_model(args.model_dir, epoch=args.load_epoch)
             trainer.test()

@@ -165,9 +165,7 @@ def read_declaration(path: Path) -> dict:
         if "{}" not in entry.get("template", "{}"):
             raise InputError(f"{path}: the template of task '{entry['name']}' has no {{}} for the class name.")
         if entry.get("metric", "A") not in METRICS:
-            raise InputError(
-                f"{path}: metric '{entry['metric']}' of task '{entry['name']}' is unknown; known: A, C."
-            )
+            raise InputError(f"{path}: metric '{entry['metric']}' of task '{entry['name']}' is unknown; known: A, C.")
     return declaration
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Sequence
 
 import torch
 from dassl.data.data_manager import DatasetWrapper
 from PIL import Image, ImageOps
+from torch.utils.data import Dataset
 
 from prompting.errors import InputError
 
@@ -46,19 +48,26 @@ class SeededImages(DatasetWrapper):
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
         output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": idx}
+        output["img"] = self.view(idx, self.epoch)
+        return output
+
+    def view(self, idx: int, epoch: int) -> torch.Tensor:
+        """The (3, height, width) float32 view of an image in an epoch; outside training every epoch's view is the
+        same."""
+        item = self.data_source[idx]
         image = self._decode(idx, item.impath)
         if not self.is_train:
-            output["img"] = self.transform(image)
-            return output
+            return self.transform(image)
         state, plain_state = torch.get_rng_state(), random.getstate()
-        key = f"{self.seed}/{self.epoch}/{os.path.relpath(item.impath, self.root)}"
+        key = f"{self.seed}/{epoch}/{os.path.relpath(item.impath, self.root)}"
         view = int.from_bytes(hashlib.sha1(key.encode()).digest()[:7], "big")
         torch.manual_seed(view)
         random.seed(view)
-        output["img"] = self.transform(image)
-        torch.set_rng_state(state)
-        random.setstate(plain_state)
-        return output
+        try:
+            return self.transform(image)
+        finally:
+            torch.set_rng_state(state)
+            random.setstate(plain_state)
 
     def _decode(self, idx: int, path: str) -> Image.Image:
         image = self._decoded.get(idx)
@@ -69,3 +78,30 @@ class SeededImages(DatasetWrapper):
                 self._decoded[idx] = image
                 self._decoded_bytes += size
         return image
+
+
+class EpochViews(Dataset):
+    """The views of several epochs, one after the other: item k is image k % n in the (k // n)-th of the epochs."""
+
+    def __init__(self, images: SeededImages, epochs: Sequence[int]):
+        self.images, self.epochs = images, epochs
+
+    def __len__(self) -> int:
+        return len(self.epochs) * len(self.images)
+
+    def __getitem__(self, k: int) -> torch.Tensor:
+        return self.images.view(k % len(self.images), self.epochs[k // len(self.images)])
+
+
+class Labels(Dataset):
+    """What a batch needs besides image features: label, task (``domain``) and index of every image."""
+
+    def __init__(self, images: SeededImages):
+        self.data_source = images.data_source
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+    def __getitem__(self, idx: int) -> dict:
+        item = self.data_source[idx]
+        return {"label": item.label, "domain": item.domain, "index": idx}

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,17 +25,20 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from datasets.collection import layout_of
-from datasets.images import SeededImages
+from datasets.images import Labels, SeededImages
 from prompting.errors import InputError
+from prompting.feature_bank import FeatureBank
 from prompting.losses import task_cross_entropy, unit, within_task
 from prompting.prompts import lay_out
 from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import load_tower
 from trainers.batches import OneTaskBatches
 from trainers.evaluator import TaskEvaluator
+from trainers.image_features import ImageFeatures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = ("fp16", "fp32")
+TEST_ROWS = 4096  # test images whose logits are computed at a time
 
 
 def extend_cfg(cfg: CfgNode) -> None:
@@ -44,6 +47,21 @@ def extend_cfg(cfg: CfgNode) -> None:
     # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
     cfg.OPTIM.STEPS_PER_EPOCH = 1
+    cfg.BANK = CfgNode()
+    cfg.BANK.TEST = True  # image features of test images: computed once, shared by all runs
+    cfg.BANK.TRAIN = True  # of each epoch's augmented views: computed ahead in large batches, shared by all methods
+    cfg.BANK.DIR = ""  # where they are kept; default: output/.bank in the repository
+    cfg.BANK.LIMIT_GB = 20.0  # the least recently used go when there are more
+
+
+class Watch:
+    """Who looks on while a run goes: told how far it is. This one does not care."""
+
+    def views(self, done: int, total: int) -> None:
+        """``done`` of ``total`` epochs' views are encoded."""
+
+    def epoch(self, done: int, total: int, loss: float) -> None:
+        """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
 
 
 class PromptLearner(nn.Module):
@@ -68,7 +86,7 @@ class PromptTrainer(TrainerX):
     one_task_batches = False  # every batch from a single task, as if each task were trained by itself
 
     def __init__(self, cfg):
-        self.on_epoch: Callable[[int, int, float], None] | None = None
+        self.watch = Watch()
         self.seconds = {"train": 0.0, "test": 0.0}
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
@@ -112,6 +130,8 @@ class PromptTrainer(TrainerX):
             )
         self.task_of_class = self.layout.task_of_class.to(self.device)
         self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
+        bank = FeatureBank(cfg.BANK.DIR or REPOSITORY / "output" / ".bank", int(cfg.BANK.LIMIT_GB * (1 << 30)))
+        self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
         self.model = self.build_learner().to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
@@ -136,12 +156,10 @@ class PromptTrainer(TrainerX):
             for flat, name in zip(self.layout.classes_of(task), self.layout.tasks[task].classnames, strict=True)
         ]
 
-    # -- the forward pass
-    # -----------------------------------------------------------------------------------------------
+    # -- the forward pass --
 
     def packed(self, tasks: Sequence[int]) -> tuple[PackedPrompts, Tensor]:
-        """The packed prompts of some tasks' classes and their (n,) flat class indices; laid out once for each set of
-        tasks."""
+        """The packed prompts of some tasks' classes and their (n,) flat class indices; laid out once a set of tasks."""
         key = tuple(tasks)
         if key not in self._packed:
             if len(self._packed) > 64:  # many tasks and small batches: sets that never come again must not pile up
@@ -157,8 +175,7 @@ class PromptTrainer(TrainerX):
         return unit(encode(self.tower.text, packed, contexts)), columns
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
-        """exp(logit_scale) times cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction
-        probability)."""
+        """exp(logit_scale) x cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction probability)."""
         return self.tower.logit_scale * image_features @ text_features.t()
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,9 +190,15 @@ class PromptTrainer(TrainerX):
             column,
         )
 
+    def image_features(self, batch: dict) -> Tensor:
+        """(batch, feature_dim) float32 features of unit norm: from the bank when they were encoded ahead."""
+        if "img" in batch:
+            return self.tower.encode_image(batch["img"].to(self.device))
+        return self._views[self.epoch][batch["index"]].to(self.device)
+
     def forward_backward(self, batch):
-        images, label, task = self.parse_batch_train(batch)
-        loss, logits, column = self.loss(self.tower.encode_image(images), label, task)
+        label, task = batch["label"].to(self.device), batch["domain"].to(self.device)
+        loss, logits, column = self.loss(self.image_features(batch), label, task)
         self.model_backward_and_update(loss)
         if self.batch_idx + 1 == self.num_batches:
             for _ in range(self.cfg.OPTIM.STEPS_PER_EPOCH):
@@ -183,16 +206,29 @@ class PromptTrainer(TrainerX):
         self.last_loss = loss.item()
         return {"loss": self.last_loss, "acc": compute_accuracy(logits, column)[0].item()}
 
-    # -- training and testing
-    # -------------------------------------------------------------------------------------------
+    # -- training and testing --
 
     def before_train(self):
         super().before_train()
         self._time_train = time.time()
+        if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
+            self._encode_views_ahead()
+
+    def _encode_views_ahead(self) -> None:
+        """Replace the training images of all epochs to come by the features of the very views they would have shown."""
+        loader = self.train_loader_x
+        epochs = range(self.start_epoch, self.max_epoch)
+        self._views = self.features.views(loader.dataset, epochs, self.watch.views)
+        # The sampler is kept, and with it the order of batches.
+        if isinstance(loader.batch_sampler, OneTaskBatches):
+            self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)
+        else:
+            self.train_loader_x = DataLoader(
+                Labels(loader.dataset), loader.batch_size, sampler=loader.sampler, drop_last=loader.drop_last
+            )
 
     def before_epoch(self):
-        # Everything that an epoch draws depends on (seed, epoch) alone, so that a resumed run equals an uninterrupted
-        # one.
+        # All that an epoch draws depends on (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
         if self.cfg.SEED >= 0:
             set_random_seed(self.cfg.SEED * 1_000_003 + self.epoch)
         self.train_loader_x.dataset.epoch = self.epoch
@@ -200,16 +236,14 @@ class PromptTrainer(TrainerX):
     def after_epoch(self):
         super().after_epoch()
         self._checkpoint_for_resuming()
-        if self.on_epoch:
-            self.on_epoch(self.epoch + 1, self.max_epoch, self.last_loss)
+        self.watch.epoch(self.epoch + 1, self.max_epoch, self.last_loss)
 
     def after_train(self):
         self.seconds["train"] += time.time() - self._time_train
         super().after_train()
 
     def _checkpoint_for_resuming(self) -> None:
-        """Keep the newest epoch's checkpoint and those that CHECKPOINT_FREQ asks for; a killed run goes on from the
-        newest."""
+        """Keep the newest epoch's checkpoint, which a killed run goes on from, and those that CHECKPOINT_FREQ names."""
         done, frequency = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
         if done < self.max_epoch and (frequency <= 0 or done % frequency):  # else Dassl has saved it
             with contextlib.redirect_stdout(None):  # one line an epoch would drown the log
@@ -251,15 +285,26 @@ class PromptTrainer(TrainerX):
             split = "test"
         print(f"Evaluate on the *{split}* set")
         text_features, _ = self.text_features(range(len(self.layout)))
-        for batch in self.val_loader if split == "val" else self.test_loader:
-            images, label, task = self.parse_batch_train(batch)
-            logits = self.logits(self.tower.encode_image(images), text_features)
+        for image_features, label, task in self._test_batches(self.val_loader if split == "val" else self.test_loader):
+            logits = self.logits(image_features, text_features)
             self.evaluator.process(within_task(logits, task, self.task_of_class), label)
         results = self.evaluator.evaluate()
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
+
+    def _test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Image features, labels and tasks of a split, on the device."""
+        if not self.cfg.BANK.TEST:
+            for batch in loader:
+                images, label, task = self.parse_batch_train(batch)
+                yield self.tower.encode_image(images), label, task
+            return
+        items = loader.dataset.data_source
+        label, task = torch.tensor([item.label for item in items]), torch.tensor([item.domain for item in items])
+        for part in zip(*(t.split(TEST_ROWS) for t in (self.features.fixed(loader.dataset), label, task)), strict=True):
+            yield tuple(t.to(self.device) for t in part)
 
     def report(self) -> dict:
         """What a finished run says of itself, from the evaluation done last."""

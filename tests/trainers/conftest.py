@@ -42,6 +42,7 @@ class Workplace:
             "DATALOADER.NUM_WORKERS": "0",
             "DATALOADER.TRAIN_X.BATCH_SIZE": "4",
             "OPTIM.MAX_EPOCH": str(epochs),
+            "BANK.DIR": str(self.output / ".bank"),
         }
         pairs = [part for pair in settings.items() for part in pair]
         return [

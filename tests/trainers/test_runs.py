@@ -48,7 +48,7 @@ def test_learning_lowers_the_loss(workplace):
     losses = []
     opts = ("OPTIM.LR", "0.01", "INPUT.TRANSFORMS", "('normalize',)", "DATALOADER.TRAIN_X.BATCH_SIZE", "32")
     trainer = workplace.trainer("SoftCPT", *opts, epochs=30)
-    trainer.on_epoch = lambda epoch, epochs, loss: losses.append(loss)
+    trainer.watch.epoch = lambda done, total, loss: losses.append(loss)
     trainer.train()
     assert losses[-1] < 0.75 * losses[0]
 
@@ -123,9 +123,39 @@ def test_zero_shot_needs_no_training_and_no_shots(workplace):
     }
 
 
+@pytest.mark.parametrize(("trainer", "opts"), METHODS[:3])
+def test_views_encoded_ahead_train_step_for_step_as_on_the_fly(workplace, trainer, opts, monkeypatch):
+    """Same views, same batches, same losses at every step, whether images are encoded ahead or when they are needed."""
+    losses = {}
+    original = train.trainers.base.PromptTrainer.forward_backward
+    for name, ahead in (("ahead", "True"), ("fly", "False")):
+        seen = losses[name] = []
+
+        def watched(self, batch, seen=seen):
+            summary = original(self, batch)
+            seen.append((self.epoch, batch["index"].tolist(), summary["loss"]))
+            return summary
+
+        monkeypatch.setattr(train.trainers.base.PromptTrainer, "forward_backward", watched)
+        workplace.run(trainer, name, *opts, "BANK.TRAIN", ahead, "BANK.TEST", ahead)
+    assert len(losses["fly"]) >= 6
+    for (epoch, batch, loss), (epoch_fly, batch_fly, loss_fly) in zip(losses["ahead"], losses["fly"], strict=True):
+        assert (epoch, batch) == (epoch_fly, batch_fly)
+        assert loss == pytest.approx(loss_fly, rel=1e-5)
+
+
+def test_methods_share_the_views_and_a_second_run_encodes_nothing(workplace, monkeypatch):
+    workplace.run("SoftCPT", "first")
+    monkeypatch.setattr("prompting.towers.Tower.encode_image", lambda *_: pytest.fail("an image was encoded again"))
+    workplace.run("CoOp", "second")
+    workplace.run("ZeroshotCLIP", "third", "DATASET.NUM_SHOTS", "-1")
+
+
 def test_worker_processes_do_not_change_the_result(workplace):
     alone = workplace.run("SoftCPT", "alone")
-    workers = workplace.run("SoftCPT", "workers", "DATALOADER.NUM_WORKERS", "2")
+    workers = workplace.run(
+        "SoftCPT", "workers", "DATALOADER.NUM_WORKERS", "2", "BANK.DIR", str(workplace.output / "b2")
+    )
     first, second = (
         load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-3"))["state_dict"]
         for name in ("alone", "workers")

@@ -1,0 +1,184 @@
+"""Features of frozen towers, computed once and kept on disk.
+
+An entry is one file: a header (what it holds, and a checksum) and the raw rows, memory-mapped on reading. Its name is
+a hash of its key, and the key holds content hashes (of the tower's weights and of the image files), never names alone,
+so that an entry is found exactly when it would be computed again bit for bit. Files are written aside and renamed, so
+that two writers cannot harm each other and a killed one leaves nothing that is trusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+HEADER_BYTES = 4096
+SUFFIX = ".features"
+
+
+class FeatureBank:
+    """A folder of feature tables, the least recently used of which go when it grows above its limit.
+
+    Args:
+        folder: created when first written to. A folder that cannot be written only means that nothing is kept.
+        limit_bytes: how large all entries together may be.
+    """
+
+    def __init__(self, folder: Path | str, limit_bytes: int = 20 << 30):
+        self.folder, self.limit_bytes = Path(folder), limit_bytes
+        self._verified: set[tuple[Path, int]] = set()
+
+    def path_of(self, key: dict) -> Path:
+        """The file of an entry; ``key`` is JSON-like."""
+        text = json.dumps(key, sort_keys=True)
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}{SUFFIX}"
+
+    def get(self, key: dict, compute: Callable[[], Tensor]) -> Tensor:
+        """The table of a key: read when it is there and sound, otherwise computed and kept (see `read` and `put`)."""
+        table = self.read(key)
+        return self.put(key, compute()) if table is None else table
+
+    def put(self, key: dict, table: Tensor) -> Tensor:
+        """Keep a (rows, d) table under a JSON-like key that says all it depends on; returns it, memory-mapped if
+        possible.
+
+        A table that cannot be written is returned as it is, with a line that says so.
+        """
+        table = table.detach().cpu().contiguous()
+        try:
+            self._write(self.path_of(key), key, table.numpy())
+        except OSError as error:
+            print(f"Features are not kept: {self.folder} cannot be written ({error.strerror or error}).")
+            return table
+        self.shrink(keep=self.path_of(key))
+        kept = self.read(key)
+        return table if kept is None else kept
+
+    def read(self, key: dict) -> Tensor | None:
+        """The (rows, d) table of a key, memory-mapped, or None; a damaged file is removed. Writing to it stays in
+        memory."""
+        path = self.path_of(key)
+        try:
+            with open(path, "rb") as file:
+                header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
+            shape, dtype = tuple(header["shape"]), np.dtype(header["dtype"])
+            table = np.memmap(path, dtype, mode="c", offset=HEADER_BYTES, shape=shape)
+            stamp = (path, path.stat().st_mtime_ns)
+            if stamp not in self._verified:
+                if zlib.crc32(table) != header["crc32"]:
+                    raise ValueError("checksum")
+            os.utime(path)  # recently used
+            self._verified.add((path, path.stat().st_mtime_ns))
+            return torch.from_numpy(table)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError):
+            print(f"Feature table {path} is damaged; computing it again.")
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+
+    def _write(self, path: Path, key: dict, table: np.ndarray) -> None:
+        header = {"shape": table.shape, "dtype": table.dtype.str, "crc32": zlib.crc32(table), "key": key}
+        text = json.dumps(header).encode()
+        if len(text) > HEADER_BYTES:  # the key is there for people; the file's name depends on all of it anyway
+            text = json.dumps({**header, "key": "(long)"}).encode()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.ljust(HEADER_BYTES, b"\0"))
+                file.write(table.data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    def entries(self) -> list[tuple[Path, int, float]]:
+        """(file, bytes, time of last use) of every entry, least recently used first."""
+        found = []
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):  # another process may be shrinking the bank
+                stat = path.stat()
+                found.append((path, stat.st_size, stat.st_mtime))
+        return sorted(found, key=lambda entry: entry[2])
+
+    def shrink(self, limit_bytes: int | None = None, keep: Path | None = None) -> int:
+        """Remove the least recently used entries until the rest fits; returns how many bytes went."""
+        limit = self.limit_bytes if limit_bytes is None else limit_bytes
+        entries = self.entries()
+        total, freed = sum(size for _, size, _ in entries), 0
+        for path, size, _ in entries:
+            if total - freed <= limit:
+                break
+            if path != keep:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    freed += size
+        return freed
+
+
+def tower_digest(module: nn.Module) -> str:
+    """A hash of all weights and buffers of a module, names and dtypes included."""
+    digest = hashlib.blake2b(digest_size=20)
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class FileDigests:
+    """Content hashes of files, remembered by (path, size, modification time) so that a file is read for it only
+    once."""
+
+    def __init__(self, folder: Path | str):
+        self.path = Path(folder) / "digests.sqlite"
+
+    def of(self, files: Sequence[str]) -> str:
+        """One hash of the contents of many files, in order; raises OSError naming a file that cannot be read."""
+        with self._database() as database:
+            known = {}
+            if database is not None:
+                known = {row[:3]: row[3] for row in database.execute("SELECT path, size, mtime, digest FROM digests")}
+            fresh, total = [], hashlib.blake2b(digest_size=20)
+            for file in files:
+                stat = os.stat(file)
+                stamp = (os.path.abspath(file), stat.st_size, stat.st_mtime_ns)
+                digest = known.get(stamp)
+                if digest is None:
+                    with open(file, "rb") as content:
+                        digest = hashlib.blake2b(content.read(), digest_size=20).hexdigest()
+                    fresh.append((*stamp, digest))
+                total.update(digest.encode())
+            if fresh and database is not None:
+                with contextlib.suppress(sqlite3.Error):  # remembering is a convenience
+                    database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", fresh)
+                    database.commit()
+            return total.hexdigest()
+
+    @contextlib.contextmanager
+    def _database(self):
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(self.path, timeout=60)
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INT, mtime INT, digest TEXT)"
+            )
+        except (OSError, sqlite3.Error):
+            yield None
+            return
+        try:
+            yield database
+        finally:
+            database.close()
