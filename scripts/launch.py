@@ -1,0 +1,206 @@
+"""What stands behind scripts/softcpt/main.sh and its siblings: plans the runs of a command, runs what is missing in
+one process, and prints a table.
+
+    python scripts/launch.py softcpt|coop|zsclip|compare <dataset> <shots> [options]    --help says more
+
+Everything up to the first run uses the standard library alone, so that a misspelt name is told at once, and before
+anything is installed: with --check as its first word it stops there and says by its exit status what the runs need.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
+
+from launch_plan import ABOUT, METHODS, Job, Plan, make_parser, make_plan  # noqa: E402
+
+from prompting.errors import InputError, unknown  # noqa: E402
+from reporting import tables  # noqa: E402
+from reporting.runs import RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
+
+# Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
+NEEDS_OPENCLIP, ANSWERED = 10, 11
+
+FAILURE = "traceback.txt"
+
+
+def finished(job: Job) -> Run | None:
+    """The job's run if it is finished; None if it has to run (again)."""
+    try:
+        run = read_run(job.folder)
+    except RunError:
+        return None
+    if (run.method, run.seed) != (job.method, job.seed) or (job.shots and run.shots != job.shots):
+        raise InputError(f"{job.folder} holds a run of {run.method} with {run.shots} shots and seed {run.seed}, "
+                         "which does not belong there; move it away.")
+    return run
+
+
+def settled(job: Job) -> bool:
+    """Is the job's run finished, and younger than every config file that it was made from?
+
+    If a file was touched since, it is train.run's to compare the settings, and to report or to refuse the run.
+    """
+    if finished(job) is None:
+        return False
+    done = (job.folder / RESULTS).stat().st_mtime
+    return all(path.stat().st_mtime <= done for path in job.files)
+
+
+def run_missing(plan: Plan) -> list[str]:
+    """Runs the jobs that are not settled, all in this process, and returns a line for each that failed."""
+    missing = [job for job in plan.jobs if not settled(job)]
+    if len(missing) < len(plan.jobs):
+        print(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} runs are finished already.", flush=True)
+    if not missing:
+        return []
+    try:
+        import train  # with PyTorch behind it: seconds, spent once
+    except ModuleNotFoundError as error:
+        raise InputError(f"Python has no module '{error.name}'; call bash {ABOUT[plan.command][0]}, which installs "
+                         "what is needed.") from error
+    failures = []
+    for number, job in enumerate(missing, start=1):
+        name = describe(job, plan)
+        print(f"[{number}/{len(missing)}] {name}", flush=True)
+        try:
+            train.run(job.argv, brief=True)
+            read_run(job.folder)
+            (job.folder / FAILURE).unlink(missing_ok=True)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # one run that fails must not cost the others
+            failures.append(f"Failed: {name}: {first_line(error)} ({keep_traceback(job.folder)})")
+            print(failures[-1], file=sys.stderr, flush=True)
+    return failures
+
+
+def describe(job: Job, plan: Plan) -> str:
+    if not job.shots:
+        return f"{job.method} on {plan.dataset}"
+    return f"{job.method} on {plan.dataset}, {job.shots} shot{'s' * (job.shots != 1)}, seed {job.seed}"
+
+
+def first_line(error: BaseException) -> str:
+    said = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def keep_traceback(folder: Path) -> str:
+    """Writes the current exception into the run's folder, and says where."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FAILURE).write_text(traceback.format_exc(), "utf-8")
+    except OSError as error:
+        return f"its traceback could not be written: {error.strerror}"
+    return f"details in {folder / FAILURE}"
+
+
+def series_of(plan: Plan, method: str, shots: int) -> Series:
+    """The finished runs of a method at a shot count, with the seeds that were asked for."""
+    jobs = [job for job in plan.jobs if job.method == method and job.shots in (0, shots)]
+    runs = [run for job in jobs if (run := finished(job))]
+    return make_series(method, [job.seed for job in jobs], runs)
+
+
+def report_method(plan: Plan) -> str:
+    """The table of a single method, and where its runs are."""
+    series = series_of(plan, plan.methods[0], plan.shots[0] if plan.shots else 0)
+    head = describe(plan.jobs[0], plan).split(", seed")[0] + f" ({plan.config})"
+    if not series.runs:
+        return f"{head}: no finished run"
+    train, test = (series.over_seeds(lambda run, part=part: run.seconds[part]).mean for part in ("train", "test"))
+    folders = plan.jobs[0].folder.parent / ("seed" + ",".join(str(run.seed) for run in series.runs))
+    return "\n".join([
+        head, "", tables.seed_table(series).text(), "",
+        f"{series.runs[0].parameters:,} trainable parameters; seconds a run: {tables.seconds(train)} training, "
+        f"{tables.seconds(test)} testing",
+        *(["± is the population standard deviation over seeds (as numpy's default)"] if len(series.runs) > 1 else []),
+        f"Runs: {folders}",
+    ])  # fmt: skip
+
+
+def report_comparison(plan: Plan) -> tuple[str, str]:
+    """The comparison for the terminal and in Markdown; with several shot counts, Markdown has each one's tasks too."""
+    label = {method: METHODS[method][2] for method in plan.methods}
+    by_shots = {n: [(label[m], series_of(plan, m, n)) for m in plan.methods] for n in plan.shots}
+    listed = ", ".join(map(str, plan.shots))
+    title = f"{plan.dataset}, {listed} shot{'s' * (listed != '1')}, {plan.config}"
+    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    columns = shutil.get_terminal_size((120, 24)).columns
+    by_task = {n: tables.method_table(rows) for n, rows in by_shots.items()}
+    # The line above the means, should tasks be rows: behind a method's tasks come mean, parameters, seconds.
+    rules = [len(by_task[plan.shots[0]].header) - 4]
+    markdown = [f"# {title}", ""]
+    if len(plan.shots) == 1:
+        top = by_task[plan.shots[0]].fitted(columns, rules)
+    else:
+        top = tables.shots_table(
+            [(label[m], [by_shots[n][i][1] for n in plan.shots]) for i, m in enumerate(plan.methods)], plan.shots
+        )
+        markdown += [top.markdown(), ""]
+    for n, table in by_task.items():
+        markdown += [f"## {n} shot{'s' * (n != 1)}", ""] if len(plan.shots) > 1 else []
+        markdown += [table.fitted(200, rules).markdown(), ""]
+    seeds = f"Seeds {', '.join(map(str, plan.seeds))} (zero-shot CLIP has no chance in it and runs once)."
+    markdown += [f"{tables.LEGEND} {seeds}", ""]
+    return "\n".join([title, "", top.text(bold), "", tables.LEGEND, seeds]), "\n".join(markdown)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit status: 0, 2 for bad input, 1 when a run failed, 130 when interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    check = argv[:1] == ["--check"]
+    command, *rest = (argv[1:] if check else argv) or [""]
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a run
+            stream.reconfigure(errors="replace")
+    try:
+        if command not in ABOUT:
+            raise unknown("Command", command, ABOUT)
+        own = rest[: rest.index("--")] if "--" in rest else rest
+        if "-h" in own or "--help" in own:
+            make_parser(command).print_help()
+            return ANSWERED if check else 0
+        plan = make_plan(command, rest)
+        if check:
+            return NEEDS_OPENCLIP if plan.needs_openclip else 0
+        return carry_out(plan)
+    except (InputError, RunError) as error:
+        print(" ".join(str(error).splitlines()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command goes on from where it was.", file=sys.stderr)
+        return 130
+
+
+def carry_out(plan: Plan) -> int:
+    """Runs, reports, and returns the exit status."""
+    started = time.monotonic()
+    failures = run_missing(plan)
+    if plan.command == "compare":
+        text, markdown = report_comparison(plan)
+        listed = "-".join(map(str, plan.shots))
+        file = plan.output / plan.dataset / f"compare_{listed}shots.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(markdown, "utf-8")
+        text += f"\nAlso in {file}"
+    else:
+        text = report_method(plan)
+    print(f"\n{text}\nDone in {time.monotonic() - started:.0f} s", flush=True)
+    if failures:
+        told = f"{len(failures)} of {len(plan.jobs)} runs failed; the same command runs only them again."
+        print(told, file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

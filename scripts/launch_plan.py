@@ -1,0 +1,256 @@
+"""What a command of the launcher asks for: its words read, checked and made into runs by the standard library alone."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from prompting.errors import InputError, unknown
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FALLBACK_CONFIG = "rn50_ep50"
+
+# Method as its run folders are called: trainer, the config key that makes it this method, label in a comparison.
+METHODS = {
+    "ZeroshotCLIP": ("ZeroshotCLIP", [], "Zero-shot CLIP"),
+    "CoOp-CA": ("CoOp", ["TRAINER.COOP.CONTEXT", "task"], "CoOp-CA (per task)"),
+    "CoOp-MT": ("CoOp", ["TRAINER.COOP.CONTEXT", "shared"], "CoOp-MT (shared)"),
+    "SoftCPT-NATA": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "NATA"], "SoftCPT-NATA"),
+    "SoftCPT-NATS": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "NATS"], "SoftCPT-NATS"),
+}
+COMPARED = ["ZeroshotCLIP", "CoOp-CA", "CoOp-MT", "SoftCPT-NATA"]
+CONTEXTS = {"task": "CoOp-CA", "shared": "CoOp-MT"}
+VARIANTS = {"NATA": "SoftCPT-NATA", "NATS": "SoftCPT-NATS"}
+
+# Keys that a run's folder is named by, and what sets them.
+OWN_KEYS = {
+    "DATASET.NUM_SHOTS": "the shots after the dataset",
+    "DATASET.NAME": "the dataset",
+    "DATASET.ROOT": "--data",
+    "OUTPUT_DIR": "--output",
+    "SEED": "--seeds",
+    "TRAINER.NAME": "the script",
+    "TRAINER.SOFTCPT.VARIANT": "--variant",
+    "TRAINER.COOP.CONTEXT": "--context",
+}
+
+ABOUT = {
+    "softcpt": ("scripts/softcpt/main.sh", "Trains and tests SoftCPT, once per seed, and prints accuracy by task."),
+    "coop": ("scripts/coop/main.sh", "Trains and tests CoOp, once per seed, and prints accuracy by task."),
+    "zsclip": ("scripts/zsclip/main.sh", "Tests zero-shot CLIP, which learns nothing, and prints accuracy by task."),
+    "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task, CoOp shared and SoftCPT in one table."),
+}
+EXAMPLES = {
+    "softcpt": ["garden8 4", "garden8 4 --variant NATS --seeds 1,2", "plants7 4 --data ~/data",
+                "garden8 4 -- OPTIM.MAX_EPOCH 10 OPTIM.LR 0.005"],
+    "coop": ["garden8 4", "garden8 4 --context shared --seeds 1,2", "garden8 4 -- OPTIM.MAX_EPOCH 10"],
+    "zsclip": ["garden8", "plants7 --data ~/data"],
+    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data"],
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: ``argv`` is what train.run gets, ``files`` the configs that it reads.
+
+    ``shots`` is 0 for zero-shot CLIP, which looks at no training image.
+    """
+
+    method: str
+    shots: int
+    seed: int
+    folder: Path
+    argv: list[str]
+    files: list[Path]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a command asks for. ``shots`` and ``seeds`` are those of the methods that learn."""
+
+    command: str
+    dataset: str
+    config: str
+    methods: list[str]
+    shots: list[int]
+    seeds: list[int]
+    output: Path
+    jobs: list[Job]
+    needs_openclip: bool
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:]}; --help shows how to call this.")
+
+
+def make_parser(command: str) -> OneLineParser:
+    """The parser of a command's own arguments, those before "--"."""
+    script, about = ABOUT[command]
+    examples = "\n".join(f"  bash {script} {example}" for example in EXAMPLES[command])
+    parser = OneLineParser(
+        prog=f"bash {script}",
+        description=about + " Finished runs are reported and skipped, interrupted ones go on.",
+        epilog=f"What follows -- sets configuration keys: -- KEY VALUE [KEY VALUE ...]\n\nexamples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("dataset", nargs="?", help="a name in configs/datasets or configs/collections, or a .yaml file")
+    if command == "zsclip":
+        parser.add_argument("shots", nargs="?", help="has no influence")
+        parser.add_argument("--seeds", help="has no influence")
+    else:
+        more = ", or several: 1,2,4,8,16" if command == "compare" else ""
+        parser.add_argument("shots", nargs="?", help="training images per class" + more)
+        parser.add_argument("--seeds", default="1,2,3", help="default: 1,2,3")
+    if command == "softcpt":
+        parser.add_argument("--variant", default="NATA", help=f"{' or '.join(VARIANTS)}; default: NATA")
+    if command == "coop":
+        told = "task: a context for every task (default); shared: one for all tasks"
+        parser.add_argument("--context", default="task", help=told)
+    parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
+    parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
+    parser.add_argument("--output", metavar="DIR", default=ROOT / "output", help="where runs go; default: output")
+    return parser
+
+
+def whole_numbers(text: str, what: str, least: int, example: str) -> list[int]:
+    """The numbers of a comma-separated list, each once, in the order given."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) >= least for part in parts):
+        kind = "positive whole numbers" if least else "whole numbers from 0 on"
+        raise InputError(f"{what} must be {kind}, such as {example}, and not '{text}'.")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def find_config(name: str, folders: list[str], kind: str) -> Path:
+    """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` when it ends in .yaml."""
+    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
+        return Path(name).expanduser().absolute()
+    known = {path.stem: path for folder in folders for path in sorted((ROOT / folder).glob("*.yaml"))}
+    if name not in known:
+        raise unknown(kind, name, known, where=" and ".join(folders))
+    return known[name]
+
+
+def default_config(dataset_file: Path) -> str:
+    """The trainer config that a dataset or collection asks for, in a key "config:" or a comment "# default config:"."""
+    found = re.search(r"^(?:#\s*default config:|config:)\s*['\"]?([\w.+-]+)", dataset_file.read_text("utf-8"), re.M)
+    return found.group(1) if found else FALLBACK_CONFIG
+
+
+def config_chain(config_file: Path) -> list[Path]:
+    """A trainer config and those that it builds on by "_BASE_:", as far as they are there."""
+    chain: list[Path] = []
+    while config_file.is_file() and config_file not in chain:
+        chain.append(config_file)
+        base = re.search(r"^_BASE_:\s*['\"]?([^'\"#\n]+)", config_file.read_text("utf-8"), re.M)
+        if base:
+            config_file = (config_file.parent / base.group(1).strip()).resolve()
+    return chain
+
+
+def names_openclip(config_file: Path) -> bool:
+    """Whether a trainer config, or one that it builds on, names an OpenCLIP tower."""
+    texts = (path.read_text("utf-8") for path in config_chain(config_file))
+    return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)
+
+
+def override_pairs(words: list[str]) -> list[tuple[str, str]]:
+    """KEY VALUE pairs of what follows "--"; whether the keys exist is for train.py to say."""
+    if len(words) % 2:
+        raise InputError(f"What follows -- comes in pairs, KEY VALUE; the last key, '{words[-1]}', has no value.")
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    for key, _ in pairs:
+        if key.upper() in OWN_KEYS:
+            raise InputError(f"{key} cannot follow --: {OWN_KEYS[key.upper()]} sets it.")
+    return pairs
+
+
+def folder_name(config: str, pairs: list[tuple[str, str]]) -> str:
+    """The config's part of a run's folder: overridden keys belong to it, or runs that differ would share a folder."""
+    plain = "+".join([config, *(f"{key}={value}" for key, value in sorted(pairs))])
+    name = re.sub(r"[^\w.+=@,-]", "_", plain)
+    if name != plain or len(name) > 120:
+        name = f"{name[:100]}+{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    return name
+
+
+def usable_folder(path: Path, flag: str) -> Path:
+    """``path`` as an absolute one, after a look at what can be told without touching anything."""
+    path = Path(path).expanduser().absolute()
+    there = next(p for p in [path, *path.parents] if p.exists())
+    if not there.is_dir():
+        raise InputError(f"{flag} {path}: {there} is a file and not a folder; give another folder.")
+    if flag == "--output" and not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{flag} {path}: {there} is not writable; give another folder.")
+    return path
+
+
+def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
+    """The methods of a command, by the names of their run folders."""
+    if command == "softcpt":
+        if given.variant.upper() not in VARIANTS:
+            raise unknown("Variant", given.variant, VARIANTS)
+        return [VARIANTS[given.variant.upper()]]
+    if command == "coop":
+        if given.context.lower() not in CONTEXTS:
+            raise unknown("Context", given.context, CONTEXTS)
+        return [CONTEXTS[given.context.lower()]]
+    return ["ZeroshotCLIP"] if command == "zsclip" else COMPARED
+
+
+def make_plan(command: str, argv: Sequence[str]) -> Plan:
+    """The runs that a command asks for; InputError with one line for whatever is wrong with it."""
+    argv = list(argv)
+    split = argv.index("--") if "--" in argv else len(argv)
+    given = make_parser(command).parse_intermixed_args(argv[:split])
+    pairs = override_pairs(argv[split + 1 :])
+    usage = f"bash {ABOUT[command][0]} {EXAMPLES[command][0]}"
+    if given.dataset is None:
+        raise InputError(f"Which dataset? For example: {usage}")
+    dataset_file = find_config(given.dataset, ["configs/datasets", "configs/collections"], "Dataset")
+    methods = chosen_methods(command, given)
+
+    shots, seeds = [], []
+    if command != "zsclip":
+        if given.shots is None:
+            raise InputError(f"How many shots (training images per class)? For example: {usage}")
+        several = command == "compare"
+        shots = whole_numbers(given.shots, "Shots", 1, "1,2,4,8,16" if several else "4")
+        if len(shots) > 1 and not several:
+            raise InputError(f"One shot count at a time, and not '{given.shots}'; scripts/compare.sh takes several.")
+        seeds = whole_numbers(given.seeds, "Seeds", 0, "1,2,3")
+
+    wanted = given.cfg or default_config(dataset_file)
+    configs = {}
+    for trainer in dict.fromkeys(METHODS[method][0] for method in methods):
+        configs[trainer] = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+    data, output = usable_folder(given.data, "--data"), usable_folder(given.output, "--output")
+    part = folder_name(next(iter(configs.values())).stem, pairs)
+
+    jobs = []
+    for method in methods:
+        trainer, chosen, _ = METHODS[method]
+        for shot in shots if trainer != "ZeroshotCLIP" else [0]:
+            for seed in seeds if shot else [1]:
+                folder = output / dataset_file.stem / method / part / f"{shot}shots" / f"seed{seed}"
+                keys = ["DATASET.NUM_SHOTS", str(shot)] if shot else []
+                keys += [*chosen, "BANK.DIR", str(output / ".bank"), *(word for pair in pairs for word in pair)]
+                flags = {"--root": data, "--seed": seed, "--trainer": trainer, "--dataset-config-file": dataset_file}
+                flags |= {"--config-file": configs[trainer], "--output-dir": folder}
+                words = [str(word) for flag in flags.items() for word in flag]
+                files = [dataset_file, *config_chain(configs[trainer])]
+                jobs.append(Job(method, shot, seed, folder, words + keys, files))
+    tower = {key.upper(): value for key, value in pairs}.get("MODEL.BACKBONE.NAME")
+    needs = tower.startswith("open_clip:") if tower else any(map(names_openclip, configs.values()))
+    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs)
