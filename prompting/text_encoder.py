@@ -8,9 +8,9 @@ weights:
   beginning, the prefix, is computed once, and each prompt adds only its own tokens, which attend to the prefix's keys
   and values and to themselves.
 
-`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. Own tokens are packed
-into rows of one prefix each: a row may hold several prompts, kept apart by a block mask, so that short names waste no
-room.
+`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. All tokens stand in one
+flat list, without padding, for everything that works token by token. For attention alone, own tokens are gathered into
+rows: a row belongs to one prefix and holds several prompts, kept apart by a mask.
 
     row of task t:   [keys of prefix t] [name a . EOT][name b . EOT][name c . EOT] pad
 """
@@ -24,37 +24,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# A row's own tokens all attend over the whole row (masked), so long rows waste attention and short ones waste padding.
+# A row's own tokens all attend over the whole row (masked), so longer rows waste attention and shorter ones copy more
+# keys.
 ROW_TOKENS = 48
 
 
 @dataclass(frozen=True)
 class PackedPrompts:
-    """Prompts as index tensors. G prefixes of P tokens, R rows of W own tokens, N prompts, at most M prompts in a row.
+    """N prompts as index tensors: G prefixes of P tokens, T own tokens in R rows of at most W, at most M prompts a row.
 
-    An index < len(vocabulary_rows) means that row of ``vocabulary_rows``; above, it counts the flat context vectors.
+    A token is an index: below len(vocabulary_rows) it means that row of ``vocabulary_rows``, above it counts context
+    vectors.
     """
 
-    vocabulary_rows: Tensor  # (V,) int64: the tokens that occur
-    prefix: Tensor  # (G, P) int64 index
-    own: Tensor  # (R, W) int64 index
-    own_position: Tensor  # (R, W) int64: position in the prompt
+    vocabulary_rows: Tensor  # (V,) int64: the words that occur
+    tokens: Tensor  # (G * P + T,) int64: first the prefixes, one after the other, then the own tokens
+    positions: Tensor  # (G * P + T,) int64: each token's position in its prompt
+    n_prefixes: int  # G
+    prefix_tokens: int  # G * P
+    rows: Tensor  # (R, W) int64: which own token stands there, 0 for padding
     row_prefix: Tensor  # (R,) int64: the prefix that the row's prompts begin with
+    place: Tensor  # (T,) int64: where in the flattened rows each own token stands
     mask: Tensor  # (R, 1, W, P + W) bool: what each own token sees
-    end: Tensor  # (R, M) int64: columns of the end tokens
+    ends: Tensor  # (N,) int64: index in ``tokens`` of each prompt's end token
+    end_rows: Tensor  # (R, M) int64: which prompts end in the row, 0 for padding
+    end_place: Tensor  # (N,) int64: where in the flattened end_rows each prompt stands
     end_mask: Tensor  # (R, 1, M, P + W) bool
-    order: Tensor  # (N,) int64: where prompt n stands in the flattened (R, M)
     one_row_each: bool  # row r has prefix r, so that prefixes need no copying to rows
 
     def to(self, device: torch.device | str) -> PackedPrompts:
         """The same on another device."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
-
-    @property
-    def n_tokens(self) -> int:
-        """Positions that the tower computes, padding of rows included."""
-        return self.prefix.numel() + self.own.numel()
 
 
 def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
@@ -80,51 +81,55 @@ def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> Pack
 
     n_rows, width = len(rows), max(sum(len(prompts[n]) - n_prefix for n in members) for _, members in rows)
     n_end = max(len(members) for _, members in rows)
-    start = prompts[0][0]
-    own = torch.full((n_rows, width), start)
-    position = torch.zeros(n_rows, width, dtype=torch.long)
-    member = torch.full((n_rows, width), -1)
-    end = torch.zeros(n_rows, n_end, dtype=torch.long)
-    order = torch.zeros(len(prompts), dtype=torch.long)
+    own: list[int] = []
+    positions: list[int] = []
+    row_of = torch.zeros(n_rows, width, dtype=torch.long)
+    prompt_at = torch.full((n_rows, width), -1)
+    place: list[int] = []
+    end_column = torch.zeros(n_rows, n_end, dtype=torch.long)
+    end_rows = torch.zeros(n_rows, n_end, dtype=torch.long)
+    ends, end_place = torch.zeros(len(prompts), dtype=torch.long), torch.zeros(len(prompts), dtype=torch.long)
     for row, (_, members) in enumerate(rows):
         column = 0
-        for place, number in enumerate(members):
-            tokens = torch.tensor(prompts[number][n_prefix:])
-            here = slice(column, column + len(tokens))
-            own[row, here] = tokens
-            position[row, here] = torch.arange(n_prefix, n_prefix + len(tokens))
-            member[row, here] = number
-            column += len(tokens)
-            end[row, place] = column - 1
-            order[number] = row * n_end + place
+        for slot, number in enumerate(members):
+            length = len(prompts[number]) - n_prefix
+            here = slice(column, column + length)
+            row_of[row, here] = torch.arange(len(own), len(own) + length)
+            prompt_at[row, here] = number
+            place += range(row * width + column, row * width + column + length)
+            own += prompts[number][n_prefix:]
+            positions += range(n_prefix, n_prefix + length)
+            column += length
+            end_column[row, slot] = column - 1
+            end_rows[row, slot] = number
+            ends[number], end_place[number] = len(own) - 1, row * n_end + slot
 
     # An own token sees its prefix and what precedes it in its own prompt; padding sees the prefix, so that no softmax
     # is empty.
-    same = (member.unsqueeze(2) == member.unsqueeze(1)) & (member.unsqueeze(2) >= 0)
+    same = (prompt_at.unsqueeze(2) == prompt_at.unsqueeze(1)) & (prompt_at.unsqueeze(2) >= 0)
     causal = torch.ones(width, width, dtype=torch.bool).tril()
     mask = torch.cat([torch.ones(n_rows, width, n_prefix, dtype=torch.bool), same & causal], dim=2)
-    end_mask = mask.gather(1, end.unsqueeze(2).expand(-1, -1, mask.shape[2]))
+    end_mask = mask.gather(1, end_column.unsqueeze(2).expand(-1, -1, mask.shape[2]))
 
-    prefix = torch.tensor(list(groups))
+    prefix_tokens = len(groups) * n_prefix
+    tokens = torch.tensor([token for prefix in groups for token in prefix] + own)
+    vocabulary_rows = tokens[tokens >= 0].unique()
+    words = torch.searchsorted(vocabulary_rows, tokens.clamp(min=0))
     row_prefix = [group for group, _ in rows]
-    both = torch.cat([prefix.flatten(), own.flatten()])
-    vocabulary_rows = both[both >= 0].unique()
-
-    def index(tokens: Tensor) -> Tensor:
-        return torch.where(
-            tokens >= 0, torch.searchsorted(vocabulary_rows, tokens.clamp(min=0)), len(vocabulary_rows) - 1 - tokens
-        )
-
     return PackedPrompts(
         vocabulary_rows=vocabulary_rows,
-        prefix=index(prefix),
-        own=index(own),
-        own_position=position,
+        tokens=torch.where(tokens >= 0, words, len(vocabulary_rows) - 1 - tokens),
+        positions=torch.cat([torch.arange(n_prefix).repeat(len(groups)), torch.tensor(positions)]),
+        n_prefixes=len(groups),
+        prefix_tokens=prefix_tokens,
+        rows=row_of,
         row_prefix=torch.tensor(row_prefix),
+        place=torch.tensor(place),
         mask=mask.unsqueeze(1),
-        end=end,
+        ends=ends + prefix_tokens,
+        end_rows=end_rows,
+        end_place=end_place,
         end_mask=end_mask.unsqueeze(1),
-        order=order,
         one_row_each=row_prefix == list(range(len(groups))),
     )
 
@@ -140,60 +145,51 @@ def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = No
     Returns:
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts``.
     """
-    n_groups, n_prefix = packed.prefix.shape
-    n_rows, width = packed.own.shape
     table = tower.token_embedding.weight[packed.vocabulary_rows]
     if contexts is not None:
         table = torch.cat([table.to(contexts.dtype), contexts.flatten(0, -2)])
-    index = torch.cat([packed.prefix.flatten(), packed.own.flatten()])
-    position = torch.cat([torch.arange(n_prefix, device=index.device).repeat(n_groups), packed.own_position.flatten()])
-    # Prefix tokens first, then own tokens, in one flat list: all but attention works token by token.
-    x = F.embedding(index, table).to(tower.dtype) + tower.positional_embedding[position].to(tower.dtype)
-    split = n_groups * n_prefix
-    own_rows = None if packed.one_row_each else packed.row_prefix
-
+    x = F.embedding(packed.tokens, table).to(tower.dtype)
+    x = x + tower.positional_embedding[packed.positions].to(tower.dtype)
     *blocks, last = tower.blocks
     for block in blocks:
-        q, k, v = _project(block.attn, block.ln_1(x), block.heads)
-        prefix = [_heads(t[:split], n_groups) for t in (q, k, v)]
-        own_q, own_k, own_v = (_heads(t[split:], n_rows) for t in (q, k, v))
-        seen_k, seen_v = (_seen(p, o, own_rows) for p, o in ((prefix[1], own_k), (prefix[2], own_v)))
-        on_prefix = F.scaled_dot_product_attention(*prefix, is_causal=True)
+        q, k, v = _project(block.attn, block.ln_1(x), block.heads, (0, 1, 2))
+        (prefix_q, own_q), (prefix_k, own_k), (prefix_v, own_v) = (_split(t, packed) for t in (q, k, v))
+        on_prefix = F.scaled_dot_product_attention(prefix_q, prefix_k, prefix_v, is_causal=True)
+        seen_k, seen_v = _seen(prefix_k, own_k, packed), _seen(prefix_v, own_v, packed)
         on_own = F.scaled_dot_product_attention(own_q, seen_k, seen_v, attn_mask=packed.mask)
-        attended = torch.cat([_flat(on_prefix), _flat(on_own)])
-        x = block.finish(x, attended)
+        x = block.finish(x, torch.cat([_flat(on_prefix), _flat(on_own)[packed.place]]))
 
-    # Only the end tokens of the last layer are read, so only they are asked and computed there.
+    # Of the last layer only the end tokens are read, so only they ask and only they go on.
     normed = last.ln_1(x)
-    ends = (packed.end + torch.arange(n_rows, device=index.device).unsqueeze(1) * width).flatten() + split
-    q = _project(last.attn, normed[ends], last.heads, (0,))[0]
+    (q,) = _project(last.attn, normed[packed.ends], last.heads, (0,))
     k, v = _project(last.attn, normed, last.heads, (1, 2))
-    seen_k, seen_v = (_seen(_heads(t[:split], n_groups), _heads(t[split:], n_rows), own_rows) for t in (k, v))
-    attended = F.scaled_dot_product_attention(_heads(q, n_rows), seen_k, seen_v, attn_mask=packed.end_mask)
-    x = last.finish(x[ends][packed.order], _flat(attended)[packed.order])
+    seen_k, seen_v = (_seen(*_split(t, packed), packed) for t in (k, v))
+    attended = F.scaled_dot_product_attention(
+        q[packed.end_rows].transpose(1, 2), seen_k, seen_v, attn_mask=packed.end_mask
+    )
+    x = last.finish(x[packed.ends], _flat(attended)[packed.end_place])
     return tower.project(tower.ln_final(x).to(tower.dtype))
 
 
-def _project(
-    attention: nn.MultiheadAttention, x: Tensor, heads: int, which: tuple[int, ...] = (0, 1, 2)
-) -> tuple[Tensor, ...]:
-    """Queries, keys and values (0, 1, 2) of flat tokens: each (tokens, heads, head_dim)."""
+def _project(attention: nn.MultiheadAttention, x: Tensor, heads: int, which: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Queries, keys, values (0, 1, 2) of flat tokens: each (tokens, heads, head_dim)."""
     width = x.shape[-1]
-    rows = slice(which[0] * width, (which[-1] + 1) * width)
-    projected = F.linear(x, attention.in_proj_weight[rows], attention.in_proj_bias[rows])
+    part = slice(which[0] * width, (which[-1] + 1) * width)
+    projected = F.linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
     return projected.unflatten(-1, (len(which), heads, -1)).unbind(1)
 
 
-def _heads(x: Tensor, n: int) -> Tensor:
-    """(n * length, heads, head_dim) -> (n, heads, length, head_dim)"""
-    return x.unflatten(0, (n, -1)).transpose(1, 2)
+def _split(x: Tensor, packed: PackedPrompts) -> tuple[Tensor, Tensor]:
+    """Flat (tokens, heads, head_dim) -> prefixes (G, heads, P, head_dim) and rows (R, heads, W, head_dim)."""
+    prefix, own = x[: packed.prefix_tokens], x[packed.prefix_tokens :]
+    return prefix.unflatten(0, (packed.n_prefixes, -1)).transpose(1, 2), own[packed.rows].transpose(1, 2)
+
+
+def _seen(prefix: Tensor, own: Tensor, packed: PackedPrompts) -> Tensor:
+    """Keys (or values) that rows see: (R, heads, P + W, head_dim), those of the row's prefix and then its own."""
+    return torch.cat([prefix if packed.one_row_each else prefix[packed.row_prefix], own], dim=2)
 
 
 def _flat(x: Tensor) -> Tensor:
     """(n, heads, length, head_dim) -> (n * length, width)"""
     return x.transpose(1, 2).flatten(2).flatten(0, 1)
-
-
-def _seen(prefix: Tensor, own: Tensor, row_prefix: Tensor | None) -> Tensor:
-    """Keys (or values) that a row sees: those of its prefix, then its own. ``row_prefix`` None: row r has prefix r."""
-    return torch.cat([prefix if row_prefix is None else prefix[row_prefix], own], dim=2)

@@ -56,8 +56,8 @@ def test_the_context_is_computed_once_per_task(tower):
     """Far fewer positions than 77 a prompt: the point of it all."""
     prompts = [lay_out(tower.text.vocabulary, "rose", i % 2, 16) for i in range(200)]
     packed = pack(prompts)
-    assert packed.prefix.shape == (2, 17)
-    assert packed.n_tokens < 200 * 4
+    assert (packed.n_prefixes, packed.prefix_tokens) == (2, 2 * 17)
+    assert len(packed.tokens) == 2 * 17 + 200 * 3  # name, full stop and end for each
 
 
 def test_a_prompt_in_the_layout_of_coop(tower):

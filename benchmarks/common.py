@@ -1,0 +1,113 @@
+"""What the benchmarks share: random towers in the published shapes, collections in the published sizes, paired
+timing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import torch
+
+from prompting.prompts import Vocabulary
+from prompting.tasks import Task, TaskLayout
+from prompting.towers import TextTower, import_clip
+
+# Classes of every task, and how many words a class name has (uniformly drawn from the range).
+COLLECTIONS = {
+    "Plant-6": ((36, 5, 9, 15, 12, 39), (1, 4)),
+    "RS-8": ((30, 45, 31, 45, 7, 10, 21, 19), (1, 3)),
+    "General-10": ((100, 47, 10, 100, 101, 102, 37, 196, 397, 101), (1, 4)),
+    "Fashion-20": ((4,) * 18 + (3, 3), (1, 3)),
+}
+COLLECTIONS["All-44"] = (sum((sizes for sizes, _ in COLLECTIONS.values()), ()), (1, 4))
+# Text towers of OpenAI's models: (feature width, text width, layers). The image side does not matter here.
+TOWERS = {"RN50": (1024, 512, 12), "ViT-B/16": (512, 512, 12)}
+WORDS = (
+    "red blue green yellow small large old young wild garden river forest city stone leaf flower tree fruit seed "
+    "grass apple pear cherry lemon tomato potato pepper corn rice wheat cotton daisy rose tulip lily fern moss oak"
+    " pine maple dog cat horse bird fish lion tiger bear wolf fox car truck boat plane train bridge tower church school"
+    " house barn airport harbor beach desert island mountain meadow parking runway stadium bakery market kitchen office library"
+).split()
+
+
+def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> TextTower:
+    """A random text tower in the shape of one of OpenAI's models."""
+    feature_dim, width, layers = TOWERS[name]
+    clip = import_clip()
+    torch.manual_seed(0)
+    model = clip.model.CLIP(feature_dim, 32, 1, 64, 32, 77, 49408, width, width // 64, layers)
+    tokenizer = clip.clip._tokenizer
+    tower = TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))
+    return tower.requires_grad_(False).to(device=device, dtype=dtype)
+
+
+def layout(collection: str) -> TaskLayout:
+    """A collection in the published size, with drawn names of natural length."""
+    sizes, (least, most) = COLLECTIONS[collection]
+    rng = Random(collection)
+    names = [tuple(" ".join(rng.sample(WORDS, rng.randint(least, most))) for _ in range(size)) for size in sizes]
+    return TaskLayout(tuple(Task(" ".join(rng.sample(WORDS, 2)), classnames) for classnames in names))
+
+
+@dataclass
+class Ratio:
+    """Two ways of doing one thing, measured in turn."""
+
+    plain: float  # median seconds
+    ours: float
+    ratio: float  # median of the pairwise ratios
+
+
+def paired(plain: Callable[[], object], ours: Callable[[], object], rounds: int) -> Ratio:
+    """Time both in turn, so that a machine whose speed drifts slows both; each once before, uncounted, if cheap."""
+    ours()
+    pairs = []
+    for _ in range(rounds):
+        pairs.append((seconds(plain), seconds(ours)))
+    return Ratio(
+        *(statistics.median(times) for times in zip(*pairs, strict=True)), statistics.median(a / b for a, b in pairs)
+    )
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall-clock seconds of one call, a GPU's queue included."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Flags that all benchmarks take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default 3)")
+    parser.add_argument("--threads", type=int, default=0, help="PyTorch's threads (default: its own choice)")
+    return parser
+
+
+def show(rows: list[dict], as_json: bool, **about) -> None:
+    """Print measurements with what they were measured on."""
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu_name(), **about}
+    if as_json:
+        print(json.dumps({"about": about, "rows": rows}, indent=1))
+        return
+    print(", ".join(f"{key} {value}" for key, value in about.items() if value is not None))
+    columns = list(rows[0])
+    cells = [columns] + [[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    widths = [max(len(line[c]) for line in cells) for c in range(len(columns))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def gpu_name() -> str | None:
+    """The GPU in use, if any."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
