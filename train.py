@@ -11,14 +11,10 @@ resumed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -27,30 +23,23 @@ from dassl.config import get_cfg_default
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.utils import collect_env_info, set_random_seed
-from tqdm import tqdm
 from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
 from datasets.collection import register_collection
 from prompting.errors import InputError, unknown
-
-REPOSITORY = Path(__file__).resolve().parent
-# Settings that change where or how fast a run computes, not what it computes.
-INCIDENTAL = {
-    "OUTPUT_DIR",
-    "RESUME",
-    "VERBOSE",
-    "USE_CUDA",
-    "DATASET.ROOT",
-    "DATALOADER.NUM_WORKERS",
-    "TRAIN.PRINT_FREQ",
-    "BANK.TRAIN",
-    "BANK.TEST",
-    "BANK.DIR",
-    "BANK.LIMIT_GB",
-    "TRAIN.CHECKPOINT_FREQ",
-}
+from trainers.run_folder import (
+    Progress,
+    Tee,
+    check_same_settings,
+    git_commit,
+    known_keys,
+    opened,
+    read_results,
+    versions,
+    write_atomically,
+)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -150,16 +139,9 @@ def _merge_file(cfg: CfgNode, path: Path) -> None:
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(content)))
 
 
-def _known_keys(node: CfgNode, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in node.items():
-        keys += _known_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [prefix + name]
-    return keys
-
-
 def _merge(cfg: CfgNode, where: str, merge, key: str | None = None) -> None:
     """Merge settings into the config; an unknown key or a value of the wrong type becomes one line."""
-    known = _known_keys(cfg)
+    known = known_keys(cfg)
     if key is not None and key not in known:
         raise _unknown_key(key, known, where)
     try:
@@ -179,68 +161,6 @@ def _unknown_key(key: str, known: list[str], where: str) -> InputError:
     )
 
 
-def read_results(folder: Path) -> dict | None:
-    """results.json of a finished run, or None."""
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return results if isinstance(results, dict) and results.get("finished") is True else None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def check_same_settings(cfg: CfgNode, folder: Path) -> None:
-    """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        return
-    before = CfgNode(_read_yaml(path))
-    earlier = {key: _value(before, key) for key in _known_keys(before)}
-    for key in _known_keys(cfg):
-        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(_value(cfg, key)):
-            raise InputError(
-                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(_value(cfg, key))} is asked for; "
-                "choose another output folder or remove that one."
-            )
-
-
-def _value(node: CfgNode, key: str):
-    for part in key.split("."):
-        node = node[part]
-    return node
-
-
-def _plain(value):
-    """As it comes back from YAML: tuples are lists there."""
-    return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run computes with."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "torchvision", "dassl", "clip-anytorch", "open_clip_torch"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def git_commit() -> str | None:
-    """The repository's commit, with "+" behind it when files differ from it; None outside a git checkout."""
-    try:
-        run = {"cwd": REPOSITORY, "capture_output": True, "text": True, "timeout": 10}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
-        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
-
-
 def method_name(cfg: CfgNode) -> str:
     """The method as the published table calls it."""
     if cfg.TRAINER.NAME == "SoftCPT":
@@ -248,68 +168,6 @@ def method_name(cfg: CfgNode) -> str:
     if cfg.TRAINER.NAME == "CoOp":
         return "CoOp-CA" if cfg.TRAINER.COOP.CONTEXT == "task" else "CoOp-MT"
     return cfg.TRAINER.NAME
-
-
-class Tee:
-    """Standard output into a log file, and onto the console unless the run is to be brief."""
-
-    def __init__(self, path: Path, quiet: bool):
-        self.console = sys.stdout
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
-        self.quiet = quiet
-
-    def write(self, text: str) -> int:
-        if not self.quiet:
-            self.console.write(text)
-        return self.file.write(text)
-
-    def flush(self) -> None:
-        self.file.flush()
-        self.console.flush()
-
-    def isatty(self) -> bool:
-        return False
-
-    def __enter__(self) -> Tee:
-        sys.stdout = self
-        return self
-
-    def __exit__(self, *_) -> None:
-        sys.stdout = self.console
-        self.file.close()
-
-
-class Progress(trainers.base.Watch):
-    """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, what: str, console):
-        self.what, self.console = what, console
-        self.bar = None
-
-    def views(self, done: int, total: int) -> None:
-        self._show("encoding views of epoch", done, total)
-
-    def epoch(self, done: int, total: int, loss: float) -> None:
-        self._show("epoch", done, total, f"loss {loss:.3f}")
-
-    def _show(self, unit: str, done: int, total: int, note: str = "") -> None:
-        if self.console.isatty():
-            if self.bar is None:
-                self.bar = tqdm(
-                    total=total, initial=done - 1, desc=f"{self.what}: {unit}", file=self.console, leave=False
-                )
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update()
-            if done == total:
-                self.close()
-        elif done == total or done % max(1, total // 2) == 0:
-            print(f"{self.what}: {unit} {done}/{total}{f', {note}' if note else ''}", file=self.console, flush=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
 
 
 def run(argv: list[str], brief: bool = False) -> dict:
@@ -334,14 +192,7 @@ def run(argv: list[str], brief: bool = False) -> dict:
     if results is not None and not args.eval_only:
         print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
         return results
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "config.yaml", cfg.dump())
-    except OSError as error:
-        raise InputError(
-            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another with --output-dir."
-        ) from None
-    with Tee(folder / "log.txt", quiet=brief) as tee:
+    with opened(folder, cfg), Tee(folder / "log.txt", quiet=brief) as tee:
         return _run(args, cfg, folder, Progress(what, tee.console) if brief else None)
 
 

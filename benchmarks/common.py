@@ -31,7 +31,7 @@ WORDS = (
     "red blue green yellow small large old young wild garden river forest city stone leaf flower tree fruit seed "
     "grass apple pear cherry lemon tomato potato pepper corn rice wheat cotton daisy rose tulip lily fern moss oak"
     " pine maple dog cat horse bird fish lion tiger bear wolf fox car truck boat plane train bridge tower church school"
-    " house barn airport harbor beach desert island mountain meadow parking runway stadium bakery market kitchen office library"
+    " house barn airport harbor beach desert island mountain meadow parking runway stadium bakery market kitchen office"
 ).split()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,6 +53,15 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.BANK.TRAIN = True  # of each epoch's augmented views: computed ahead in large batches, shared by all methods
     cfg.BANK.DIR = ""  # where they are kept; default: output/.bank in the repository
     cfg.BANK.LIMIT_GB = 20.0  # the least recently used go when there are more
+
+
+@contextlib.contextmanager
+def one_line(what: str, remedy: str):
+    """Turn whatever a checkpoint's reader raises into an InputError that says what failed and what to do."""
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"{what} ({' '.join(str(error).split()) or type(error).__name__}); {remedy}.") from None
 
 
 class Watch:
@@ -253,6 +263,10 @@ class PromptTrainer(TrainerX):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(Path(self.output_dir) / "prompt_learner" / f"model.pth.tar-{before}")
 
+    def resume_model_if_exist(self, directory):
+        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove that folder to start anew"):
+            return super().resume_model_if_exist(directory)
+
     def load_model(self, directory, epoch=None):
         """Load a trained learner from a run folder: the given epoch's, or model-best.pth.tar."""
         if not directory:
@@ -265,7 +279,8 @@ class PromptTrainer(TrainerX):
                 f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
                 "with --load-epoch."
             )
-        checkpoint = load_checkpoint(path)
+        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch"):
+            checkpoint = load_checkpoint(path)
         try:
             self.model.load_state_dict(checkpoint["state_dict"])
         except (KeyError, RuntimeError) as error:

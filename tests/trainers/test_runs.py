@@ -79,6 +79,19 @@ def test_a_killed_run_resumes_to_the_very_same_result(workplace, trainer, opts, 
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_damaged_checkpoint_is_one_line(workplace, capsys):
+    workplace.run("CoOp")
+    folder = workplace.output / "run"
+    (folder / "results.json").unlink()
+    checkpoint = folder / "prompt_learner" / "model.pth.tar-3"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    flags = ["--eval-only", "--model-dir", str(folder), "--load-epoch", "3", *workplace.flags("CoOp", "other")]
+    for argv, message in ((workplace.flags("CoOp"), "cannot be resumed"), (flags, "cannot be read")):
+        assert train.main(argv) == 2
+        error = capsys.readouterr().err.strip()
+        assert len(error.splitlines()) == 1 and message in error and "model.pth.tar-3" in error
+
+
 def test_a_finished_run_is_reported_not_repeated(workplace, capsys):
     first = workplace.run("CoOp")
     stamp = (workplace.output / "run" / "results.json").stat().st_mtime_ns
@@ -208,3 +221,15 @@ def test_unknown_names(workplace, tmp_path, capsys):
     flags[flags.index("--config-file") + 1] = str(bad)
     assert train.main(flags) == 2
     assert "'OPTIM.MAX_EPOCHS' is unknown" in capsys.readouterr().err
+
+
+def test_a_refused_run_leaves_no_folder(workplace):
+    with pytest.raises(InputError, match="6 shots"):
+        workplace.run("CoOp", "deep/er", "DATASET.NUM_SHOTS", "6")
+    assert not (workplace.output / "deep").exists()
+    (workplace.output / "mine").mkdir(parents=True)
+    (workplace.output / "mine" / "notes.txt").write_text("keep me")
+    with pytest.raises(InputError, match="6 shots"):
+        workplace.run("CoOp", "mine", "DATASET.NUM_SHOTS", "6")
+    assert (workplace.output / "mine" / "notes.txt").exists()
+    workplace.run("CoOp", "mine")  # what was refused before does not stand in the way

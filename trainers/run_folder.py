@@ -1,0 +1,190 @@
+"""A run's folder: what is written into it, what is trusted in it, and what is seen of the run meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+from yacs.config import CfgNode
+
+from prompting.errors import InputError
+from trainers.base import REPOSITORY, Watch
+
+# Settings that change where or how fast a run computes, not what it computes.
+INCIDENTAL = {
+    "OUTPUT_DIR",
+    "RESUME",
+    "VERBOSE",
+    "USE_CUDA",
+    "DATASET.ROOT",
+    "DATALOADER.NUM_WORKERS",
+    "TRAIN.PRINT_FREQ",
+    "BANK.TRAIN",
+    "BANK.TEST",
+    "BANK.DIR",
+    "BANK.LIMIT_GB",
+    "TRAIN.CHECKPOINT_FREQ",
+}
+
+
+def known_keys(node: CfgNode, prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in node.items():
+        keys += known_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [prefix + name]
+    return keys
+
+
+def read_results(folder: Path) -> dict | None:
+    """results.json of a finished run, or None."""
+    try:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return results if isinstance(results, dict) and results.get("finished") is True else None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def check_same_settings(cfg: CfgNode, folder: Path) -> None:
+    """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
+    begun = (folder / "results.json").exists() or (folder / "prompt_learner").exists()
+    if not begun or not (folder / "config.yaml").is_file():
+        return
+    before = CfgNode(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
+    earlier = {key: _value(before, key) for key in known_keys(before)}
+    for key in known_keys(cfg):
+        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(_value(cfg, key)):
+            raise InputError(
+                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(_value(cfg, key))} is asked for; "
+                "choose another output folder or remove that one."
+            )
+
+
+def _value(node: CfgNode, key: str):
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def _plain(value):
+    """As it comes back from YAML: tuples are lists there."""
+    return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run computes with."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "dassl", "clip-anytorch", "open_clip_torch"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def git_commit() -> str | None:
+    """The repository's commit, with "+" behind it when files differ from it; None outside a git checkout."""
+    try:
+        run = {"cwd": REPOSITORY, "capture_output": True, "text": True, "timeout": 10}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
+
+
+@contextlib.contextmanager
+def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
+    """Create a run's folder with its config; a run that is refused before its first checkpoint takes it away again."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.yaml", cfg.dump())
+    except OSError as error:
+        raise InputError(
+            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another with --output-dir."
+        ) from None
+    try:
+        yield
+    except InputError:
+        if folder in new and not (folder / "prompt_learner").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            for parent in new[1:]:
+                with contextlib.suppress(OSError):  # another run has moved in
+                    parent.rmdir()
+        raise
+
+
+class Tee:
+    """Standard output into a log file, and onto the console unless the run is to be brief."""
+
+    def __init__(self, path: Path, quiet: bool):
+        self.console = sys.stdout
+        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
+        self.quiet = quiet
+
+    def write(self, text: str) -> int:
+        if not self.quiet:
+            self.console.write(text)
+        return self.file.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()
+        self.console.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def __enter__(self) -> Tee:
+        sys.stdout = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        sys.stdout = self.console
+        self.file.close()
+
+
+class Progress(Watch):
+    """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, what: str, console):
+        self.what, self.console = what, console
+        self.bar = None
+
+    def views(self, done: int, total: int) -> None:
+        self._show("encoding views of epoch", done, total)
+
+    def epoch(self, done: int, total: int, loss: float) -> None:
+        self._show("epoch", done, total, f"loss {loss:.3f}")
+
+    def _show(self, unit: str, done: int, total: int, note: str = "") -> None:
+        if self.console.isatty():
+            if self.bar is None:
+                self.bar = tqdm(
+                    total=total, initial=done - 1, desc=f"{self.what}: {unit}", file=self.console, leave=False
+                )
+            self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update()
+            if done == total:
+                self.close()
+        elif done == total or done % max(1, total // 2) == 0:
+            print(f"{self.what}: {unit} {done}/{total}{f', {note}' if note else ''}", file=self.console, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
