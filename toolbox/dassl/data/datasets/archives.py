@@ -1,0 +1,57 @@
+"""Extraction that stays in its folder."""
+
+from __future__ import annotations
+
+import os.path as osp
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import PurePosixPath, PureWindowsPath
+
+
+def _check_names(names: Iterable[str], archive: str) -> None:
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
+            raise ValueError(
+                f"Archive {archive} has a member {name!r} outside its own folder; nothing was extracted, "
+                "get the file from its original source"
+            )
+
+
+def _extract_tar(archive: str, folder: str) -> None:
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+        _check_names((member.name for member in members), archive)
+        for member in members:
+            # Links are where a path can leave its folder unseen, devices have no place in a data set.
+            if not (member.isfile() or member.isdir()):
+                raise ValueError(
+                    f"Archive {archive} has a member {member.name!r} that is neither file nor folder; nothing was "
+                    "extracted, unpack it by hand if you trust it"
+                )
+        if hasattr(tarfile, "data_filter"):
+            tar.extractall(folder, filter="data")
+        else:
+            tar.extractall(folder)
+
+
+def extract_archive(archive: str, folder: str) -> None:
+    """Extract a .zip, .tar, .tar.gz or .tgz into ``folder``.
+
+    Raises:
+        ValueError: another kind of file, a damaged one, or one with a member that would land outside ``folder``, be a
+            link or a device. Then nothing is extracted.
+    """
+    folder = folder or "."
+    try:
+        if archive.endswith(".zip"):
+            with zipfile.ZipFile(archive) as zipped:
+                _check_names(zipped.namelist(), archive)
+                zipped.extractall(folder)
+        elif archive.endswith((".tar", ".tar.gz", ".tgz")):
+            _extract_tar(archive, folder)
+        else:
+            raise ValueError(f"{osp.basename(archive)} is no archive of a known kind (.zip, .tar, .tar.gz, .tgz)")
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise ValueError(f"Archive {archive} is damaged ({error}); delete it and download it again") from error

@@ -1,0 +1,5 @@
+"""Image transforms from the ``INPUT`` section of a configuration."""
+
+from .transforms import INTERPOLATION_MODES, build_transform
+
+__all__ = ["INTERPOLATION_MODES", "build_transform"]

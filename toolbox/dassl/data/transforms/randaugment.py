@@ -1,0 +1,237 @@
+"""RandAugment in the three settings of upstream's transforms.
+
+They are not torchvision's RandAugment: their operations, strengths and random draws are others. Here strengths are
+what the operation takes (degrees, shares of the width, factors), and the random draws come in upstream's order, so that
+a seed means the same.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+Operation = Callable[[Image.Image, float], Image.Image]
+
+_FILL = (125, 123, 114)  # ImageNet's mean colour
+
+
+def _either_sign(value: float) -> float:
+    return -value if random.random() > 0.5 else value
+
+
+def _affine(img: Image.Image, *coefficients: float) -> Image.Image:
+    return img.transform(img.size, Image.Transform.AFFINE, coefficients)
+
+
+def ShearX(img: Image.Image, v: float) -> Image.Image:
+    """Shear sideways by the slope ``v``, of random sign."""
+    return _affine(img, 1, _either_sign(v), 0, 0, 1, 0)
+
+
+def ShearY(img: Image.Image, v: float) -> Image.Image:
+    """Shear upwards by the slope ``v``, of random sign."""
+    return _affine(img, 1, 0, 0, _either_sign(v), 1, 0)
+
+
+def TranslateXabs(img: Image.Image, v: float) -> Image.Image:
+    """Move sideways by ``v`` pixels, of random sign."""
+    return _affine(img, 1, 0, _either_sign(v), 0, 1, 0)
+
+
+def TranslateYabs(img: Image.Image, v: float) -> Image.Image:
+    """Move upwards by ``v`` pixels, of random sign."""
+    return _affine(img, 1, 0, 0, 0, 1, _either_sign(v))
+
+
+def TranslateX(img: Image.Image, v: float) -> Image.Image:
+    """Move sideways by the share ``v`` of the width, of random sign."""
+    return TranslateXabs(img, v * img.size[0])
+
+
+def TranslateY(img: Image.Image, v: float) -> Image.Image:
+    """Move upwards by the share ``v`` of the height, of random sign."""
+    return TranslateYabs(img, v * img.size[1])
+
+
+def Rotate(img: Image.Image, v: float) -> Image.Image:
+    """Turn by ``v`` degrees, of random sign."""
+    return img.rotate(_either_sign(v))
+
+
+def AutoContrast(img: Image.Image, _: float) -> Image.Image:
+    """Stretch each channel to the full range."""
+    return ImageOps.autocontrast(img)
+
+
+def Invert(img: Image.Image, _: float) -> Image.Image:
+    """The negative."""
+    return ImageOps.invert(img)
+
+
+def Equalize(img: Image.Image, _: float) -> Image.Image:
+    """Flatten each channel's histogram."""
+    return ImageOps.equalize(img)
+
+
+def Flip(img: Image.Image, _: float) -> Image.Image:
+    """Mirror left and right."""
+    return ImageOps.mirror(img)
+
+
+def Identity(img: Image.Image, _: float) -> Image.Image:
+    """Nothing."""
+    return img
+
+
+def Solarize(img: Image.Image, v: float) -> Image.Image:
+    """Invert the values from ``v`` (0 .. 256) on."""
+    return ImageOps.solarize(img, v)
+
+
+def SolarizeAdd(img: Image.Image, addition: float = 0, threshold: int = 128) -> Image.Image:
+    """Brighten by ``addition``, then solarize."""
+    brighter = np.clip(np.asarray(img).astype(int) + addition, 0, 255).astype(np.uint8)
+    return ImageOps.solarize(Image.fromarray(brighter), threshold)
+
+
+def Posterize(img: Image.Image, v: float) -> Image.Image:
+    """Keep ``v`` bits (rounded down) of each channel."""
+    return ImageOps.posterize(img, int(v))
+
+
+def Contrast(img: Image.Image, v: float) -> Image.Image:
+    """Contrast times ``v``."""
+    return ImageEnhance.Contrast(img).enhance(v)
+
+
+def Color(img: Image.Image, v: float) -> Image.Image:
+    """Saturation times ``v``."""
+    return ImageEnhance.Color(img).enhance(v)
+
+
+def Brightness(img: Image.Image, v: float) -> Image.Image:
+    """Brightness times ``v``."""
+    return ImageEnhance.Brightness(img).enhance(v)
+
+
+def Sharpness(img: Image.Image, v: float) -> Image.Image:
+    """Sharpness times ``v``."""
+    return ImageEnhance.Sharpness(img).enhance(v)
+
+
+def Cutout(img: Image.Image, v: float) -> Image.Image:
+    """Cover a random square, its side the share ``v`` of the width."""
+    return img if v <= 0 else CutoutAbs(img, v * img.size[0])
+
+
+def CutoutAbs(img: Image.Image, v: float) -> Image.Image:
+    """Cover a random square of ``v`` pixels a side, clipped at the border."""
+    if v < 0:
+        return img
+    width, height = img.size
+    x, y = np.random.uniform(width), np.random.uniform(height)
+    left, top = int(max(0, x - v / 2)), int(max(0, y - v / 2))
+    img = img.copy()
+    ImageDraw.Draw(img).rectangle((left, top, min(width, left + v), min(height, top + v)), _FILL)
+    return img
+
+
+def randaugment_list() -> list[tuple[Operation, float, float]]:
+    """Operations with weakest and strongest setting: RandAugment as in EfficientNet's code."""
+    return [
+        (AutoContrast, 0, 1),
+        (Equalize, 0, 1),
+        (Invert, 0, 1),
+        (Rotate, 0, 30),
+        (Posterize, 4, 8),
+        (Solarize, 0, 256),
+        (SolarizeAdd, 0, 110),
+        (Color, 0.1, 1.9),
+        (Contrast, 0.1, 1.9),
+        (Brightness, 0.1, 1.9),
+        (Sharpness, 0.1, 1.9),
+        (ShearX, 0.0, 0.3),
+        (ShearY, 0.0, 0.3),
+        (CutoutAbs, 0, 40),
+        (TranslateXabs, 0.0, 100),
+        (TranslateYabs, 0.0, 100),
+    ]
+
+
+def _gentle_list(low: float, high: float, invert: bool) -> list[tuple[Operation, float, float]]:
+    """The fourteen operations that the two others share; enhancements by factors from ``low`` to ``high``."""
+    return [
+        (AutoContrast, 0, 1),
+        (Brightness, low, high),
+        (Color, low, high),
+        (Contrast, low, high),
+        (Equalize, 0, 1),
+        (Identity, 0, 1),
+        *([(Invert, 0, 1)] if invert else []),
+        (Posterize, 4, 8),
+        (Rotate, -30, 30),
+        (Sharpness, low, high),
+        (ShearX, -0.3, 0.3),
+        (ShearY, -0.3, 0.3),
+        (Solarize, 0, 256),
+        (TranslateX, -0.3, 0.3),
+        (TranslateY, -0.3, 0.3),
+    ]
+
+
+def randaugment_list2() -> list[tuple[Operation, float, float]]:
+    """The operations of ``RandAugment2``."""
+    return _gentle_list(0.1, 1.9, invert=True)
+
+
+def fixmatch_list() -> list[tuple[Operation, float, float]]:
+    """The operations of FixMatch (Sohn et al., NeurIPS 2020)."""
+    return _gentle_list(0.05, 0.95, invert=False)
+
+
+class RandAugment:
+    """``n`` random operations an image, all at the strength ``m`` (0 .. 30)."""
+
+    def __init__(self, n: int = 2, m: float = 10) -> None:
+        if not 0 <= m <= 30:
+            raise ValueError(f"INPUT.RANDAUGMENT_M must lie between 0 and 30, but is {m}")
+        self.n = n
+        self.m = m
+        self.augment_list = randaugment_list()
+
+    def __call__(self, img: Image.Image) -> Image.Image:
+        for operation, low, high in random.choices(self.augment_list, k=self.n):
+            img = operation(img, (self.m / 30) * (high - low) + low)
+        return img
+
+
+class RandAugment2:
+    """``n`` random operations an image, each left out with probability 1 - ``p``, at random strengths."""
+
+    def __init__(self, n: int = 2, p: float = 0.6) -> None:
+        self.n = n
+        self.p = p
+        self.augment_list = randaugment_list2()
+
+    def __call__(self, img: Image.Image) -> Image.Image:
+        for operation, low, high in random.choices(self.augment_list, k=self.n):
+            if random.random() > self.p:
+                continue
+            img = operation(img, random.random() * (high - low) + low)
+        return img
+
+
+class RandAugmentFixMatch:
+    """``n`` random operations an image, at random strengths."""
+
+    def __init__(self, n: int = 2) -> None:
+        self.n = n
+        self.augment_list = fixmatch_list()
+
+    def __call__(self, img: Image.Image) -> Image.Image:
+        for operation, low, high in random.choices(self.augment_list, k=self.n):
+            img = operation(img, random.random() * (high - low) + low)
+        return img

@@ -1,0 +1,20 @@
+"""The evaluator that a configuration names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+from dassl.utils import Registry, check_availability
+
+EVALUATOR_REGISTRY = Registry("EVALUATOR")
+
+
+def build_evaluator(cfg: CfgNode, **kwargs: Any) -> Any:
+    """An instance of ``cfg.TEST.EVALUATOR``. ValueError with the nearest name when it is not registered."""
+    name = cfg.TEST.EVALUATOR
+    check_availability(name, EVALUATOR_REGISTRY.registered_names())
+    if cfg.VERBOSE:
+        print(f"Loading evaluator: {name}")
+    return EVALUATOR_REGISTRY.get(name)(cfg, **kwargs)

@@ -1,0 +1,58 @@
+"""Layers and functions that trainers are made of."""
+
+from dassl import not_carried
+
+from .cross_entropy import cross_entropy
+from .dsbn import DSBN1d, DSBN2d
+from .efdmix import (
+    EFDMix,
+    activate_efdmix,
+    crossdomain_efdmix,
+    deactivate_efdmix,
+    random_efdmix,
+    run_with_efdmix,
+    run_without_efdmix,
+)
+from .mixstyle import (
+    MixStyle,
+    activate_mixstyle,
+    crossdomain_mixstyle,
+    deactivate_mixstyle,
+    random_mixstyle,
+    run_with_mixstyle,
+    run_without_mixstyle,
+)
+from .mixup import mixup
+from .mmd import MaximumMeanDiscrepancy
+from .reverse_grad import ReverseGrad
+from .sequential2 import Sequential2
+
+__all__ = [
+    "DSBN1d",
+    "DSBN2d",
+    "EFDMix",
+    "MaximumMeanDiscrepancy",
+    "MixStyle",
+    "ReverseGrad",
+    "Sequential2",
+    "activate_efdmix",
+    "activate_mixstyle",
+    "cross_entropy",
+    "crossdomain_efdmix",
+    "crossdomain_mixstyle",
+    "deactivate_efdmix",
+    "deactivate_mixstyle",
+    "mixup",
+    "random_efdmix",
+    "random_mixstyle",
+    "run_with_efdmix",
+    "run_with_mixstyle",
+    "run_without_efdmix",
+    "run_without_mixstyle",
+]
+
+_UPSTREAM_ONLY = "Attention Conv2dDynamic TransNorm1d TransNorm2d SinkhornDivergence MinibatchEnergyDistance".split()
+
+
+def __getattr__(name: str) -> None:
+    not_carried.attribute(__name__, name, _UPSTREAM_ONLY)

@@ -1,0 +1,154 @@
+"""Reading checkpoint files without running what is in them.
+
+PyTorch's own safe reader takes tensors and plain containers. Files written by upstream Dassl or by plugins also hold
+NumPy numbers and whole scheduler objects; for those a second reader lets the same harmless types through and puts an
+inert ``Placeholder`` where any other class stood. Neither imports or calls anything that the file names.
+"""
+
+from __future__ import annotations
+
+import builtins
+import codecs
+import collections
+import pickle
+import types
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used; the message is one line that names the file."""
+
+
+class Placeholder:
+    """Stands for an object of a class that is not loaded; its attributes are in ``__dict__``."""
+
+    def __new__(cls, *args: object, **kwargs: object) -> Placeholder:
+        return super().__new__(cls)
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) == 2:  # (dict, slots)
+            state = {**(state[0] or {}), **(state[1] or {})}
+        if isinstance(state, dict):
+            self.__dict__.update({str(key): value for key, value in state.items()})
+
+    # Classes derived from list or dict feed their items through these.
+    def append(self, item: object) -> None:
+        """Ignore a list item."""
+
+    def extend(self, items: object) -> None:
+        """Ignore list items."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+
+_BUILTINS = {
+    "set",
+    "frozenset",
+    "list",
+    "dict",
+    "tuple",
+    "int",
+    "float",
+    "complex",
+    "bool",
+    "str",
+    "bytes",
+    "slice",
+    "range",
+}
+_TORCH_UTILS = {"_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_parameter_with_state"}
+_NUMPY_CORE = {"numpy.core.multiarray": "multiarray", "numpy._core.multiarray": "multiarray"}
+
+
+def _numpy_core() -> Any:
+    try:
+        from numpy._core import multiarray
+    except ImportError:  # NumPy 1
+        from numpy.core import multiarray
+    return multiarray
+
+
+def _known(module: str, name: str) -> Any:
+    """The harmless type or function ``module.name``, or None."""
+    if module in ("builtins", "__builtin__") and name in _BUILTINS:
+        return getattr(builtins, name)
+    if module == "collections" and name in ("OrderedDict", "Counter", "defaultdict", "deque"):
+        return getattr(collections, name)
+    if module == "torch._utils" and name in _TORCH_UTILS:
+        return getattr(torch._utils, name, None)
+    if module == "torch" and name in ("Size", "device", "Tensor"):
+        return getattr(torch, name)
+    if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+        return getattr(torch, name)
+    if module.startswith("torch") and name.endswith("Storage"):
+        return getattr(torch, name, None)
+    if module == "torch.nn.parameter" and name == "Parameter":
+        return torch.nn.Parameter
+    if module in _NUMPY_CORE and name in ("scalar", "_reconstruct"):
+        return getattr(_numpy_core(), name)
+    if module == "numpy" and name in ("dtype", "ndarray"):
+        return getattr(np, name)
+    if module.startswith("numpy.dtypes"):
+        return getattr(np.dtypes, name, None) if hasattr(np, "dtypes") else None
+    if module == "_codecs" and name == "encode":  # how NumPy bytes are pickled
+        return codecs.encode
+    return None
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        known = _known(module, name)
+        if known is not None:
+            return known
+        # A class of its own for each name, so that the repr says what was left out.
+        return type(name.rpartition(".")[2], (Placeholder,), {"__module__": module})
+
+
+def _load(file: Any, **kwargs: Any) -> Any:
+    return _Unpickler(file, **kwargs).load()
+
+
+# What torch.load expects of a pickle module.
+_restricted = types.SimpleNamespace(__name__="dassl.utils.checkpoint_reader", Unpickler=_Unpickler, load=_load)
+
+
+def read_file(fpath: str, map_location: Any = None) -> Any:
+    """The object in the file ``fpath``; CheckpointError when it is damaged or of another kind."""
+    try:
+        return torch.load(fpath, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError:
+        pass  # refused: something else than tensors and plain containers is in there
+    except PermissionError:
+        raise
+    except Exception as error:
+        raise _unreadable(fpath, error) from error
+    try:
+        return torch.load(fpath, map_location=map_location, weights_only=False, pickle_module=_restricted)
+    except UnicodeDecodeError:  # written by Python 2
+        return _read_python2(fpath, map_location)
+    except Exception as error:
+        raise _unreadable(fpath, error) from error
+
+
+def _read_python2(fpath: str, map_location: Any) -> Any:
+    try:
+        return torch.load(
+            fpath, map_location=map_location, weights_only=False, pickle_module=_restricted, encoding="latin1"
+        )
+    except Exception as error:
+        raise _unreadable(fpath, error) from error
+
+
+def _unreadable(fpath: str, error: Exception) -> CheckpointError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].strip()[:160]
+    return CheckpointError(
+        f"Checkpoint {fpath} cannot be read: it is truncated, or no PyTorch checkpoint ({reason}); "
+        "delete it or name another one"
+    )
