@@ -117,14 +117,17 @@ class Tower(nn.Module):
 
 
 def load_tower(
-    name: str, device: torch.device | str = "cpu", half: bool = False, search: Sequence[Path | str] = ()
+    name: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    search: Sequence[Path | str] = (),
 ) -> Tower:
     """Load a CLIP by name or path.
 
     Args:
         name: see the module's docstring.
         device: where the tower is to live.
-        half: run it in fp16, as CLIP's weights are published (LayerNorm stays float32); only sensible on a GPU.
+        dtype: what it computes in; CLIP's weights are published in float16.
         search: folders in which a relative checkpoint path is looked for, after the working directory.
 
     Raises:
@@ -142,23 +145,27 @@ def load_tower(
         preprocessing,
     )
     tower.float()
-    if half:
-        _to_half(tower)
+    if dtype != torch.float32:
+        _to_dtype(tower, dtype)
     return tower.to(device)
 
 
-def _to_half(tower: nn.Module) -> None:
-    """fp16 for everything but normalisation layers, embeddings and their like, as OpenAI's `convert_weights` does."""
+def _to_dtype(tower: nn.Module, dtype: torch.dtype) -> None:
+    """Convert all weights but those of OpenAI's LayerNorm, which computes in float32 whatever comes in, and the
+    embeddings and positions, which the towers convert as they look them up: what OpenAI's `convert_weights` does."""
     for module in tower.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            module.half()
-        elif isinstance(module, nn.MultiheadAttention):
-            module.in_proj_weight.data = module.in_proj_weight.data.half()
-            module.in_proj_bias.data = module.in_proj_bias.data.half()
+        openai = type(module).__module__.startswith("clip.")
+        plain = not any(module.children()) and not isinstance(module, nn.Embedding)
+        if isinstance(module, nn.MultiheadAttention) or (plain and not openai):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+            for name, buffer in module.named_buffers(recurse=False):
+                if buffer.is_floating_point():
+                    setattr(module, name, buffer.to(dtype))
         for name in ("text_projection", "proj"):
             parameter = getattr(module, name, None)
             if isinstance(parameter, nn.Parameter):
-                parameter.data = parameter.data.half()
+                parameter.data = parameter.data.to(dtype)
 
 
 def import_clip():

@@ -38,7 +38,7 @@ from trainers.evaluator import TaskEvaluator
 from trainers.image_features import ImageFeatures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PRECISIONS = ("fp16", "fp32")
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 TEST_ROWS = 4096  # test images whose logits are computed at a time
 
 
@@ -130,8 +130,10 @@ class PromptTrainer(TrainerX):
     def build_model(self):
         cfg = self.cfg
         print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
-        half = self.device.type == "cuda" and self.knobs.PREC == "fp16"
-        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, half, search=(REPOSITORY, cfg.DATASET.ROOT))
+        dtype = PRECISIONS[self.knobs.PREC]
+        if dtype == torch.float16 and self.device.type == "cpu":
+            dtype = torch.float32  # CPUs have no fast float16
+        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=(REPOSITORY, cfg.DATASET.ROOT))
         wanted = self.tower.preprocessing.size
         if tuple(cfg.INPUT.SIZE) != (wanted, wanted):
             raise InputError(

@@ -27,7 +27,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAINER.COOP.CONTEXT = "task"  # task or shared
     cfg.TRAINER.COOP.N_CTX = 16  # context vectors in a class prompt
     cfg.TRAINER.COOP.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.COOP.PREC = "fp16"  # fp16 or fp32, on a GPU; a CPU always computes in float32
+    cfg.TRAINER.COOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class ContextTable(PromptLearner):

@@ -36,7 +36,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAINER.SOFTCPT.N_CTX = 16  # L: context vectors in a class prompt
     cfg.TRAINER.SOFTCPT.TASK_N_CTX = 4  # M: learnable vectors in a task prompt
     cfg.TRAINER.SOFTCPT.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.SOFTCPT.PREC = "fp16"  # fp16 or fp32, on a GPU; a CPU always computes in float32
+    cfg.TRAINER.SOFTCPT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class MetaNetwork(PromptLearner):

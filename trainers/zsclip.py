@@ -14,7 +14,7 @@ from trainers.base import PromptLearner, PromptTrainer
 def extend_cfg(cfg: CfgNode) -> None:
     """cfg.TRAINER.ZEROSHOT."""
     cfg.TRAINER.ZEROSHOT = CfgNode()
-    cfg.TRAINER.ZEROSHOT.PREC = "fp16"  # fp16 or fp32, on a GPU; a CPU always computes in float32
+    cfg.TRAINER.ZEROSHOT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class NoContext(PromptLearner):

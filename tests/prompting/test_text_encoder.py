@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from prompting.errors import InputError
+from prompting.losses import unit
 from prompting.prompts import POSITIONS, lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode, pack
-from prompting.towers import import_clip
+from prompting.towers import import_clip, load_tower
 from tests.conftest import random_clip
 
 NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4
@@ -81,3 +82,26 @@ def test_a_name_too_long_for_the_tower(tower):
         lay_out(tower.text.vocabulary, "rose " * 73, 0, 16)
     with pytest.raises(InputError, match="Name position 'centre' is unknown"):
         lay_out(tower.text.vocabulary, "rose", 0, 16, "centre")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 4e-2)])
+def test_half_precisions(checkpoint, tower, dtype, tolerance):
+    """Features and gradients in fp16 and bf16 follow those in float32 as closely as the plain path's do."""
+    half = load_tower(str(checkpoint), dtype=dtype)
+    prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
+    torch.manual_seed(0)
+    contexts = (torch.randn(3, 5, tower.text.width) * 0.02).requires_grad_()
+    weights = torch.randn(len(NAMES), tower.text.feature_dim)
+
+    def both(features):
+        assert features.dtype in (dtype, torch.float32)
+        features = unit(features)
+        return features.detach(), torch.autograd.grad((features * weights).sum(), contexts)[0]
+
+    expected = both(encode(tower.text, pack(prompts), contexts))
+    got = both(encode(half.text, pack(prompts), contexts))
+    plain = both(encode_plain(half.text, prompts, contexts))
+    for value, reference, true in zip(got, plain, expected, strict=True):
+        assert value.dtype == torch.float32
+        error, plain_error = ((x - true).norm() / true.norm() for x in (value, reference))
+        assert error < 5 * tolerance and error < 2 * plain_error + tolerance

@@ -122,3 +122,16 @@ def test_open_clip_by_architecture_and_file(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             load_tower(f"open_clip:{spec}")
+
+
+@pytest.mark.parametrize("vision_layers", [2, (1, 1, 1, 1)], ids=["vit", "resnet"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_towers(tmp_path, vision_layers, dtype):
+    path = tmp_path / "clip.pt"
+    torch.save(random_clip(vision_layers, image_size=64).state_dict(), path)
+    whole, half = load_tower(str(path)), load_tower(str(path), dtype=dtype)
+    images = torch.randn(4, 3, 64, 64)
+    assert half.dtype == dtype and half.visual.conv1.weight.dtype == dtype
+    assert half.encode_image(images).dtype == torch.float32
+    close = 2e-2 if dtype == torch.float16 else 1e-1
+    assert (half.encode_image(images) - whole.encode_image(images)).abs().max() < close

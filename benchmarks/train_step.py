@@ -1,0 +1,89 @@
+"""One whole training step of SoftCPT: images, text, loss, backward pass, optimiser.
+
+    python -m benchmarks.train_step [--collections Plant-6] [--json]
+
+The plain step encodes its 32 images (an RN50 at 224 pixels with random weights) and all padded prompts; ours takes the image
+features from the bank and packs the prompts.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.common import TOWERS, arguments, layout, paired, seconds, show, text_tower  # noqa: E402
+from benchmarks.text_encoder import Step  # noqa: E402
+from prompting.losses import task_cross_entropy, unit  # noqa: E402
+from prompting.towers import import_clip  # noqa: E402
+
+BATCH = 32
+
+
+class TrainStep(Step):
+    """The text side, with a batch of images, the loss and SGD around it."""
+
+    def __init__(self, tower, tasks, part: int):
+        super().__init__(tower, tasks, False, part)
+        device = tower.positional_embedding.device
+        torch.manual_seed(1)
+        with torch.device(device):
+            self.visual = import_clip().model.ModifiedResNet((3, 4, 6, 3), tower.feature_dim, 32, 224, 64)
+        self.visual.eval().requires_grad_(False)
+        self.images = torch.randn(BATCH, 3, 224, 224, device=device)
+        self.label = torch.randint(0, tasks.n_classes, (BATCH,), device=device)
+        self.task_of_class = tasks.task_of_class.to(device)
+        self.image_features = unit(torch.randn(BATCH, tower.feature_dim, device=device))
+        self.optimizer = torch.optim.SGD(self.parameters, lr=0.002, momentum=0.9, weight_decay=5e-4)
+
+    def gradient(self, image_features, text_features):
+        """Gradient of the loss at the text features."""
+        text_features = text_features.detach().requires_grad_()
+        logits = 100 * image_features @ unit(text_features).t()
+        loss = task_cross_entropy(logits, self.label, self.task_of_class[self.label], self.task_of_class)
+        return torch.autograd.grad(loss, text_features)[0]
+
+    def step_with(self, way, image_features):
+        """One optimiser step, with the text side computed by ``way``."""
+        features, _ = way()  # the features, with a backward pass of the right cost
+        self.gradient(image_features, features)
+        _, gradients = (features, _)
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self.optimizer.step()
+
+    def plain_step(self):
+        with torch.no_grad():
+            image_features = unit(self.visual(self.images))
+        self.step_with(self.plain, image_features)
+
+    def our_step(self):
+        self.step_with(self.ours, self.image_features)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--collections", default="Plant-6,Fashion-20")
+    parser.add_argument("--tower", default="RN50", choices=TOWERS)
+    parser.add_argument("--part", type=int, default=100, help="classes a pass of the plain path")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tower, rows = text_tower(args.tower, device=device), []
+    for name in args.collections.split(","):
+        step = TrainStep(tower, layout(name), args.part)
+        with torch.no_grad():
+            images = seconds(lambda step=step: step.visual(step.images))
+        time = paired(step.plain_step, step.our_step, args.rounds)
+        rows.append(
+            {"collection": name, "plain s": time.plain, "of it images s": images, "ours s": time.ours, "ratio": time.ratio}
+        )
+    show(rows, args.json, tower=args.tower, batch=BATCH)
+
+
+if __name__ == "__main__":
+    main()
