@@ -41,7 +41,11 @@ def peak(way: str, collection: str, tower_name: str, part: int) -> float:
     else:
         step.prompts = step.prompts[:part]  # a single part
         step.plain()
-    after = torch.cuda.max_memory_allocated() if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    after = (
+        torch.cuda.max_memory_allocated()
+        if device == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    )
     return (after - before) / (1 << 30)
 
 
@@ -49,7 +53,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--collections", default="Plant-6,General-10")
     parser.add_argument("--tower", default="RN50", choices=TOWERS)
-    parser.add_argument("--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="one measurement, for the processes")
+    parser.add_argument(
+        "--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="one measurement, for the processes"
+    )
     args = parser.parse_args()
     if args.one:
         way, collection, part = args.one
@@ -71,7 +77,14 @@ def main() -> None:
             plain = few + (many - few) * (classes - PLAIN_PARTS[0]) / (PLAIN_PARTS[1] - PLAIN_PARTS[0])
             how = f"from {few:.2f} and {many:.2f} at {PLAIN_PARTS[0]} and {PLAIN_PARTS[1]} classes"
         rows.append(
-            {"collection": name, "classes": classes, "plain GiB": plain, "ours GiB": ours, "ratio": plain / ours, "plain": how}
+            {
+                "collection": name,
+                "classes": classes,
+                "plain GiB": plain,
+                "ours GiB": ours,
+                "ratio": plain / ours,
+                "plain": how,
+            }
         )
     show(rows, args.json, tower=args.tower)
 

@@ -48,9 +48,8 @@ class TrainStep(Step):
 
     def step_with(self, way, image_features):
         """One optimiser step, with the text side computed by ``way``."""
-        features, _ = way()  # the features, with a backward pass of the right cost
+        features, gradients = way()  # a backward pass from fixed weights: the same work as from the loss's gradient
         self.gradient(image_features, features)
-        _, gradients = (features, _)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self.optimizer.step()
@@ -80,7 +79,13 @@ def main() -> None:
             images = seconds(lambda step=step: step.visual(step.images))
         time = paired(step.plain_step, step.our_step, args.rounds)
         rows.append(
-            {"collection": name, "plain s": time.plain, "of it images s": images, "ours s": time.ours, "ratio": time.ratio}
+            {
+                "collection": name,
+                "plain s": time.plain,
+                "of it images s": images,
+                "ours s": time.ours,
+                "ratio": time.ratio,
+            }
         )
     show(rows, args.json, tower=args.tower, batch=BATCH)
 
