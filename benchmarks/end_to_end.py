@@ -2,9 +2,9 @@
 
     python -m benchmarks.end_to_end [--collection Plant-6] [--shots 16] [--epochs 50] [--json]
 
-Training: steps an epoch times epochs times the time of a step (see benchmarks/train_step.py). Ours has its image features
-ahead; what encoding them costs is told beside it, once for all methods. Testing: 10,000 images with their features in the
-bank against encoding every image and, batch by batch, every prompt, as the released code does.
+Training: steps an epoch times epochs times the time of a step (see benchmarks/train_step.py). Ours has its image
+features ahead; what encoding them costs is told beside it, once for all methods. Testing: 10,000 images with their
+features in the bank against encoding every image and, batch by batch, every prompt, as the released code does.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory [--collections General-10] [--json]
 
-Each measurement is a process of its own. On a CPU the plain path is measured at two part sizes and extrapolated in a straight
-line, since all 1191 padded prompts of General-10 at once would take about 50 GiB; the row says so.
+Each measurement is a process of its own. On a CPU the plain path is measured at two part sizes and extrapolated in a
+straight line, since all 1191 padded prompts of General-10 at once would take about 50 GiB; the row says so.
 """
 
 from __future__ import annotations

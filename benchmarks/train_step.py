@@ -2,8 +2,8 @@
 
     python -m benchmarks.train_step [--collections Plant-6] [--json]
 
-The plain step encodes its 32 images (an RN50 at 224 pixels with random weights) and all padded prompts; ours takes the image
-features from the bank and packs the prompts.
+The plain step encodes its 32 images (an RN50 at 224 pixels with random weights) and all padded prompts; ours takes the
+image features from the bank and packs the prompts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shows how much the bank of image features holds, and makes it smaller. Whatever goes is computed again when needed."""
+"""Shows how much the bank of image features holds, or shrinks it. What goes is computed again when it is needed."""
 
 from __future__ import annotations
 
