@@ -6,6 +6,8 @@ import hashlib
 import os
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import torch
 from dassl.data.data_manager import DatasetWrapper
@@ -14,9 +16,8 @@ from torch.utils.data import Dataset
 
 from prompting.errors import InputError
 
-# Decoded images are kept in memory up to this many bytes a loader process, so that few-shot images are decoded once a
-# run.
-CACHE_BYTES = 1 << 30
+# Decoded training images are kept in memory up to this many bytes, so that few-shot images are decoded once a run.
+CACHE_BYTES = 4 << 30
 
 
 def read_image(path: str) -> Image.Image:
@@ -42,7 +43,7 @@ class SeededImages(DatasetWrapper):
         self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed() % (1 << 31)
         self.root = cfg.DATASET.ROOT or "."
         self.epoch = 0
-        self._decoded: dict[int, Image.Image] = {}
+        self._decoded: dict[str, Image.Image] = {}
         self._decoded_bytes = 0
 
     def __getitem__(self, idx: int) -> dict:
@@ -55,7 +56,7 @@ class SeededImages(DatasetWrapper):
         """The (3, height, width) float32 view of an image in an epoch; outside training every epoch's view is the
         same."""
         item = self.data_source[idx]
-        image = self._decode(idx, item.impath)
+        image = self._decode(item.impath)
         if not self.is_train:
             return self.transform(image)
         state, plain_state = torch.get_rng_state(), random.getstate()
@@ -69,14 +70,28 @@ class SeededImages(DatasetWrapper):
             torch.set_rng_state(state)
             random.setstate(plain_state)
 
-    def _decode(self, idx: int, path: str) -> Image.Image:
-        image = self._decoded.get(idx)
+    def decode_ahead(self, threads: int) -> None:
+        """Decode all images that fit into the cache. Worker processes that are forked afterwards share them, so that no
+        image is decoded twice; decoding itself runs in parallel, since it does not hold Python's lock."""
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            paths = (item.impath for item in self.data_source)
+            # In portions, so that images that do not fit any more are not decoded for nothing.
+            while self._decoded_bytes < CACHE_BYTES and (portion := list(islice(paths, 64))):
+                for path, image in zip(portion, pool.map(read_image, portion), strict=True):
+                    self._keep(path, image)
+
+    def _keep(self, path: str, image: Image.Image) -> None:
+        size = image.width * image.height * 3
+        if path not in self._decoded and self._decoded_bytes + size <= CACHE_BYTES:
+            self._decoded[path] = image
+            self._decoded_bytes += size
+
+    def _decode(self, path: str) -> Image.Image:
+        image = self._decoded.get(path)
         if image is None:
             image = read_image(path)
-            size = image.width * image.height * 3
-            if self.is_train and self._decoded_bytes + size <= CACHE_BYTES:
-                self._decoded[idx] = image
-                self._decoded_bytes += size
+            if self.is_train:
+                self._keep(path, image)
         return image
 
 

@@ -48,6 +48,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
     cfg.OPTIM.STEPS_PER_EPOCH = 1
+    cfg.MODEL.COMPILE = False  # torch.compile for the text encoder: a minute's compilation, worth it on a GPU at best
     cfg.BANK = CfgNode()
     cfg.BANK.TEST = True  # image features of test images: computed once, shared by all runs
     cfg.BANK.TRAIN = True  # of each epoch's augmented views: computed ahead in large batches, shared by all methods
@@ -140,6 +141,7 @@ class PromptTrainer(TrainerX):
                 f"{cfg.MODEL.BACKBONE.NAME} takes images of {wanted} x {wanted} pixels, but INPUT.SIZE is "
                 f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({wanted}, {wanted})."
             )
+        self.encode = torch.compile(encode) if cfg.MODEL.COMPILE else encode
         self.task_of_class = self.layout.task_of_class.to(self.device)
         self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
         bank = FeatureBank(cfg.BANK.DIR or REPOSITORY / "output" / ".bank", int(cfg.BANK.LIMIT_GB * (1 << 30)))
@@ -184,7 +186,7 @@ class PromptTrainer(TrainerX):
         """(n, feature_dim) float32 features of unit norm of some tasks' classes, and their (n,) flat class indices."""
         packed, columns = self.packed(tasks)
         contexts = self.model.contexts(tasks) if self.model.n_ctx else None
-        return unit(encode(self.tower.text, packed, contexts)), columns
+        return unit(self.encode(self.tower.text, packed, contexts)), columns
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """exp(logit_scale) x cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction probability)."""

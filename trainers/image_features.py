@@ -64,6 +64,8 @@ class ImageFeatures:
         keys = {epoch: {**key, "epoch": epoch} for epoch in epochs}
         tables = {epoch: self.bank.read(key) for epoch, key in keys.items()}
         missing = [epoch for epoch, table in tables.items() if table is None]
+        if len(missing) > 1:
+            images.decode_ahead(max(1, self.workers))
         for done, features in enumerate(self._encode(images, missing)):
             epoch = missing[done]
             tables[epoch] = self.bank.put(keys[epoch], features)

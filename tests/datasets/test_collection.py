@@ -175,3 +175,32 @@ def test_reading_images_of_every_mode(tmp_path):
             read_image(str(tmp_path / f"bad{number}.jpg"))
     with pytest.raises(InputError, match="cannot be read"):
         read_image(str(tmp_path / "none.jpg"))
+
+
+def test_no_image_is_decoded_twice(tmp_path, monkeypatch):
+    from dassl.data.datasets import Datum
+    from dassl.data.transforms import build_transform
+    from torch.utils.data import DataLoader
+
+    from datasets import images as module
+    from datasets.images import EpochViews
+
+    write_images(tmp_path / "a", 6)
+    cfg = _config(tmp_path, "")
+    data = [Datum(impath=str(tmp_path / "a" / f"{i}.jpg")) for i in range(6)]
+    wrapped = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
+    seen = []
+    original = module.read_image
+    monkeypatch.setattr(module, "read_image", lambda path: seen.append(path) or original(path))
+    wrapped.decode_ahead(2)
+    assert sorted(seen) == sorted(item.impath for item in data)
+    for path in seen:
+        __import__("os").unlink(path)  # a worker that decoded again would fail
+    views = torch.cat(list(DataLoader(EpochViews(wrapped, [0, 1, 2]), batch_size=4, num_workers=2)))
+    assert len(views) == 18 and len(seen) == 6
+    # What does not fit is decoded when it is needed, and nothing is kept beyond the limit.
+    write_images(tmp_path / "a", 6)
+    small = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
+    monkeypatch.setattr(module, "CACHE_BYTES", 2 * 40 * 36 * 3)
+    small.decode_ahead(2)
+    assert len(small._decoded) == 2 and small.view(5, 0).shape == (3, 32, 32) and len(small._decoded) == 2

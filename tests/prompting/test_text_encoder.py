@@ -30,6 +30,23 @@ def test_features_and_gradients_equal_the_plain_path(tower64, position, sharing)
     torch.testing.assert_close(fast_grad, plain_grad, rtol=1e-9, atol=1e-12)
 
 
+def test_the_same_call_gives_the_same_bits(tower):
+    prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
+    contexts = torch.randn(3, 5, tower.text.width, requires_grad=True)
+    first, second = (encode(tower.text, pack(prompts), contexts) for _ in range(2))
+    assert torch.equal(first, second)
+    gradients = [torch.autograd.grad(f.square().sum(), contexts)[0] for f in (first, second)]
+    assert torch.equal(*gradients)
+
+
+def test_the_encoder_is_one_graph_for_torch_compile(tower):
+    """Captured whole, without falling back to Python; which backend then compiles it is PyTorch's matter."""
+    prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
+    packed, contexts = pack(prompts), torch.randn(3, 5, tower.text.width)
+    compiled = torch.compile(encode, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(tower.text, packed, contexts), encode(tower.text, packed, contexts))
+
+
 def test_several_contexts_per_class_as_in_plot(tower64):
     prompts = [lay_out(tower64.text.vocabulary, n, c, 4) for c in range(4) for n in NAMES[:6]]
     contexts = torch.randn(4, 4, tower64.text.width, dtype=torch.float64) * 0.02
