@@ -11,6 +11,7 @@ resumed.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -22,13 +23,15 @@ import yaml
 from dassl.config import get_cfg_default
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY, build_trainer
-from dassl.utils import collect_env_info, set_random_seed
+from dassl.utils import collect_env_info, count_num_param, set_random_seed
 from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
-from datasets.collection import register_collection
+from datasets.collection import read_declaration, register_collection
 from prompting.errors import InputError, unknown
+from prompting.towers import checkpoint_file
+from trainers.base import search_folders
 from trainers.run_folder import (
     Progress,
     Tee,
@@ -37,6 +40,7 @@ from trainers.run_folder import (
     known_keys,
     opened,
     read_results,
+    value_of,
     versions,
     write_atomically,
 )
@@ -87,23 +91,21 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         path = Path(args.dataset_config_file)
         if "tasks" in _read_yaml(path):
             cfg.DATASET.NAME = register_collection(path)
+            # In the config, so that a run tells what it was made of, and a changed collection is noticed.
+            cfg.DATASET.DECLARATION = json.dumps(read_declaration(path), sort_keys=True)
         else:
             _merge_file(cfg, path)
     if args.config_file:
         _merge_file(cfg, Path(args.config_file))
-    for key, value in {
-        "DATASET.ROOT": args.root,
-        "OUTPUT_DIR": args.output_dir,
-        "RESUME": args.resume,
-        "DATASET.SOURCE_DOMAINS": args.source_domains,
-        "DATASET.TARGET_DOMAINS": args.target_domains,
-        "INPUT.TRANSFORMS": args.transforms,
-        "TRAINER.NAME": args.trainer,
-        "MODEL.BACKBONE.NAME": args.backbone,
-        "MODEL.HEAD.NAME": args.head,
-    }.items():
-        if value:
-            cfg.merge_from_list([key, tuple(value) if isinstance(value, list) else value])
+    cfg.DATASET.ROOT = args.root or cfg.DATASET.ROOT
+    cfg.OUTPUT_DIR = args.output_dir or cfg.OUTPUT_DIR
+    cfg.RESUME = args.resume or cfg.RESUME
+    cfg.DATASET.SOURCE_DOMAINS = tuple(args.source_domains or cfg.DATASET.SOURCE_DOMAINS)
+    cfg.DATASET.TARGET_DOMAINS = tuple(args.target_domains or cfg.DATASET.TARGET_DOMAINS)
+    cfg.INPUT.TRANSFORMS = tuple(args.transforms or cfg.INPUT.TRANSFORMS)
+    cfg.TRAINER.NAME = args.trainer or cfg.TRAINER.NAME
+    cfg.MODEL.BACKBONE.NAME = args.backbone or cfg.MODEL.BACKBONE.NAME
+    cfg.MODEL.HEAD.NAME = args.head or cfg.MODEL.HEAD.NAME
     cfg.SEED = args.seed
     opts = [opt for opt in args.opts if opt != "--"]
     if len(opts) % 2:
@@ -114,9 +116,30 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
     if cfg.DATASET.NAME not in DATASET_REGISTRY.registered_names():
         raise unknown("Dataset", cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
+    checkpoint = checkpoint_file(cfg.MODEL.BACKBONE.NAME, search_folders(cfg))
+    if checkpoint is not None:
+        cfg.MODEL.BACKBONE.DIGEST = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    check_ranges(cfg)
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     cfg.freeze()
     return cfg
+
+
+def check_ranges(cfg: CfgNode) -> None:
+    """InputError for a value of the right type with which nothing can be meant."""
+    section = TRAINER_REGISTRY.get(cfg.TRAINER.NAME).section
+    for key, fits, must in (
+        ("SEED", cfg.SEED < 1 << 32, "below 2**32"),
+        ("DATASET.NUM_SHOTS", cfg.DATASET.NUM_SHOTS != 0, "at least 1, or -1 for all images"),
+        ("OPTIM.MAX_EPOCH", cfg.OPTIM.MAX_EPOCH >= 1, "at least 1"),
+        ("DATALOADER.TRAIN_X.BATCH_SIZE", cfg.DATALOADER.TRAIN_X.BATCH_SIZE >= 1, "at least 1"),
+        ("DATALOADER.TEST.BATCH_SIZE", cfg.DATALOADER.TEST.BATCH_SIZE >= 1, "at least 1"),
+        ("TEST.SPLIT", cfg.TEST.SPLIT in ("val", "test"), "val or test"),
+        (f"TRAINER.{section}.N_CTX", cfg.TRAINER[section].get("N_CTX", 1) >= 1, "at least 1"),
+        (f"TRAINER.{section}.TASK_N_CTX", cfg.TRAINER[section].get("TASK_N_CTX", 0) >= 0, "at least 0"),
+    ):
+        if not fits:
+            raise InputError(f"{key} is {value_of(cfg, key)}; it must be {must}.")
 
 
 def _read_yaml(path: Path) -> dict:
@@ -124,18 +147,20 @@ def _read_yaml(path: Path) -> dict:
         raise InputError(f"Config file {path} is missing.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
     return content if isinstance(content, dict) else {}
 
 
-def _merge_file(cfg: CfgNode, path: Path) -> None:
-    """Merge a config file; its `_BASE_`, a path relative to it, is merged before, so that a recipe is written down
+def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Merge a config file, and before it its `_BASE_` (a path relative to it), so that a recipe is written down
     once."""
     content = _read_yaml(path)
     base = content.pop("_BASE_", None)
     if base is not None:
-        _merge_file(cfg, path.parent / base)
+        if path.resolve() in above:
+            raise InputError(f"{path} builds on itself by _BASE_.")
+        _merge_file(cfg, path.parent / str(base), (*above, path.resolve()))
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(content)))
 
 
@@ -161,15 +186,6 @@ def _unknown_key(key: str, known: list[str], where: str) -> InputError:
     )
 
 
-def method_name(cfg: CfgNode) -> str:
-    """The method as the published table calls it."""
-    if cfg.TRAINER.NAME == "SoftCPT":
-        return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
-    if cfg.TRAINER.NAME == "CoOp":
-        return "CoOp-CA" if cfg.TRAINER.COOP.CONTEXT == "task" else "CoOp-MT"
-    return cfg.TRAINER.NAME
-
-
 def run(argv: list[str], brief: bool = False) -> dict:
     """Run one run in this process.
 
@@ -186,17 +202,18 @@ def run(argv: list[str], brief: bool = False) -> dict:
     args = parse_args(argv)
     cfg = setup_cfg(args)
     folder = Path(cfg.OUTPUT_DIR)
-    what = f"{method_name(cfg)} {cfg.DATASET.NAME} seed {cfg.SEED}"
+    method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME).label(cfg)
+    what = f"{method} {cfg.DATASET.NAME} seed {cfg.SEED}"
     check_same_settings(cfg, folder)
     results = read_results(folder)
     if results is not None and not args.eval_only:
         print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
         return results
     with opened(folder, cfg), Tee(folder / "log.txt", quiet=brief) as tee:
-        return _run(args, cfg, folder, Progress(what, tee.console) if brief else None)
+        return _run(args, cfg, folder, Progress(what, tee.console, brief))
 
 
-def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress | None) -> dict:
+def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress) -> dict:
     began = time.time()
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
@@ -204,14 +221,18 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
     print(f"** Arguments **\n{vars(args)}\n** Config **\n{cfg}\n** Versions **\n{versions()}")
-    if cfg.VERBOSE and progress is None:
+    if cfg.VERBOSE and not progress.brief:
         print(f"** System info **\n{collect_env_info()}\n")
     try:
-        trainer = build_trainer(cfg)
-        if progress is not None:
-            trainer.watch = progress
+        trainer = _build(cfg)
+        trainer.watch = progress
         if args.eval_only:
-            trainer.load_model(args.model_dir, epoch=args.load_epoch)
+            if not args.model_dir and count_num_param(trainer.model):
+                raise InputError(
+                    "--eval-only needs --model-dir, the folder of the run whose checkpoint is to be evaluated."
+                )
+            if args.model_dir:
+                trainer.load_model(args.model_dir, epoch=args.load_epoch)
             trainer.test()
         elif not args.no_train:
             trainer.train()
@@ -219,15 +240,14 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         # From a loader's worker process the message comes wrapped in a traceback; its last line is the one to show.
         raise InputError(str(error).strip().splitlines()[-1].removeprefix("prompting.errors.InputError: ")) from None
     finally:
-        if progress is not None:
-            progress.close()
-    if args.no_train:
+        progress.close()
+    if args.no_train or cfg.TEST.NO_TEST:
         return {}
     report = trainer.report()
     report["seconds"]["total"] = round(time.time() - began, 3)
     results = {
         "finished": True,
-        "method": method_name(cfg),
+        "method": trainer.label(cfg),
         "trainer": cfg.TRAINER.NAME,
         "dataset": Path(args.dataset_config_file).stem or cfg.DATASET.NAME,
         "config": Path(args.config_file).stem,
@@ -240,8 +260,18 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         "device": str(trainer.device),
         "git_commit": git_commit(),
     }
-    write_atomically(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    # An evaluation is no finished run: the mark is for what was trained (or needs no training) in this very folder.
+    name = "evaluation.json" if args.eval_only else "results.json"
+    write_atomically(folder / name, json.dumps(results, indent=1) + "\n")
     return results
+
+
+def _build(cfg: CfgNode):
+    """Dassl's build_trainer, whose own complaints about settings become one line."""
+    try:
+        return build_trainer(cfg)
+    except (ValueError, AssertionError, FileNotFoundError) as error:
+        raise InputError(f"These settings cannot be used: {' '.join(str(error).split())}") from error
 
 
 def main(argv: list[str] | None = None) -> int:

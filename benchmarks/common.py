@@ -63,15 +63,14 @@ class Ratio:
     ratio: float  # median of the pairwise ratios
 
 
-def paired(plain: Callable[[], object], ours: Callable[[], object], rounds: int) -> Ratio:
-    """Time both in turn, so that a machine whose speed drifts slows both; each once before, uncounted, if cheap."""
-    ours()
-    pairs = []
-    for _ in range(rounds):
-        pairs.append((seconds(plain), seconds(ours)))
-    return Ratio(
-        *(statistics.median(times) for times in zip(*pairs, strict=True)), statistics.median(a / b for a, b in pairs)
-    )
+def paired(plain: Callable[[], object], ours: Callable[[], object], rounds: int, warm: bool = True) -> Ratio:
+    """Time both in turn, so that a drifting machine slows both; ``warm`` runs each once before, uncounted."""
+    if warm:
+        ours()
+        plain()
+    pairs = [(seconds(plain), seconds(ours)) for _ in range(rounds)]
+    medians = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return Ratio(*medians, statistics.median(a / b for a, b in pairs))
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -2,14 +2,14 @@
 
     python -m benchmarks.memory [--collections General-10] [--json]
 
-Each measurement is a process of its own. On a CPU the plain path is measured at two part sizes and extrapolated in a
-straight line, since all 1191 padded prompts of General-10 at once would take about 50 GiB; the row says so.
+Each measurement is a process of its own (Linux, or a GPU). On a CPU the plain path is measured at two part sizes and
+extrapolated in a straight line, since all 1191 padded prompts of General-10 at once would take about 50 GiB; the row
+says so.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -25,28 +25,31 @@ PLAIN_PARTS = (40, 120)
 
 
 def peak(way: str, collection: str, tower_name: str, part: int) -> float:
-    """GiB that one step takes on top of the tower itself; run this in a fresh process."""
+    """GiB that one step takes on top of what was there before it; run this in a fresh process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tower, tasks = text_tower(tower_name, device=device), layout(collection)
     step = Step(tower, tasks, False, part)
-    # One tiny step first, so that libraries and their buffers are loaded before counting.
+    # One tiny step first, so that libraries and their buffers are there before counting.
     Step(tower, layout("Fashion-20"), False, 1).ours()
+    if way == "plain":
+        step.prompts = step.prompts[:part]  # a single part
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    if way == "ours":
-        step.ours()
-    else:
-        step.prompts = step.prompts[:part]  # a single part
-        step.plain()
-    after = (
-        torch.cuda.max_memory_allocated()
-        if device == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    )
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+        before = memory("VmRSS")
+    step.ours() if way == "ours" else step.plain()
+    after = torch.cuda.max_memory_allocated() if device == "cuda" else memory("VmHWM")
     return (after - before) / (1 << 30)
+
+
+def memory(field: str) -> int:
+    """Bytes that this process holds (VmRSS) or held at most (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) << 10
+    raise RuntimeError(f"/proc/self/status has no {field}")
 
 
 def main() -> None:

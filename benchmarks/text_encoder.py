@@ -89,7 +89,9 @@ def main() -> None:
         step = Step(tower, tasks, args.class_specific, args.part)
         (ours, our_grads), (plain, plain_grads) = step.ours(), step.plain()
         gradient = max(float((a - b).norm() / b.norm()) for a, b in zip(our_grads, plain_grads, strict=True))
-        time = paired(step.plain, step.ours, 1 if len(step.prompts) > 500 and device == "cpu" else args.rounds)
+        time = paired(
+            step.plain, step.ours, 1 if len(step.prompts) > 500 and device == "cpu" else args.rounds, warm=False
+        )  # both ran for the differences
         rows.append(
             {
                 "collection": name,

@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.common import TOWERS, arguments, layout, paired, seconds, show, text_tower  # noqa: E402
 from benchmarks.text_encoder import Step  # noqa: E402
-from prompting.losses import task_cross_entropy, unit  # noqa: E402
+from prompting.losses import unit, within_task  # noqa: E402
 from prompting.towers import import_clip  # noqa: E402
 
 BATCH = 32
@@ -43,8 +44,8 @@ class TrainStep(Step):
         """Gradient of the loss at the text features."""
         text_features = text_features.detach().requires_grad_()
         logits = 100 * image_features @ unit(text_features).t()
-        loss = task_cross_entropy(logits, self.label, self.task_of_class[self.label], self.task_of_class)
-        return torch.autograd.grad(loss, text_features)[0]
+        logits = within_task(logits, self.task_of_class[self.label], self.task_of_class)
+        return torch.autograd.grad(F.cross_entropy(logits, self.label), text_features)[0]
 
     def step_with(self, way, image_features):
         """One optimiser step, with the text side computed by ``way``."""

@@ -8,7 +8,8 @@ batches of Dassl's own loaders carry everything that multi-task methods need. Wh
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import yaml
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
 
 from datasets.fewshot import few_shot, split_in_three
+from datasets.images import data_root
 from prompting.errors import InputError
 from prompting.tasks import METRICS, Task, TaskLayout
 
@@ -26,10 +28,11 @@ Samples = list[tuple[str, int]]  # (path, class index within the task)
 
 @dataclass
 class TaskImages:
-    """One task and its images. ``source`` names where they come from: few-shot draws depend on it."""
+    """One task and its images. ``source`` and ``folders`` say where they lie: draws depend on them."""
 
     task: Task
     source: str
+    folders: tuple[str, ...]  # one a class
     train: Samples = field(default_factory=list)
     val: Samples = field(default_factory=list)
     test: Samples = field(default_factory=list)
@@ -39,25 +42,21 @@ class TaskCollection(DatasetBase):
     """Base of all our data sets: a subclass says in `read_tasks` which tasks there are and where their images lie."""
 
     def __init__(self, cfg):
-        root = Path(cfg.DATASET.ROOT or "data").expanduser()
-        tasks = self.read_tasks(cfg, root)
+        tasks = self.read_tasks(cfg, data_root(cfg))
         self.layout = TaskLayout(tuple(images.task for images in tasks))
-        shots, seed = cfg.DATASET.NUM_SHOTS, max(cfg.SEED, 0)
+        shots, seed = cfg.DATASET.NUM_SHOTS, cfg.SEED if cfg.SEED >= 0 else random.randrange(1 << 31)
         allow_fewer = getattr(cfg.DATASET, "ALLOW_FEWER_SHOTS", False)
         train, val, test = [], [], []
         for index, images in enumerate(tasks):
-            names = images.task.classnames
-            chosen = few_shot(images.train, shots, seed, images.source, names, allow_fewer)
-            train += self._data(index, chosen)
-            val += self._data(
-                index, few_shot(images.val, min(shots, VALIDATION_SHOTS), seed, images.source, names, True)
-            )
+            where = images.source, images.folders
+            few_val = min(shots, VALIDATION_SHOTS)
+            train += self._data(index, few_shot(images.train, shots, seed, *where, allow_fewer))
+            val += self._data(index, few_shot(images.val, few_val, seed, *where, allow_fewer=True))
             test += self._data(index, images.test)
         super().__init__(train_x=train, val=val, test=test)
 
     def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
-        """The tasks of the collection with all their images, in a fixed order; raises InputError when they are not
-        there."""
+        """The tasks of the collection with all their images, in a fixed order; InputError when they are not there."""
         raise NotImplementedError
 
     def _data(self, task: int, samples: Sequence[tuple[str, int]]) -> list[Datum]:
@@ -79,7 +78,9 @@ def list_images(folder: Path) -> list[str]:
         return sorted(e.path for e in entries if e.name[0] != "." and e.name.lower().endswith(IMAGE_SUFFIXES))
 
 
-def read_class_folders(folder: Path, task: str, readable: dict[str, str]) -> tuple[tuple[str, ...], Samples]:
+def read_class_folders(
+    folder: Path, task: str, readable: dict[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...], Samples]:
     """Read ``<folder>/<class>/<image>``.
 
     Args:
@@ -88,11 +89,11 @@ def read_class_folders(folder: Path, task: str, readable: dict[str, str]) -> tup
         readable: class name of a folder where it is not the folder's own name with spaces for underscores.
 
     Returns:
-        class names and (path, class index) samples; classes in alphabetical order of their folders.
+        class folders in alphabetical order, their class names, and (path, class index) samples.
 
     Raises:
-        InputError: the folder is missing or empty, a class has no images, two classes have one name, a name is for no
-        folder.
+        InputError: the folder is missing or empty, a class has no images, two classes have one name, a name is for
+            no folder.
     """
     if not folder.is_dir():
         raise InputError(
@@ -116,65 +117,86 @@ def read_class_folders(folder: Path, task: str, readable: dict[str, str]) -> tup
         if not images:
             raise InputError(f"Class folder {folder / name} of task '{task}' holds no images.")
         samples += [(path, index) for path in images]
-    return names, samples
+    return tuple(folders), names, samples
 
 
 class FolderCollection(TaskCollection):
-    """A collection declared in YAML (configs/collections/<name>.yaml): class-per-folder photographs, split by our
-    rule."""
+    """A collection declared in YAML (configs/collections/<name>.yaml): photographs in a folder a class."""
 
     declaration: dict = {}
-    declared_in: Path = Path()
 
     def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
-        base = root / self.declaration.get("folder", "")
+        base = root / self.declaration["folder"]
         if not base.is_dir():
             raise InputError(f"Folder {base} is missing; --data (DATASET.ROOT) must be the folder that holds it.")
         tasks = []
         for entry in self.declaration["tasks"]:
-            name, folder = entry["name"], entry.get("folder", entry["name"])
-            classnames, samples = read_class_folders(base / folder, name, entry.get("classnames") or {})
-            task = Task(name, classnames, entry.get("template", "a photo of a {}."), entry.get("metric", "A"))
-            source = f"{self.declaration.get('folder', self.declared_in.stem)}/{folder}"
-            tasks.append(TaskImages(task, source, *split_in_three(samples, name, classnames)))
+            name, folder = entry["name"], base / entry["folder"]
+            folders, classnames, samples = read_class_folders(folder, name, entry["classnames"])
+            task = Task(name, classnames, entry["template"], entry["metric"])
+            source = f"{self.declaration['folder']}/{entry['folder']}"
+            tasks.append(TaskImages(task, source, folders, *split_in_three(samples, source, folders)))
         return tasks
 
 
-TASK_KEYS = {"name", "folder", "template", "metric", "classnames"}
-COLLECTION_KEYS = {"tasks", "folder", "config"}
+# What a declaration may say, and what it says if it does not; a task must have a name.
+TASK_DEFAULTS = {"name": None, "folder": None, "template": "a photo of a {}.", "metric": "A", "classnames": {}}
+COLLECTION_KEYS = ("folder", "config", "tasks")
 
 
 def read_declaration(path: Path) -> dict:
-    """Read and check a collection's YAML; InputError with the place when something in it cannot be meant."""
+    """Read a collection's YAML, with every default filled in.
+
+    Returns:
+        {"folder": str, "config": str | None, "tasks": [{"name", "folder", "template", "metric": str,
+        "classnames": {folder: name}}, ...]}
+
+    Raises:
+        InputError: with the place, when something in it cannot be meant.
+    """
     try:
-        declaration = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    tasks = declaration.get("tasks") if isinstance(declaration, dict) else None
+    tasks = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(tasks, list) or not tasks:
         raise InputError(f"{path} declares no tasks; it needs a list `tasks:` of entries with a name and a folder.")
-    for key in set(declaration) - COLLECTION_KEYS:
-        raise InputError(f"{path}: key '{key}' is unknown; known: {', '.join(sorted(COLLECTION_KEYS))}.")
-    for number, entry in enumerate(tasks, 1):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+    _only(content, COLLECTION_KEYS, str(path))
+    _texts(content, ("folder", "config"), str(path))
+    declaration = {"folder": content.get("folder", ""), "config": content.get("config"), "tasks": []}
+    for number, given in enumerate(tasks, 1):
+        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
             raise InputError(f"{path}: task {number} has no name.")
-        for key in set(entry) - TASK_KEYS:
-            raise InputError(
-                f"{path}: task '{entry['name']}' has the unknown key '{key}'; known: {', '.join(sorted(TASK_KEYS))}."
-            )
-        if "{}" not in entry.get("template", "{}"):
-            raise InputError(f"{path}: the template of task '{entry['name']}' has no {{}} for the class name.")
-        if entry.get("metric", "A") not in METRICS:
-            raise InputError(f"{path}: metric '{entry['metric']}' of task '{entry['name']}' is unknown; known: A, C.")
+        where = f"{path}: task '{given['name']}'"
+        _only(given, TASK_DEFAULTS, where)
+        _texts(given, ("folder", "template", "metric"), where)
+        task = {**TASK_DEFAULTS, "folder": given["name"], **{k: v for k, v in given.items() if v is not None}}
+        if "{}" not in task["template"]:
+            raise InputError(f"{where}: the template has no {{}} for the class name.")
+        if task["metric"] not in METRICS:
+            raise InputError(f"{where}: metric '{task['metric']}' is unknown; known: {', '.join(METRICS)}.")
+        if not isinstance(task["classnames"], dict):
+            raise InputError(f"{where}: classnames must map class folders to names, one `folder: name` a line.")
+        # YAML reads a folder called 0 or 2024 as a number.
+        task["classnames"] = {str(folder): str(name) for folder, name in task["classnames"].items()}
+        declaration["tasks"].append(task)
     return declaration
+
+
+def _only(entry: dict, known: Iterable[str], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            raise InputError(f"{where}: key '{key}' is unknown; known: {', '.join(sorted(known))}.")
+
+
+def _texts(entry: dict, keys: Iterable[str], where: str) -> None:
+    for key in keys:
+        if not isinstance(entry.get(key, ""), str):
+            raise InputError(f"{where}: {key} must be text, and is {entry[key]!r}; put it in quotes if it is a name.")
 
 
 def register_collection(path: Path) -> str:
     """Register the collection that a YAML file declares under the file's name, and return that name."""
-    name = path.stem
-    declaration = read_declaration(path)
-    dataset = type(
-        name, (FolderCollection,), {"declaration": declaration, "declared_in": path, "__doc__": f"Declared in {path}."}
-    )
-    DATASET_REGISTRY.register(dataset, force=True)
-    return name
+    attributes = {"declaration": read_declaration(path), "__doc__": f"Declared in {path}."}
+    DATASET_REGISTRY.register(type(path.stem, (FolderCollection,), attributes), force=True)
+    return path.stem

@@ -40,7 +40,7 @@ def few_shot(
     shots: int,
     seed: int,
     source: str,
-    classnames: Sequence[str],
+    classes: Sequence[str],
     allow_fewer: bool = False,
 ) -> list[tuple[str, int]]:
     """``shots`` samples of every class.
@@ -49,7 +49,7 @@ def few_shot(
         samples: (path, class index) in a fixed order.
         shots: images per class; below 1 means all of them.
         seed, source: what the draw depends on, besides the class.
-        classnames: for messages.
+        classes: what each class is called where it lies (its folder), which stays when it gets a better name.
         allow_fewer: take all images of a class that has fewer than ``shots`` instead of refusing.
 
     Raises:
@@ -59,7 +59,7 @@ def few_shot(
         return list(samples)
     drawn = []
     groups = by_class(samples)
-    for index, name in enumerate(classnames):
+    for index, name in enumerate(classes):
         group = groups.get(index, [])
         if len(group) < shots and not allow_fewer:
             raise InputError(
@@ -71,20 +71,19 @@ def few_shot(
 
 
 def split_in_three(
-    samples: Sequence[tuple[str, int]], source: str, classnames: Sequence[str]
+    samples: Sequence[tuple[str, int]], source: str, classes: Sequence[str]
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]], list[tuple[str, int]]]:
     """Train, validation and test samples by SPLIT_PERCENT within each class; at least one image in train and in test.
 
-    Drawn from a fixed seed: the split is part of the data, not of a run.
+    Drawn from a fixed seed and the names of folders (see `few_shot`): the split is part of the data, not of a run.
     """
     parts: tuple[list, list, list] = ([], [], [])
     for index, group in by_class(samples).items():
         if len(group) < 2:
             raise InputError(
-                f"Class '{classnames[index]}' of task '{source}' has a single image; training and "
-                "testing need one each."
+                f"Class '{classes[index]}' of task '{source}' has a single image; training and testing need one each."
             )
-        shuffled = draw(group, 0, source, classnames[index], "split")
+        shuffled = draw(group, 0, source, classes[index], "split")
         first = max(1, len(group) * SPLIT_PERCENT[0] // 100)
         second = min(first + len(group) * SPLIT_PERCENT[1] // 100, len(group) - 1)
         for part, chosen in zip(parts, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True):

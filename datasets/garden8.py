@@ -29,5 +29,5 @@ class Garden8(TaskCollection):
         for entry in split["tasks"]:
             task = Task(entry["name"], tuple(entry["classnames"]), entry["template"], entry["metric"])
             parts = {p: [(str(folder / path), index) for path, index in entry[p]] for p in ("train", "val", "test")}
-            tasks.append(TaskImages(task, f"garden8/{entry['name']}", **parts))
+            tasks.append(TaskImages(task, f"garden8/{entry['name']}", task.classnames, **parts))
         return tasks

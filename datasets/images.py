@@ -8,7 +8,9 @@ import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import torch
 from dassl.data.data_manager import DatasetWrapper
 from PIL import Image, ImageOps
@@ -17,17 +19,24 @@ from torch.utils.data import Dataset
 from prompting.errors import InputError
 
 # Decoded training images are kept in memory up to this many bytes, so that few-shot images are decoded once a run.
-CACHE_BYTES = 4 << 30
+CACHE_BYTES = 2 << 30
 
 
 def read_image(path: str) -> Image.Image:
     """Decode an image as RGB, upright; InputError naming the file when it is missing, truncated or no image."""
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow's convert would clip to 8
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"Image {path} cannot be read ({reason}); replace or remove it.") from None
+
+
+def data_root(cfg) -> Path:
+    """The folder that holds the data sets."""
+    return Path(cfg.DATASET.ROOT or "data").expanduser()
 
 
 class SeededImages(DatasetWrapper):
@@ -41,50 +50,73 @@ class SeededImages(DatasetWrapper):
     def __init__(self, cfg, data_source, transform=None, is_train=False):
         super().__init__(cfg, data_source, transform=transform, is_train=is_train)
         self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed() % (1 << 31)
-        self.root = cfg.DATASET.ROOT or "."
+        self.root = str(data_root(cfg))
         self.epoch = 0
-        self._decoded: dict[str, Image.Image] = {}
-        self._decoded_bytes = 0
+        self.forget_decoded()
 
     def __getitem__(self, idx: int) -> dict:
         item = self.data_source[idx]
-        output = {"label": item.label, "domain": item.domain, "impath": item.impath, "index": idx}
-        output["img"] = self.view(idx, self.epoch)
-        return output
+        return {
+            "label": item.label,
+            "domain": item.domain,
+            "impath": item.impath,
+            "index": idx,
+            "img": self.view(idx, self.epoch),
+        }
+
+    def name_of(self, item) -> str:
+        """What an image is called wherever the data lie: its path below the data root."""
+        path, root = os.path.abspath(item.impath), os.path.abspath(self.root)
+        return os.path.relpath(path, root).replace(os.sep, "/") if path.startswith(root) else item.impath
 
     def view(self, idx: int, epoch: int) -> torch.Tensor:
-        """The (3, height, width) float32 view of an image in an epoch; outside training every epoch's view is the
-        same."""
+        """The (3, height, width) float32 view of an image in an epoch; outside training every epoch's is the same."""
         item = self.data_source[idx]
         image = self._decode(item.impath)
         if not self.is_train:
             return self.transform(image)
-        state, plain_state = torch.get_rng_state(), random.getstate()
-        key = f"{self.seed}/{epoch}/{os.path.relpath(item.impath, self.root)}"
-        view = int.from_bytes(hashlib.sha1(key.encode()).digest()[:7], "big")
-        torch.manual_seed(view)
-        random.seed(view)
+        key = f"{self.seed}/{epoch}/{self.name_of(item)}"
+        draw = int.from_bytes(hashlib.sha1(key.encode()).digest()[:4], "big")
+        # Transforms draw from any of the three generators; what they were before is put back.
+        states = torch.get_rng_state(), random.getstate(), np.random.get_state()
         try:
+            torch.manual_seed(draw)
+            random.seed(draw)
+            np.random.seed(draw)
             return self.transform(image)
         finally:
-            torch.set_rng_state(state)
-            random.setstate(plain_state)
+            torch.set_rng_state(states[0])
+            random.setstate(states[1])
+            np.random.set_state(states[2])
 
     def decode_ahead(self, threads: int) -> None:
-        """Decode all images that fit into the cache. Worker processes that are forked afterwards share them, so that no
-        image is decoded twice; decoding itself runs in parallel, since it does not hold Python's lock."""
+        """Decode the images that fit into the cache. Worker processes that are forked afterwards share them, so that
+        none is decoded twice; decoding itself runs in parallel, since it does not hold Python's lock."""
         with ThreadPoolExecutor(max(1, threads)) as pool:
             paths = (item.impath for item in self.data_source)
-            # In portions, so that images that do not fit any more are not decoded for nothing.
-            while self._decoded_bytes < CACHE_BYTES and (portion := list(islice(paths, 64))):
-                for path, image in zip(portion, pool.map(read_image, portion), strict=True):
-                    self._keep(path, image)
+            while portion := list(islice(paths, 16)):
+                if not all(self._keep(*pair) for pair in zip(portion, pool.map(read_image, portion), strict=True)):
+                    return
 
-    def _keep(self, path: str, image: Image.Image) -> None:
-        size = image.width * image.height * 3
-        if path not in self._decoded and self._decoded_bytes + size <= CACHE_BYTES:
-            self._decoded[path] = image
-            self._decoded_bytes += size
+    def forget_decoded(self) -> None:
+        """Give the memory of decoded images back."""
+        self._decoded: dict[str, Image.Image] = {}
+        self._decoded_bytes = 0
+
+    def __getstate__(self) -> dict:
+        # A worker process that is not forked gets a copy; it had better decode for itself than be sent gigabytes.
+        return {**self.__dict__, "_decoded": {}, "_decoded_bytes": 0}
+
+    def _keep(self, path: str, image: Image.Image) -> bool:
+        """Keep a decoded image; False when there is no more room."""
+        size = image.width * image.height * 4  # Pillow holds RGB in four bytes a pixel
+        if path in self._decoded:
+            return True
+        if self._decoded_bytes + size > CACHE_BYTES:
+            return False
+        self._decoded[path] = image
+        self._decoded_bytes += size
+        return True
 
     def _decode(self, path: str) -> Image.Image:
         image = self._decoded.get(path)

@@ -2,8 +2,8 @@
 
 An entry is one file: a header (what it holds, and a checksum) and the raw rows, memory-mapped on reading. Its name is
 a hash of its key, and the key holds content hashes (of the tower's weights and of the image files), never names alone,
-so that an entry is found exactly when it would be computed again bit for bit. Files are written aside and renamed, so
-that two writers cannot harm each other and a killed one leaves nothing that is trusted.
+so that an entry is found when the same weights, files and library versions would compute it again. Files are written
+aside and renamed, so that two writers cannot harm each other and a killed one leaves nothing that is trusted.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -65,8 +66,10 @@ class FeatureBank:
         return table if kept is None else kept
 
     def read(self, key: dict) -> Tensor | None:
-        """The (rows, d) table of a key, memory-mapped, or None; a damaged file is removed. Writing to it stays in
-        memory."""
+        """The (rows, d) table of a key, memory-mapped (what is written to it stays in memory); None when there is none.
+
+        A damaged file is removed; one that cannot be opened is left alone.
+        """
         path = self.path_of(key)
         try:
             with open(path, "rb") as file:
@@ -77,12 +80,13 @@ class FeatureBank:
             if stamp not in self._verified:
                 if zlib.crc32(table) != header["crc32"]:
                     raise ValueError("checksum")
-            os.utime(path)  # recently used
+            with contextlib.suppress(OSError):  # somebody else's bank may be read, too
+                os.utime(path)  # recently used
             self._verified.add((path, path.stat().st_mtime_ns))
             return torch.from_numpy(table)
-        except FileNotFoundError:
+        except OSError:
             return None
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError):
             print(f"Feature table {path} is damaged; computing it again.")
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -114,9 +118,17 @@ class FeatureBank:
                 found.append((path, stat.st_size, stat.st_mtime))
         return sorted(found, key=lambda entry: entry[2])
 
+    def _remove_leftovers(self) -> None:
+        """Remove what writers left that were killed more than a day ago."""
+        for path in self.folder.glob(".writing-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > 86400:
+                    path.unlink()
+
     def shrink(self, limit_bytes: int | None = None, keep: Path | None = None) -> int:
         """Remove the least recently used entries until the rest fits; returns how many bytes went."""
         limit = self.limit_bytes if limit_bytes is None else limit_bytes
+        self._remove_leftovers()
         entries = self.entries()
         total, freed = sum(size for _, size, _ in entries), 0
         for path, size, _ in entries:
@@ -130,8 +142,9 @@ class FeatureBank:
 
 
 def tower_digest(module: nn.Module) -> str:
-    """A hash of all weights and buffers of a module, names and dtypes included."""
-    digest = hashlib.blake2b(digest_size=20)
+    """A hash of all that a frozen module computes with: its structure, weights and buffers, names and dtypes."""
+    heads = [m.num_heads for m in module.modules() if isinstance(getattr(m, "num_heads", None), int)]
+    digest = hashlib.blake2b(f"{module!r}{heads}".encode(), digest_size=20)
     for name, tensor in module.state_dict().items():
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
@@ -150,7 +163,9 @@ class FileDigests:
         with self._database() as database:
             known = {}
             if database is not None:
-                known = {row[:3]: row[3] for row in database.execute("SELECT path, size, mtime, digest FROM digests")}
+                with contextlib.suppress(sqlite3.Error):
+                    rows = database.execute("SELECT path, size, mtime, digest FROM digests")
+                    known = {row[:3]: row[3] for row in rows}
             fresh, total = [], hashlib.blake2b(digest_size=20)
             for file in files:
                 stat = os.stat(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,8 +70,3 @@ class TaskLayout:
     def classes_of_all(self, tasks: Iterable[int]) -> list[int]:
         """Flat class indices of several tasks, in the order of ``tasks``."""
         return [index for task in tasks for index in self.classes_of(task)]
-
-
-def single_task(name: str, classnames: Sequence[str], template: str = "a photo of a {}.") -> TaskLayout:
-    """The layout of an ordinary data set: one task."""
-    return TaskLayout((Task(name, tuple(classnames), template),))

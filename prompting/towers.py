@@ -1,13 +1,11 @@
 """CLIP's two towers, frozen, behind one face: OpenAI's models, OpenCLIP's, and checkpoints on disk.
 
 `load_tower` takes
-* a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...): downloaded by `clip`, checksum verified, into ~/.cache/clip;
+* a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...): downloaded by `clip` into ~/.cache/clip, checksum verified;
 * the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file
-may
-  hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
-* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. A folder of extra
-model
-  configs is read when it holds `<architecture>.json`: the checkpoint's own folder.
+  may hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
+* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. If OpenCLIP does not
+  know the architecture, its config is read from `<architecture>.json` beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -28,6 +26,7 @@ from prompting.prompts import Vocabulary
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 OPEN_CLIP = "open_clip:"
+SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -150,18 +149,21 @@ def load_tower(
     return tower.to(device)
 
 
-def _to_dtype(tower: nn.Module, dtype: torch.dtype) -> None:
-    """Convert all weights but those of OpenAI's LayerNorm, which computes in float32 whatever comes in, and the
-    embeddings and positions, which the towers convert as they look them up: what OpenAI's `convert_weights` does."""
-    for module in tower.modules():
-        openai = type(module).__module__.startswith("clip.")
-        plain = not any(module.children()) and not isinstance(module, nn.Embedding)
-        if isinstance(module, nn.MultiheadAttention) or (plain and not openai):
+def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
+    """Convert a tower's weights.
+
+    OpenAI's: those of convolutions, linear maps, attention and projections, as OpenAI's `convert_weights` does; its
+    normalisation layers compute in float32 whatever comes in. Other towers: everything. The text tower's embeddings and
+    positions stay as they are in both, since they are converted when looked up.
+    """
+    openai = type(tower.visual).__module__.startswith("clip.")
+    if not openai:
+        tower.visual.to(dtype)
+    for module in (tower if openai else tower.text).modules():
+        converted = nn.Conv2d | nn.Linear | nn.MultiheadAttention
+        if isinstance(module, converted) or (not openai and isinstance(module, nn.LayerNorm)):
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(dtype)
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.is_floating_point():
-                    setattr(module, name, buffer.to(dtype))
         for name in ("text_projection", "proj"):
             parameter = getattr(module, name, None)
             if isinstance(parameter, nn.Parameter):
@@ -196,7 +198,7 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vo
     else:
         if not name:
             raise InputError("No CLIP is named: set MODEL.BACKBONE.NAME, e.g. RN50, or the path of a checkpoint.")
-        looks_like_path = name.endswith((".pt", ".pth", ".bin", ".safetensors")) or Path(name).is_absolute()
+        looks_like_path = name.endswith(SUFFIXES) or Path(name).is_absolute()
         if not looks_like_path and not any(path.is_file() for path in _places(name, search)):
             raise unknown(
                 "CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"]
@@ -208,6 +210,14 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vo
         tokenizer.encode, tokenizer.encoder["<|startoftext|>"], tokenizer.encoder["<|endoftext|>"], model.context_length
     )
     return model, vocabulary, Preprocessing(model.visual.input_resolution)
+
+
+def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None:
+    """The file that a tower's name (see `load_tower`) means, or None when it is no path but a published model."""
+    if name.startswith(OPEN_CLIP):
+        weights = name.partition("@")[2]
+        return find_file(weights, search) if Path(weights).suffix else None
+    return find_file(name, search) if name.endswith(SUFFIXES) else None
 
 
 def _build(clip, state_dict: dict[str, Tensor], path: Path) -> nn.Module:
@@ -294,9 +304,8 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = pretrained if pretrained in tags else str(find_file(pretrained, search))
     extra = Path(weights).parent
-    if weights != pretrained or pretrained not in tags:
-        if architecture not in open_clip.list_models() and (extra / f"{architecture}.json").is_file():
-            open_clip.add_model_config(extra)
+    if architecture not in open_clip.list_models() and (extra / f"{architecture}.json").is_file():
+        open_clip.add_model_config(extra)
     if architecture not in open_clip.list_models():
         raise unknown(
             "OpenCLIP architecture",

@@ -33,6 +33,15 @@ def random_clip(
     return model
 
 
+def needs_on_cpu(dtype: torch.dtype) -> None:
+    """Skip a test where this PyTorch cannot multiply or convolve in a dtype on the CPU (2.1 cannot in float16)."""
+    try:
+        torch.nn.functional.linear(torch.ones(2, 2, dtype=dtype), torch.ones(2, 2, dtype=dtype))
+        torch.nn.functional.conv2d(torch.ones(1, 1, 2, 2, dtype=dtype), torch.ones(1, 1, 2, 2, dtype=dtype))
+    except RuntimeError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A random ViT CLIP as a state dict on disk, 32-pixel input."""

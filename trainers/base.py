@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from dassl.data import DataManager
 from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
@@ -26,10 +27,10 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from datasets.collection import layout_of
-from datasets.images import Labels, SeededImages
+from datasets.images import Labels, SeededImages, data_root
 from prompting.errors import InputError
 from prompting.feature_bank import FeatureBank
-from prompting.losses import task_cross_entropy, unit, within_task
+from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
 from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import load_tower
@@ -39,11 +40,19 @@ from trainers.image_features import ImageFeatures
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+MOST = 0.7  # a batch whose tasks have this share of all classes has all classes encoded
 TEST_ROWS = 4096  # test images whose logits are computed at a time
+
+
+def search_folders(cfg: CfgNode) -> tuple[Path, ...]:
+    """Where the relative path of a checkpoint is looked for, after the working directory."""
+    return REPOSITORY, data_root(cfg)
 
 
 def extend_cfg(cfg: CfgNode) -> None:
     """Config keys that every method reads."""
+    cfg.DATASET.DECLARATION = ""  # filled in: what a collection's YAML file says
+    cfg.MODEL.BACKBONE.DIGEST = ""  # filled in: a hash of the checkpoint file
     cfg.DATASET.ALLOW_FEWER_SHOTS = False  # a class with fewer images than shots gives all it has, instead of an error
     # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
@@ -68,8 +77,8 @@ def one_line(what: str, remedy: str):
 class Watch:
     """Who looks on while a run goes: told how far it is. This one does not care."""
 
-    def views(self, done: int, total: int) -> None:
-        """``done`` of ``total`` epochs' views are encoded."""
+    def encoding(self, done: int, total: int) -> None:
+        """``done`` of ``total`` images (or views of them) have their features."""
 
     def epoch(self, done: int, total: int, loss: float) -> None:
         """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
@@ -101,6 +110,11 @@ class PromptTrainer(TrainerX):
         self.seconds = {"train": 0.0, "test": 0.0}
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
+
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        """What the method is called in tables and run folders."""
+        return cls.__name__
 
     @property
     def knobs(self) -> CfgNode:
@@ -134,7 +148,7 @@ class PromptTrainer(TrainerX):
         dtype = PRECISIONS[self.knobs.PREC]
         if dtype == torch.float16 and self.device.type == "cpu":
             dtype = torch.float32  # CPUs have no fast float16
-        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=(REPOSITORY, cfg.DATASET.ROOT))
+        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
         wanted = self.tower.preprocessing.size
         if tuple(cfg.INPUT.SIZE) != (wanted, wanted):
             raise InputError(
@@ -143,12 +157,13 @@ class PromptTrainer(TrainerX):
             )
         self.encode = torch.compile(encode) if cfg.MODEL.COMPILE else encode
         self.task_of_class = self.layout.task_of_class.to(self.device)
-        self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
         bank = FeatureBank(cfg.BANK.DIR or REPOSITORY / "output" / ".bank", int(cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
         self.model = self.build_learner().to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
             load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        self._prompts = self.class_prompts()
+        self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
         print(f"# params: {count_num_param(self.model):,}")
         optimizer = scheduler = None
         if count_num_param(self.model):
@@ -161,13 +176,13 @@ class PromptTrainer(TrainerX):
         """The method's learner; ``self.tower``, ``self.layout`` and ``self.knobs`` are there."""
         raise NotImplementedError
 
-    def class_prompts(self, tasks: Sequence[int]) -> list[list[int]]:
-        """The prompts of all classes of some tasks, in that order."""
+    def class_prompts(self) -> list[list[int]]:
+        """The prompts of all classes, in flat order."""
         learner, vocabulary = self.model, self.tower.text.vocabulary
+        tasks = self.layout.task_of_class.tolist()
         return [
             lay_out(vocabulary, name, learner.context_of_class(task, flat), learner.n_ctx, learner.position)
-            for task in tasks
-            for flat, name in zip(self.layout.classes_of(task), self.layout.tasks[task].classnames, strict=True)
+            for flat, (task, name) in enumerate(zip(tasks, self.layout.classnames, strict=True))
         ]
 
     # -- the forward pass --
@@ -178,8 +193,9 @@ class PromptTrainer(TrainerX):
         if key not in self._packed:
             if len(self._packed) > 64:  # many tasks and small batches: sets that never come again must not pile up
                 self._packed.clear()
-            columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
-            self._packed[key] = pack(self.class_prompts(tasks)).to(self.device), columns
+            columns = self.layout.classes_of_all(tasks)
+            packed = pack([self._prompts[column] for column in columns])
+            self._packed[key] = packed.to(self.device), torch.tensor(columns, device=self.device)
         return self._packed[key]
 
     def text_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -194,15 +210,18 @@ class PromptTrainer(TrainerX):
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of a batch, its within-task logits (batch, n) and its labels as columns of them."""
-        text_features, columns = self.text_features(task.unique().tolist())
-        logits = self.logits(image_features, text_features)
+        text_features, columns = self.text_features(self.tasks_to_encode(task))
+        logits = within_task(self.logits(image_features, text_features), task, self.task_of_class[columns])
         column = torch.searchsorted(columns, label)
-        task_of_column = self.task_of_class[columns]
-        return (
-            task_cross_entropy(logits, column, task, task_of_column),
-            within_task(logits, task, task_of_column),
-            column,
-        )
+        return F.cross_entropy(logits, column), logits, column
+
+    def tasks_to_encode(self, task: Tensor) -> list[int]:
+        """The tasks of a batch, or all if few are left out: packing prompts anew would cost more than encoding
+        those."""
+        tasks = task.unique().tolist()
+        if len(self.layout.classes_of_all(tasks)) < MOST * self.layout.n_classes or self.one_task_batches:
+            return tasks
+        return list(range(len(self.layout)))
 
     def image_features(self, batch: dict) -> Tensor:
         """(batch, feature_dim) float32 features of unit norm: from the bank when they were encoded ahead."""
@@ -211,7 +230,8 @@ class PromptTrainer(TrainerX):
         return self._views[self.epoch][batch["index"]].to(self.device)
 
     def forward_backward(self, batch):
-        label, task = batch["label"].to(self.device), batch["domain"].to(self.device)
+        label = batch["label"].to(self.device)
+        task = self.task_of_class[label]
         loss, logits, column = self.loss(self.image_features(batch), label, task)
         self.model_backward_and_update(loss)
         if self.batch_idx + 1 == self.num_batches:
@@ -232,7 +252,7 @@ class PromptTrainer(TrainerX):
         """Replace the training images of all epochs to come by the features of the very views they would have shown."""
         loader = self.train_loader_x
         epochs = range(self.start_epoch, self.max_epoch)
-        self._views = self.features.views(loader.dataset, epochs, self.watch.views)
+        self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
         # The sampler is kept, and with it the order of batches.
         if isinstance(loader.batch_sampler, OneTaskBatches):
             self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)
@@ -244,7 +264,7 @@ class PromptTrainer(TrainerX):
     def before_epoch(self):
         # All that an epoch draws depends on (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
         if self.cfg.SEED >= 0:
-            set_random_seed(self.cfg.SEED * 1_000_003 + self.epoch)
+            set_random_seed((self.cfg.SEED * 1_000_003 + self.epoch) % (1 << 32))
         self.train_loader_x.dataset.epoch = self.epoch
 
     def after_epoch(self):
@@ -268,6 +288,12 @@ class PromptTrainer(TrainerX):
                 os.remove(Path(self.output_dir) / "prompt_learner" / f"model.pth.tar-{before}")
 
     def resume_model_if_exist(self, directory):
+        """Go on from the run's own checkpoint if it has one, otherwise from the one that RESUME names."""
+        own, other = (Path(folder) / "prompt_learner" / "checkpoint" for folder in (self.output_dir, directory))
+        if own.exists():
+            directory = self.output_dir
+        elif self.cfg.RESUME and not other.exists():
+            raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
         with one_line(f"The checkpoint in {directory} cannot be resumed", "remove that folder to start anew"):
             return super().resume_model_if_exist(directory)
 
@@ -304,25 +330,25 @@ class PromptTrainer(TrainerX):
             split = "test"
         print(f"Evaluate on the *{split}* set")
         text_features, _ = self.text_features(range(len(self.layout)))
-        for image_features, label, task in self._test_batches(self.val_loader if split == "val" else self.test_loader):
+        for image_features, label in self._test_batches(self.val_loader if split == "val" else self.test_loader):
             logits = self.logits(image_features, text_features)
-            self.evaluator.process(within_task(logits, task, self.task_of_class), label)
+            self.evaluator.process(within_task(logits, self.task_of_class[label], self.task_of_class), label)
         results = self.evaluator.evaluate()
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
 
-    def _test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Image features, labels and tasks of a split, on the device."""
+    def _test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+        """Image features and labels of a split, on the device."""
         if not self.cfg.BANK.TEST:
             for batch in loader:
-                images, label, task = self.parse_batch_train(batch)
-                yield self.tower.encode_image(images), label, task
+                images, label, _ = self.parse_batch_train(batch)
+                yield self.tower.encode_image(images), label
             return
-        items = loader.dataset.data_source
-        label, task = torch.tensor([item.label for item in items]), torch.tensor([item.domain for item in items])
-        for part in zip(*(t.split(TEST_ROWS) for t in (self.features.fixed(loader.dataset), label, task)), strict=True):
+        features = self.features.fixed(loader.dataset, self.watch.encoding)
+        label = torch.tensor([item.label for item in loader.dataset.data_source])
+        for part in zip(features.split(TEST_ROWS), label.split(TEST_ROWS), strict=True):
             yield tuple(t.to(self.device) for t in part)
 
     def report(self) -> dict:

@@ -53,6 +53,11 @@ class CoOp(PromptTrainer):
 
     section = "COOP"
 
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        """As the published table calls them: CA for a context per task, MT for one shared."""
+        return "CoOp-CA" if cfg.TRAINER.COOP.CONTEXT == "task" else "CoOp-MT"
+
     @property
     def one_task_batches(self) -> bool:
         return self.knobs.CONTEXT == "task"

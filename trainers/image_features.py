@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
+import PIL
 import torch
 import torchvision
 from torch import Tensor
@@ -16,7 +17,7 @@ from prompting.errors import InputError
 from prompting.feature_bank import FeatureBank, FileDigests, tower_digest
 from prompting.towers import Tower
 
-BATCH = 256  # no gradients are kept, so batches can be far larger than a training batch
+Watch = Callable[[int, int], None]  # told (done, total)
 
 
 class ImageFeatures:
@@ -28,15 +29,14 @@ class ImageFeatures:
 
     def __init__(self, tower: Tower, bank: FeatureBank, device: torch.device, workers: int):
         self.tower, self.bank, self.device, self.workers = tower, bank, device, workers
+        # No gradients are kept, so a GPU takes far more than a training batch; a CPU gains nothing by it.
+        self.batch = 256 if device.type == "cuda" else 64
         self.digests = FileDigests(bank.folder)
 
     @cached_property
     def _tower_key(self) -> dict:
-        return {
-            "tower": tower_digest(self.tower.visual),
-            "device": self.device.type,
-            "torchvision": torchvision.__version__,
-        }
+        made_by = {module.__name__: module.__version__ for module in (torch, torchvision, PIL)}
+        return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **made_by}
 
     def _key(self, images: SeededImages, **more) -> dict:
         try:
@@ -45,43 +45,43 @@ class ImageFeatures:
             raise InputError(
                 f"Image {error.filename} cannot be read ({error.strerror}); replace or remove it."
             ) from None
-        return {**self._tower_key, "transform": repr(images.transform), "files": files, **more}
+        # Some transforms have no repr of their own; the settings that all of them are made from say the rest.
+        transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(images.cfg.INPUT)
+        return {**self._tower_key, "transform": transform, "files": files, **more}
 
-    def fixed(self, images: SeededImages) -> Tensor:
+    def fixed(self, images: SeededImages, watch: Watch) -> Tensor:
         """(images, feature_dim) float32 features of unit norm of images that are not augmented."""
-        return self.bank.get(self._key(images), lambda: torch.cat(list(self._encode(images, (0,)))))
+        return self.bank.get(self._key(images), lambda: next(self._encode(images, (0,), watch)))
 
-    def views(
-        self, images: SeededImages, epochs: Sequence[int], watch: Callable[[int, int], None]
-    ) -> dict[int, Tensor]:
+    def views(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> dict[int, Tensor]:
         """The features of every image's view in every epoch: epoch -> (images, feature_dim) float32 of unit norm.
 
-        ``watch(done, total)`` is called as epochs get encoded. Each epoch is kept as soon as it is done, so that a
-        killed run goes on with the next one.
+        Each epoch is kept as soon as it is done, so that a killed run goes on with the next one.
         """
-        names = [os.path.relpath(item.impath, images.root) for item in images.data_source]  # views are drawn from them
+        names = [images.name_of(item) for item in images.data_source]  # views are drawn from them
         key = self._key(images, names=names, seed=images.seed)
         keys = {epoch: {**key, "epoch": epoch} for epoch in epochs}
         tables = {epoch: self.bank.read(key) for epoch, key in keys.items()}
         missing = [epoch for epoch, table in tables.items() if table is None]
         if len(missing) > 1:
             images.decode_ahead(max(1, self.workers))
-        for done, features in enumerate(self._encode(images, missing)):
-            epoch = missing[done]
-            tables[epoch] = self.bank.put(keys[epoch], features)
-            watch(done + 1, len(missing))
+        for epoch, table in zip(missing, self._encode(images, missing, watch), strict=True):
+            tables[epoch] = self.bank.put(keys[epoch], table)
+        images.forget_decoded()
         return tables
 
-    def _encode(self, images: SeededImages, epochs: Sequence[int]) -> Iterator[Tensor]:
-        """One (images, feature_dim) table an epoch. Batches run across epochs, so that few images do not make small
-        ones."""
+    def _encode(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> Iterator[Tensor]:
+        """One (images, feature_dim) table an epoch. Batches run across epochs, so that few images make large ones."""
         if not epochs:
             return
-        loader = DataLoader(EpochViews(images, epochs), batch_size=BATCH, num_workers=self.workers)
-        rows = torch.empty(0)
-        for batch in loader:
-            features = self.tower.encode_image(batch.to(self.device)).cpu()
-            rows = torch.cat([rows, features]) if len(rows) else features
-            while len(rows) >= len(images):
-                yield rows[: len(images)].clone()
-                rows = rows[len(images) :]
+        views = EpochViews(images, epochs)
+        parts, waiting, done = [], 0, 0
+        for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers):
+            parts.append(self.tower.encode_image(batch.to(self.device)).cpu())
+            waiting, done = waiting + len(batch), done + len(batch)
+            watch(done, len(views))
+            if waiting >= len(images):
+                rows = torch.cat(parts)
+                whole = waiting // len(images) * len(images)
+                yield from rows[:whole].split(len(images))
+                parts, waiting = [rows[whole:]], waiting - whole

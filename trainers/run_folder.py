@@ -66,16 +66,17 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     if not begun or not (folder / "config.yaml").is_file():
         return
     before = CfgNode(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    earlier = {key: _value(before, key) for key in known_keys(before)}
+    earlier = {key: value_of(before, key) for key in known_keys(before)}
     for key in known_keys(cfg):
-        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(_value(cfg, key)):
+        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(value_of(cfg, key)):
             raise InputError(
-                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(_value(cfg, key))} is asked for; "
+                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(value_of(cfg, key))} is asked for; "
                 "choose another output folder or remove that one."
             )
 
 
-def _value(node: CfgNode, key: str):
+def value_of(node: CfgNode, key: str):
+    """The value of a dotted key."""
     for part in key.split("."):
         node = node[part]
     return node
@@ -160,28 +161,27 @@ class Tee:
 class Progress(Watch):
     """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, what: str, console):
-        self.what, self.console = what, console
+    def __init__(self, what: str, console, brief: bool):
+        self.what, self.console, self.brief = what, console, brief
         self.bar = None
 
-    def views(self, done: int, total: int) -> None:
-        self._show("encoding views of epoch", done, total)
+    def encoding(self, done: int, total: int) -> None:
+        self._show("image", done, total)
 
     def epoch(self, done: int, total: int, loss: float) -> None:
-        self._show("epoch", done, total, f"loss {loss:.3f}")
+        if self.brief:  # otherwise the log's lines are on the console, too
+            self._show("epoch", done, total, f"loss {loss:.3f}")
 
     def _show(self, unit: str, done: int, total: int, note: str = "") -> None:
         if self.console.isatty():
             if self.bar is None:
-                self.bar = tqdm(
-                    total=total, initial=done - 1, desc=f"{self.what}: {unit}", file=self.console, leave=False
-                )
+                self.bar = tqdm(total=total, desc=self.what, unit=unit, file=self.console, leave=False)
             self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update()
-            if done == total:
+            self.bar.update(done - self.bar.n)
+            if done >= total:
                 self.close()
-        elif done == total or done % max(1, total // 2) == 0:
-            print(f"{self.what}: {unit} {done}/{total}{f', {note}' if note else ''}", file=self.console, flush=True)
+        elif done >= total or (unit == "epoch" and done == total // 2):
+            print(f"{self.what}: {unit} {done:,}/{total:,}{f', {note}' if note else ''}", file=self.console, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -12,6 +12,7 @@ U and the linear map are all that is learned, on the few shots of all tasks at o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
@@ -22,7 +23,7 @@ from prompting.errors import unknown
 from prompting.meta_network import SubNetwork
 from prompting.prompts import lay_out
 from prompting.tasks import TaskLayout
-from prompting.text_encoder import encode, pack
+from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import TextTower
 from trainers.base import PromptLearner, PromptTrainer
 
@@ -59,23 +60,27 @@ class MetaNetwork(PromptLearner):
         sets = len(layout) if per_task else 1
         self.task_context = nn.Parameter(torch.empty(sets, task_n_ctx, text.width).normal_(std=0.02))
         self.sub_network = SubNetwork(text.feature_dim, n_ctx, text.width)
-        prompts = [
+        self._prompts = [
             lay_out(text.vocabulary, t.name, i if per_task else 0, task_n_ctx) for i, t in enumerate(layout.tasks)
         ]
         self._text = [text]  # in a list, so that the frozen tower is no part of what is learned and saved
-        self._packed = pack(prompts)
+        self._packed = lru_cache(maxsize=64)(self._pack)
 
     def context_of_class(self, task: int, flat_class: int) -> int:
         return task
 
-    def task_features(self) -> Tensor:
-        """(tasks, feature_dim) f_t: the text encoder on the task prompts, not normalised."""
-        self._packed = self._packed.to(self.task_context.device)
-        return encode(self._text[0], self._packed, self.task_context)
+    def _pack(self, tasks: tuple[int, ...]) -> PackedPrompts:
+        return pack([self._prompts[task] for task in tasks]).to(self.task_context.device)
+
+    def task_features(self, tasks: Sequence[int]) -> Tensor:
+        """(len(tasks), feature_dim) f_t: the text encoder on the task prompts, not normalised."""
+        return encode(self._text[0], self._packed(tuple(tasks)), self.task_context)
 
     def contexts(self, tasks: Sequence[int]) -> Tensor:
-        """(tasks, L, ctx_dim) S^t of all tasks."""
-        return self.sub_network(self.task_features())
+        """(all tasks, L, ctx_dim) S^t, zeros for tasks that are not among ``tasks``."""
+        written = self.sub_network(self.task_features(tasks))
+        contexts = written.new_zeros(len(self._prompts), *written.shape[1:])
+        return contexts.index_copy(0, torch.tensor(list(tasks), device=written.device), written)
 
 
 @TRAINER_REGISTRY.register()
@@ -83,6 +88,10 @@ class SoftCPT(PromptTrainer):
     """Soft context sharing for prompt tuning, class-agnostic variants NATA and NATS."""
 
     section = "SOFTCPT"
+
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
 
     def check_cfg(self, cfg):
         super().check_cfg(cfg)

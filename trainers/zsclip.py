@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dassl.engine import TRAINER_REGISTRY
 from yacs.config import CfgNode
 
@@ -32,11 +30,11 @@ class ZeroshotCLIP(PromptTrainer):
     def build_learner(self) -> PromptLearner:
         return NoContext()
 
-    def class_prompts(self, tasks: Sequence[int]) -> list[list[int]]:
+    def class_prompts(self) -> list[list[int]]:
         return [
-            sentence(self.tower.text.vocabulary, self.layout.tasks[task].template.format(name.replace("_", " ")))
-            for task in tasks
-            for name in self.layout.tasks[task].classnames
+            sentence(self.tower.text.vocabulary, task.template.replace("{}", name.replace("_", " ")))
+            for task in self.layout.tasks
+            for name in task.classnames
         ]
 
     def train(self):

@@ -1,5 +1,8 @@
 """Collections: draws, splits, folder reading, declarations and what is said when they are wrong."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,6 +16,7 @@ from tests.conftest import write_images
 
 SAMPLES = [(f"{c}/{i}.jpg", c) for c in range(3) for i in range(20)]
 NAMES = ("rose", "tulip", "daisy")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_draws_are_nested_and_depend_on_seed_source_and_class_alone():
@@ -54,8 +58,8 @@ def test_reading_class_folders(tmp_path):
         write_images(tmp_path / name, 2)
     (tmp_path / "a" / "notes.txt").write_text("no image")
     (tmp_path / "a" / "._0.jpg").write_bytes(b"junk")
-    names, samples = read_class_folders(tmp_path, "t", {"a": "aster"})
-    assert names == ("aster", "b flower") and [c for _, c in samples] == [0, 0, 1, 1]
+    folders, names, samples = read_class_folders(tmp_path, "t", {"a": "aster"})
+    assert folders == ("a", "b_flower") and names == ("aster", "b flower") and [c for _, c in samples] == [0, 0, 1, 1]
     assert [p.rsplit("/", 1)[1] for p in list_images(tmp_path / "a")] == ["0.jpg", "1.jpg"]
 
 
@@ -83,22 +87,28 @@ def test_folders_that_cannot_be_read(tmp_path):
         ("tasks: []", "declares no tasks"),
         ("just text", "declares no tasks"),
         ("tasks: [{folder: a}]", "task 1 has no name"),
-        ("tasks: [{name: a, template: a photo}]", "has no {} for the class name"),
-        ("tasks: [{name: a, metric: B}]", "metric 'B' of task 'a' is unknown"),
-        ("tasks: [{name: a, metrics: A}]", "task 'a' has the unknown key 'metrics'"),
+        ("tasks: [{name: a, template: a photo}]", "template has no {} for the class name"),
+        ("tasks: [{name: a, metric: B}]", "task 'a': metric 'B' is unknown"),
+        ("tasks: [{name: a, metrics: A}]", "task 'a': key 'metrics' is unknown"),
+        ("tasks: [{name: a, metric: [A]}]", "task 'a': metric must be text"),
+        ("tasks: [{name: a, template: 3}]", "task 'a': template must be text"),
+        ("tasks: [{name: a, folder: 3}]", "task 'a': folder must be text"),
+        ("tasks: [{name: a}]\nfolder: 3", "folder must be text, and is 3"),
+        ("tasks: [{name: a, classnames: [x]}]", "classnames must map class folders to names"),
+        (b"tasks: [{name: \xe9}]", "not readable YAML"),
         ("tasks: [{name: a}]\nroot: b", "key 'root' is unknown"),
     ],
 )
 def test_declarations_that_cannot_be_meant(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=message) as caught:
         read_declaration(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_shipped_declaration_is_sound():
-    declaration = read_declaration(__import__("pathlib").Path("configs/collections/plants7.yaml"))
+    declaration = read_declaration(ROOT / "configs/collections/plants7.yaml")
     assert len(declaration["tasks"]) == 7 and declaration["config"] == "lite0_ep50"
 
 
@@ -162,6 +172,9 @@ def test_reading_images_of_every_mode(tmp_path):
         path = tmp_path / f"{mode.replace(';', '')}.{'jpg' if mode in ('L', 'CMYK') else 'png'}"
         Image.new(mode, (8, 6)).save(path)
         assert read_image(str(path)).mode == "RGB" and read_image(str(path)).size == (8, 6)
+    deep = Image.fromarray(np.full((6, 8), 0x5C00, np.uint16))
+    deep.save(tmp_path / "deep.png")
+    assert read_image(str(tmp_path / "deep.png")).getpixel((0, 0)) == (0x5C,) * 3
     rotated = Image.new("RGB", (8, 6))
     exif = rotated.getexif()
     exif[0x0112] = 6
@@ -195,12 +208,34 @@ def test_no_image_is_decoded_twice(tmp_path, monkeypatch):
     wrapped.decode_ahead(2)
     assert sorted(seen) == sorted(item.impath for item in data)
     for path in seen:
-        __import__("os").unlink(path)  # a worker that decoded again would fail
+        Path(path).unlink()  # a worker that decoded again would fail
     views = torch.cat(list(DataLoader(EpochViews(wrapped, [0, 1, 2]), batch_size=4, num_workers=2)))
     assert len(views) == 18 and len(seen) == 6
     # What does not fit is decoded when it is needed, and nothing is kept beyond the limit.
     write_images(tmp_path / "a", 6)
     small = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
-    monkeypatch.setattr(module, "CACHE_BYTES", 2 * 40 * 36 * 3)
+    monkeypatch.setattr(module, "CACHE_BYTES", 2.5 * 40 * 36 * 4)
+    seen.clear()
     small.decode_ahead(2)
-    assert len(small._decoded) == 2 and small.view(5, 0).shape == (3, 32, 32) and len(small._decoded) == 2
+    assert (
+        len(seen) <= 16
+        and len(small._decoded) == 2
+        and small.view(5, 0).shape == (3, 32, 32)
+        and len(small._decoded) == 2
+    )
+
+
+def test_better_names_do_not_change_the_split(tmp_path):
+    """The split goes by folders: whoever renames a task or a class must not move test images into training."""
+    from dassl.data.datasets import build_dataset
+
+    for name in ("x", "y"):
+        write_images(tmp_path / "data" / "mine" / "kinds" / name, 20)
+    drawn = []
+    for task, names in (("kind", {}), ("kind of flower", {"x": "xenia"})):
+        declaration = {"folder": "mine", "tasks": [{"name": task, "folder": "kinds", "classnames": names}]}
+        (tmp_path / "mine3.yaml").write_text(yaml.safe_dump(declaration))
+        register_collection(tmp_path / "mine3.yaml")
+        dataset = build_dataset(_config(tmp_path / "data", "mine3"))
+        drawn.append([[item.impath for item in part] for part in (dataset.train_x, dataset.val, dataset.test)])
+    assert drawn[0] == drawn[1]

@@ -45,7 +45,7 @@ def test_a_damaged_file_is_computed_again(tmp_path, damage, capsys):
     path.write_bytes({"cut": content[:-4], "empty": b""}.get(damage, content))
     os.utime(path, (1, 1))
     assert FeatureBank(tmp_path).read(KEY) is None
-    assert "is damaged" in capsys.readouterr().out
+    assert not path.exists() and "is damaged" in capsys.readouterr().out
     assert torch.equal(FeatureBank(tmp_path).get(KEY, lambda: table + 1), table + 1)
 
 
@@ -118,3 +118,27 @@ def test_a_tower_is_known_by_its_weights():
     with torch.no_grad():
         module.weight[0, 0] += 1e-3
     assert tower_digest(module) != first
+
+
+def test_a_tower_is_known_by_its_structure(tmp_path):
+    from torch import nn
+
+    plain, other = nn.Sequential(nn.Linear(2, 2), nn.GELU()), nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    other.load_state_dict(plain.state_dict())
+    assert tower_digest(plain) != tower_digest(other)
+
+
+def test_a_bank_that_may_only_be_read_is_read(tmp_path, monkeypatch):
+    table = torch.ones(2, 2)
+    FeatureBank(tmp_path).put(KEY, table)
+    monkeypatch.setattr(os, "utime", lambda *_: (_ for _ in ()).throw(PermissionError))
+    bank = FeatureBank(tmp_path)
+    assert torch.equal(bank.get(KEY, refuse), table) and bank.path_of(KEY).exists()
+
+
+def test_a_foreign_digest_file_is_no_obstacle(tmp_path):
+    (tmp_path / "digests.sqlite").write_bytes(b"something else entirely, and long enough not to be an empty file" * 20)
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    assert FileDigests(tmp_path).of([str(tmp_path / "a.jpg")]) == FileDigests("/dev/null/x").of(
+        [str(tmp_path / "a.jpg")]
+    )

@@ -9,7 +9,7 @@ from prompting.prompts import POSITIONS, lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode, pack
 from prompting.towers import import_clip, load_tower
-from tests.conftest import random_clip
+from tests.conftest import needs_on_cpu, random_clip
 
 NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4
 
@@ -104,6 +104,7 @@ def test_a_name_too_long_for_the_tower(tower):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 4e-2)])
 def test_half_precisions(checkpoint, tower, dtype, tolerance):
     """Features and gradients in fp16 and bf16 follow those in float32 as closely as the plain path's do."""
+    needs_on_cpu(dtype)
     half = load_tower(str(checkpoint), dtype=dtype)
     prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
     torch.manual_seed(0)

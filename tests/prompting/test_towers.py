@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from prompting.errors import InputError
 from prompting.towers import import_clip, load_tower
-from tests.conftest import random_clip
+from tests.conftest import needs_on_cpu, random_clip
 
 
 @pytest.mark.parametrize("vision_layers", [2, (1, 1, 1, 1)], ids=["vit", "resnet"])
@@ -127,6 +127,7 @@ def test_open_clip_by_architecture_and_file(tmp_path):
 @pytest.mark.parametrize("vision_layers", [2, (1, 1, 1, 1)], ids=["vit", "resnet"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_towers(tmp_path, vision_layers, dtype):
+    needs_on_cpu(dtype)
     path = tmp_path / "clip.pt"
     torch.save(random_clip(vision_layers, image_size=64).state_dict(), path)
     whole, half = load_tower(str(path)), load_tower(str(path), dtype=dtype)
@@ -135,3 +136,26 @@ def test_half_precision_towers(tmp_path, vision_layers, dtype):
     assert half.encode_image(images).dtype == torch.float32
     close = 2e-2 if dtype == torch.float16 else 1e-1
     assert (half.encode_image(images) - whole.encode_image(images)).abs().max() < close
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_of_an_open_clip_tower(tmp_path, dtype):
+    """A timm image tower has parameters of its own kinds; all of it must compute in one dtype."""
+    needs_on_cpu(dtype)
+    open_clip = pytest.importorskip("open_clip")
+    pytest.importorskip("timm")
+    (tmp_path / "toynext.json").write_text(
+        '{"embed_dim": 32, "vision_cfg": {"timm_model_name": "test_convnext", "timm_model_pretrained": false,'
+        '"timm_pool": "", "timm_proj": "linear", "image_size": 64},'
+        '"text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}}'
+    )
+    open_clip.add_model_config(tmp_path)
+    save_file(open_clip.create_model("toynext").state_dict(), tmp_path / "toynext.safetensors")
+    name, images = f"open_clip:toynext@{tmp_path / 'toynext.safetensors'}", torch.randn(2, 3, 64, 64)
+    whole, half = load_tower(name), load_tower(name, dtype=dtype)
+    assert (half.encode_image(images) - whole.encode_image(images)).abs().max() < 0.1
+    from prompting.prompts import lay_out
+    from prompting.text_encoder import encode, pack
+
+    packed, contexts = pack([lay_out(half.text.vocabulary, "rose", 0, 4)]), torch.randn(1, 4, 64)
+    assert encode(half.text, packed, contexts).dtype == dtype

@@ -8,6 +8,7 @@ import pytest
 
 import train
 from tests.conftest import write_images
+from trainers.base import REPOSITORY
 
 DECLARATION = """
 folder: tiny
@@ -47,7 +48,12 @@ class Workplace:
         pairs = [part for pair in settings.items() for part in pair]
         return [
             *("--root", str(self.root), "--seed", str(seed), "--trainer", trainer),
-            *("--dataset-config-file", str(self.declaration), "--config-file", "configs/trainers/ep50.yaml"),
+            *(
+                "--dataset-config-file",
+                str(self.declaration),
+                "--config-file",
+                str(REPOSITORY / "configs/trainers/ep50.yaml"),
+            ),
             *("--output-dir", str(self.output / name)),
             *pairs,
             *opts,

@@ -1,6 +1,7 @@
 """Runs end to end: what they leave behind, how they are resumed, reported and refused."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from dassl.utils import load_checkpoint
 
 import train
 from prompting.errors import InputError
+from tests.conftest import random_clip
 
 METHODS = [
     ("SoftCPT", ()),
@@ -109,22 +111,104 @@ def test_other_settings_in_the_same_folder_are_refused(workplace):
 
 def test_evaluating_a_trained_run_gives_its_result(workplace):
     trained = workplace.run("SoftCPT")
-    flags = [*workplace.flags("SoftCPT", "again"), "--"]
-    flags[0:0] = ["--eval-only", "--model-dir", str(workplace.output / "run"), "--load-epoch", "3"]
-    assert train.run(flags, brief=True)["tasks"] == trained["tasks"]
-    flags[2] = str(workplace.output / "elsewhere")
-    with pytest.raises(InputError, match="No trained model at .*elsewhere"):
-        train.run([*flags, "OUTPUT_DIR", str(workplace.output / "third")], brief=True)
-    flags = [
-        "--eval-only",
-        "--model-dir",
-        str(workplace.output / "run"),
-        "--load-epoch",
-        "3",
-        *workplace.flags("CoOp", "fourth"),
-    ]
+    folder = workplace.output / "run"
+    evaluate = ["--eval-only", "--model-dir", str(folder), "--load-epoch", "3"]
+    before = (folder / "results.json").read_text()
+    assert train.run([*evaluate, *workplace.flags("SoftCPT", "again")], brief=True)["tasks"] == trained["tasks"]
+    assert train.run([*evaluate, *workplace.flags("SoftCPT")], brief=True)["tasks"] == trained["tasks"]
+    # An evaluation neither passes for a training nor touches one.
+    assert train.read_results(workplace.output / "again") is None
+    assert (workplace.output / "again" / "evaluation.json").exists()
+    assert (folder / "results.json").read_text() == before
+    for argv, message in [
+        (["--eval-only", "--model-dir", "elsewhere", "--load-epoch", "3"], "No trained model at .*elsewhere"),
+        (["--eval-only"], "--eval-only needs --model-dir"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            train.run([*argv, *workplace.flags("SoftCPT", "third")], brief=True)
     with pytest.raises(InputError, match="does not fit this method"):
+        train.run([*evaluate, *workplace.flags("CoOp", "fourth")], brief=True)
+
+
+def test_a_changed_collection_or_tower_is_another_run(workplace, tmp_path):
+    """Results are of the declaration and the weights that they were made with, not of what bears their names now."""
+    workplace.run("CoOp")
+    text = workplace.declaration.read_text()
+    workplace.declaration.write_text(text.replace("metric: C", "metric: A"))
+    with pytest.raises(InputError, match="was begun with DATASET.DECLARATION"):
+        workplace.run("CoOp")
+    workplace.declaration.write_text(text)
+    assert workplace.run("CoOp")["finished"]
+    other = tmp_path / "other.pt"
+    torch.save(random_clip(seed=5).state_dict(), other)
+    workplace.checkpoint = tmp_path / "tower.pt"
+    workplace.checkpoint.write_bytes(other.read_bytes())
+    workplace.run("CoOp", "mine")
+    torch.save(random_clip(seed=6).state_dict(), workplace.checkpoint)
+    with pytest.raises(InputError, match="was begun with MODEL.BACKBONE.DIGEST"):
+        workplace.run("CoOp", "mine")
+
+
+def test_resuming_from_elsewhere(workplace):
+    workplace.run("CoOp", "short", epochs=2)
+    flags = ["--resume", str(workplace.output / "short"), *workplace.flags("CoOp", "long", epochs=4)]
+    assert train.run(flags, brief=True)["resumed_from_epoch"] == 2
+    flags = ["--resume", str(workplace.output / "none"), *workplace.flags("CoOp", "other", epochs=4)]
+    with pytest.raises(InputError, match="There is no checkpoint to resume in .*none"):
         train.run(flags, brief=True)
+
+
+def test_a_run_killed_while_views_are_encoded_goes_on_there(workplace, monkeypatch):
+    from prompting.feature_bank import FeatureBank
+
+    original, kept = FeatureBank.put, []
+
+    def killed(self, key, table):
+        if len(kept) == 2:
+            raise KeyboardInterrupt
+        kept.append(key.get("epoch"))
+        return original(self, key, table)
+
+    monkeypatch.setattr(FeatureBank, "put", killed)
+    with pytest.raises(KeyboardInterrupt):
+        workplace.run("CoOp", epochs=4)
+    monkeypatch.setattr(
+        FeatureBank, "put", lambda self, key, table: kept.append(key.get("epoch")) or original(self, key, table)
+    )
+    parts = workplace.run("CoOp", epochs=4)
+    assert kept[:4] == [0, 1, 2, 3] and parts["tasks"] == workplace.run("CoOp", "whole", epochs=4)["tasks"]
+
+
+def test_the_best_on_validation_can_be_deployed(workplace):
+    results = workplace.run("CoOp", "run", "TEST.FINAL_MODEL", "best_val")
+    assert results["finished"] and (workplace.output / "run" / "prompt_learner" / "model-best.pth.tar").exists()
+
+
+@pytest.mark.parametrize("augmentation", ["cutout", "randaugment", "gaussian_noise"])
+def test_views_of_any_augmentation_can_be_drawn_again(workplace, augmentation):
+    trainer = workplace.trainer("CoOp", "INPUT.TRANSFORMS", f"('random_resized_crop', '{augmentation}', 'normalize')")
+    images = trainer.train_loader_x.dataset
+    assert torch.equal(images.view(0, 1), images.view(0, 1)) and not torch.equal(images.view(0, 1), images.view(0, 2))
+    again = workplace.trainer("CoOp", "INPUT.TRANSFORMS", f"('random_resized_crop', '{augmentation}', 'normalize')")
+    assert trainer.features._key(images) == again.features._key(again.train_loader_x.dataset)
+
+
+def test_a_batch_without_some_tasks_gives_the_same_loss(workplace):
+    """Encoding only the tasks of a batch, or all of them, is the same for the loss and for what it teaches."""
+    trainer = workplace.trainer("SoftCPT")
+    torch.manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(4, 48), dim=-1)
+    label = torch.tensor([3, 4, 4, 3])
+    task = trainer.task_of_class[label]
+    assert trainer.tasks_to_encode(task) == [1]
+    few, _, column = trainer.loss(features, label, task)
+    gradients = torch.autograd.grad(few, list(trainer.model.parameters()))
+    trainer.tasks_to_encode = lambda task: [0, 1]
+    every, _, flat = trainer.loss(features, label, task)
+    assert column.tolist() == [0, 1, 1, 0] and flat.tolist() == [3, 4, 4, 3]
+    torch.testing.assert_close(few, every)
+    for a, b in zip(gradients, torch.autograd.grad(every, list(trainer.model.parameters())), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_zero_shot_needs_no_training_and_no_shots(workplace):
@@ -192,7 +276,7 @@ def test_a_corrupt_image_is_one_line_and_leaves_no_result(workplace, workers, ca
     [
         (
             ("DATASET.NUM_SHOTS", "6"),
-            "6 shots asked for, but class 'ox-eye daisy' of task 'tiny/kinds' has 5 training images",
+            "6 shots asked for, but class 'ox-eye_daisy' of task 'tiny/kinds' has 5 training images",
         ),
         (("OPTIM.LRR", "1"), "Config key 'OPTIM.LRR' is unknown in the command line; did you mean 'OPTIM.LR'"),
         (("OPTIM.LR", "fast"), "OPTIM.LR"),
@@ -201,13 +285,24 @@ def test_a_corrupt_image_is_one_line_and_leaves_no_result(workplace, workers, ca
         (("INPUT.SIZE", "(64, 64)"), "takes images of 32 x 32 pixels, but INPUT.SIZE is .64, 64."),
         (("MODEL.BACKBONE.NAME", "gone.pt"), "Checkpoint 'gone.pt' is missing; looked at"),
         (("DATASET.ROOT", "/nowhere"), "/nowhere/tiny is missing"),
+        (("OPTIM.NAME", "sgdd"), "cannot be used: .*sgdd"),
+        (("OPTIM.LR_SCHEDULER", "cos"), "cannot be used: .*cos"),
+        (("INPUT.TRANSFORMS", "('flip',)"), "cannot be used: .*flip"),
+        (("DATALOADER.TRAIN_X.SAMPLER", "Foo"), "cannot be used: .*Foo"),
+        (("MODEL.INIT_WEIGHTS", "/nowhere.pt"), "cannot be used: .*nowhere.pt"),
+        (("TRAINER.SOFTCPT.N_CTX", "0"), "TRAINER.SOFTCPT.N_CTX is 0; it must be at least 1"),
+        (("TRAINER.SOFTCPT.N_CTX", "80"), "makes a prompt of 8. tokens"),
+        (("TRAINER.SOFTCPT.CLASS_TOKEN_POSITION", "centre"), "Name position 'centre' is unknown"),
+        (("DATALOADER.TRAIN_X.BATCH_SIZE", "0"), "BATCH_SIZE is 0; it must be at least 1"),
+        (("TEST.SPLIT", "vall"), "TEST.SPLIT is vall; it must be val or test"),
+        (("OPTIM.MAX_EPOCH", "0"), "OPTIM.MAX_EPOCH is 0"),
     ],
 )
 def test_bad_settings_are_one_line(workplace, opts, message, capsys):
     assert train.main(workplace.flags("SoftCPT", "run", *opts)) == 2
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1
-    assert __import__("re").search(message, error), error
+    assert re.search(message, error), error
     assert not (workplace.output / "run" / "results.json").exists()
 
 
@@ -233,3 +328,16 @@ def test_a_refused_run_leaves_no_folder(workplace):
         workplace.run("CoOp", "mine", "DATASET.NUM_SHOTS", "6")
     assert (workplace.output / "mine" / "notes.txt").exists()
     workplace.run("CoOp", "mine")  # what was refused before does not stand in the way
+
+
+def test_large_seeds(workplace):
+    assert workplace.run("CoOp", "large", seed=123_456_789)["seed"] == 123_456_789
+    with pytest.raises(InputError, match="SEED is 4294967296; it must be below"):
+        workplace.run("CoOp", "larger", seed=1 << 32)
+
+
+def test_names_that_look_like_numbers(workplace, monkeypatch):
+    monkeypatch.chdir(workplace.output.parent)
+    flags = workplace.flags("CoOp")
+    flags[flags.index("--output-dir") + 1] = "7"
+    assert train.run(flags, brief=True)["finished"]
