@@ -116,7 +116,7 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
         write_atomically(folder / "config.yaml", cfg.dump())
     except OSError as error:
         raise InputError(
-            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another with --output-dir."
+            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
         ) from None
     try:
         yield
