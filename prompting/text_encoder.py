@@ -150,10 +150,12 @@ def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = No
         table = torch.cat([table.to(contexts.dtype), contexts.flatten(0, -2)])
     x = F.embedding(packed.tokens, table).to(tower.dtype)
     x = x + tower.positional_embedding[packed.positions].to(tower.dtype)
-    *blocks, last = tower.blocks
-    for block in blocks:
+    last = tower.blocks[-1]
+    for block in tower.blocks[:-1]:
         q, k, v = _project(block.attn, block.ln_1(x), block.heads, (0, 1, 2))
-        (prefix_q, own_q), (prefix_k, own_k), (prefix_v, own_v) = (_split(t, packed) for t in (q, k, v))
+        prefix_q, own_q = _split(q, packed)
+        prefix_k, own_k = _split(k, packed)
+        prefix_v, own_v = _split(v, packed)
         on_prefix = F.scaled_dot_product_attention(prefix_q, prefix_k, prefix_v, is_causal=True)
         seen_k, seen_v = _seen(prefix_k, own_k, packed), _seen(prefix_v, own_v, packed)
         on_own = F.scaled_dot_product_attention(own_q, seen_k, seen_v, attn_mask=packed.mask)
@@ -163,7 +165,7 @@ def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = No
     normed = last.ln_1(x)
     (q,) = _project(last.attn, normed[packed.ends], last.heads, (0,))
     k, v = _project(last.attn, normed, last.heads, (1, 2))
-    seen_k, seen_v = (_seen(*_split(t, packed), packed) for t in (k, v))
+    seen_k, seen_v = _seen(*_split(k, packed), packed), _seen(*_split(v, packed), packed)
     attended = F.scaled_dot_product_attention(
         q[packed.end_rows].transpose(1, 2), seen_k, seen_v, attn_mask=packed.end_mask
     )
