@@ -90,7 +90,17 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default 3)")
     parser.add_argument("--threads", type=int, default=0, help="PyTorch's threads (default: its own choice)")
+    parser.add_argument("--tower", default="RN50", choices=TOWERS)
+    parser.add_argument("--part", type=int, default=100, help="classes a pass of the plain path")
     return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, TextTower]:
+    """The flags as given, and the random tower that they ask for, on the GPU where there is one."""
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return args, text_tower(args.tower, device="cuda" if torch.cuda.is_available() else "cpu")
 
 
 def show(rows: list[dict], as_json: bool, **about) -> None:

@@ -16,7 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.common import TOWERS, arguments, layout, paired, seconds, show, text_tower  # noqa: E402
+from benchmarks.common import arguments, begin, layout, paired, seconds, show  # noqa: E402
 from benchmarks.train_step import BATCH, TrainStep  # noqa: E402
 from prompting.losses import unit, within_task  # noqa: E402
 from prompting.reference import encode_plain  # noqa: E402
@@ -80,12 +80,7 @@ def main() -> None:
     parser.add_argument("--test-collection", default="General-10", help="tested")
     parser.add_argument("--shots", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--tower", default="RN50", choices=TOWERS)
-    parser.add_argument("--part", type=int, default=100, help="classes a pass of the plain path")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    tower = text_tower(args.tower, device="cuda" if torch.cuda.is_available() else "cpu")
+    args, tower = begin(parser)
     trained, tested = layout(args.collection), layout(args.test_collection)
     rows = [
         {

@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.common import TOWERS, arguments, layout, show, text_tower  # noqa: E402
+from benchmarks.common import arguments, layout, show, text_tower  # noqa: E402
 from benchmarks.text_encoder import Step  # noqa: E402
 
 PLAIN_PARTS = (40, 120)
@@ -55,7 +55,6 @@ def memory(field: str) -> int:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--collections", default="Plant-6,General-10")
-    parser.add_argument("--tower", default="RN50", choices=TOWERS)
     parser.add_argument(
         "--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="one measurement, for the processes"
     )

@@ -16,7 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.common import COLLECTIONS, TOWERS, arguments, layout, paired, show, text_tower  # noqa: E402
+from benchmarks.common import COLLECTIONS, arguments, begin, layout, paired, show  # noqa: E402
 from prompting.meta_network import SubNetwork  # noqa: E402
 from prompting.prompts import lay_out  # noqa: E402
 from prompting.reference import encode_plain  # noqa: E402
@@ -76,22 +76,16 @@ class Step:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--collections", default="Plant-6,RS-8,Fashion-20,General-10")
-    parser.add_argument("--tower", default="RN50", choices=TOWERS)
     parser.add_argument("--class-specific", action="store_true", help="a context per class instead of one per task")
-    parser.add_argument("--part", type=int, default=100, help="classes a pass of the plain path")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tower, rows = text_tower(args.tower, device=device), []
+    args, tower = begin(parser)
+    rows = []
     for name in args.collections.split(","):
         tasks = layout(name)
         step = Step(tower, tasks, args.class_specific, args.part)
         (ours, our_grads), (plain, plain_grads) = step.ours(), step.plain()
         gradient = max(float((a - b).norm() / b.norm()) for a, b in zip(our_grads, plain_grads, strict=True))
-        time = paired(
-            step.plain, step.ours, 1 if len(step.prompts) > 500 and device == "cpu" else args.rounds, warm=False
-        )  # both ran for the differences
+        rounds = 1 if len(step.prompts) > 500 and not torch.cuda.is_available() else args.rounds
+        time = paired(step.plain, step.ours, rounds, warm=False)  # both ran above, for the differences
         rows.append(
             {
                 "collection": name,

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.common import TOWERS, arguments, layout, paired, seconds, show, text_tower  # noqa: E402
+from benchmarks.common import arguments, begin, layout, paired, seconds, show  # noqa: E402
 from benchmarks.text_encoder import Step  # noqa: E402
 from prompting.losses import unit, within_task  # noqa: E402
 from prompting.towers import import_clip  # noqa: E402
@@ -67,13 +67,8 @@ class TrainStep(Step):
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--collections", default="Plant-6,Fashion-20")
-    parser.add_argument("--tower", default="RN50", choices=TOWERS)
-    parser.add_argument("--part", type=int, default=100, help="classes a pass of the plain path")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tower, rows = text_tower(args.tower, device=device), []
+    args, tower = begin(parser)
+    rows = []
     for name in args.collections.split(","):
         step = TrainStep(tower, layout(name), args.part)
         with torch.no_grad():
