@@ -134,7 +134,8 @@ class Tee:
 
     def __init__(self, path: Path, quiet: bool):
         self.console = sys.stdout
-        self.file = open(path, "a", encoding="utf-8")  # noqa: SIM115  closed in __exit__
+        # Line by line, so that the log of a killed run is there; closed in __exit__.
+        self.file = open(path, "a", encoding="utf-8", buffering=1)
         self.quiet = quiet
 
     def write(self, text: str) -> int:
@@ -164,6 +165,7 @@ class Progress(Watch):
     def __init__(self, what: str, console, brief: bool):
         self.what, self.console, self.brief = what, console, brief
         self.bar = None
+        self.told: dict[str, int] = {}  # halves of each unit that a plain line was printed for
 
     def encoding(self, done: int, total: int) -> None:
         self._show("image", done, total)
@@ -180,7 +182,8 @@ class Progress(Watch):
             self.bar.update(done - self.bar.n)
             if done >= total:
                 self.close()
-        elif done >= total or (unit == "epoch" and done == total // 2):
+        elif done >= total or 2 * done // total > self.told.get(unit, 0):
+            self.told[unit] = 0 if done >= total else 2 * done // total
             print(f"{self.what}: {unit} {done:,}/{total:,}{f', {note}' if note else ''}", file=self.console, flush=True)
 
     def close(self) -> None:
