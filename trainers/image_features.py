@@ -31,7 +31,7 @@ class ImageFeatures:
 
     def __init__(self, tower: Tower, bank: FeatureBank, device: torch.device, workers: int):
         self.tower, self.bank, self.device, self.workers = tower, bank, device, workers
-        # A GPU takes far more than a training batch, as no gradients are kept. A CPU is fastest on what its caches hold.
+        # Without gradients a GPU takes far more than a training batch; a CPU is fastest on what its caches hold.
         self.batch = 256 if device.type == "cuda" else max(1, CPU_PIXELS // tower.preprocessing.size**2)
         self.digests = FileDigests(bank.folder)
 
