@@ -28,7 +28,7 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
-from datasets.collection import read_declaration, register_collection
+from datasets.collection import register_collection
 from prompting.errors import InputError, unknown
 from prompting.towers import checkpoint_file
 from trainers.base import search_folders
@@ -92,7 +92,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         if "tasks" in _read_yaml(path):
             cfg.DATASET.NAME = register_collection(path)
             # In the config, so that a run tells what it was made of, and a changed collection is noticed.
-            cfg.DATASET.DECLARATION = json.dumps(read_declaration(path), sort_keys=True)
+            cfg.DATASET.DECLARATION = json.dumps(DATASET_REGISTRY.get(path.stem).declaration, sort_keys=True)
         else:
             _merge_file(cfg, path)
     if args.config_file:
@@ -153,8 +153,7 @@ def _read_yaml(path: Path) -> dict:
 
 
 def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
-    """Merge a config file, and before it its `_BASE_` (a path relative to it), so that a recipe is written down
-    once."""
+    """Merge a config file, and before it its `_BASE_` (a path relative to it), so that a recipe is written once."""
     content = _read_yaml(path)
     base = content.pop("_BASE_", None)
     if base is not None:

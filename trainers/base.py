@@ -121,8 +121,7 @@ class PromptTrainer(TrainerX):
         """The method's own config section."""
         return self.cfg.TRAINER[self.section]
 
-    # -- building
-    # -------------------------------------------------------------------------------------------------------
+    # -- building --
 
     def check_cfg(self, cfg):
         precision = cfg.TRAINER[self.section].PREC
@@ -216,8 +215,7 @@ class PromptTrainer(TrainerX):
         return F.cross_entropy(logits, column), logits, column
 
     def tasks_to_encode(self, task: Tensor) -> list[int]:
-        """The tasks of a batch, or all if few are left out: packing prompts anew would cost more than encoding
-        those."""
+        """The tasks of a batch, or all if few are left out: to pack prompts anew would cost more than to encode all."""
         tasks = task.unique().tolist()
         if len(self.layout.classes_of_all(tasks)) < MOST * self.layout.n_classes or self.one_task_batches:
             return tasks
