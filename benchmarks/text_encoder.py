@@ -3,8 +3,8 @@
     python -m benchmarks.text_encoder [--collections Plant-6,RS-8] [--tower RN50] [--class-specific] [--json]
 
 The step is SoftCPT-NATA's: task prompts -> task features -> meta network -> class prompts -> class features -> a
-weighted sum, and back to the parameters. The plain path goes through the classes in parts of at most --part, each with
-its own backward pass, because 1191 padded prompts do not fit into 24 GiB at once; that costs it nothing in time.
+weighted sum, and back to the parameters. The plain path encodes all classes at once, as the released code does, or in
+parts of --part where they are more (1191 padded prompts would take 50 GiB), which costs it no time.
 """
 
 from __future__ import annotations

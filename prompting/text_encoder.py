@@ -4,15 +4,18 @@ CLIP's text attention is causal and the feature is read at the end token. Two th
 weights:
 
 * nothing after the end token influences anything, so no position is spent on padding a prompt to 77;
-* prompts that begin alike (start token and context of a task, say) have the same states there, at every layer. That
-  beginning, the prefix, is computed once, and each prompt adds only its own tokens, which attend to the prefix's keys
-  and values and to themselves.
+* prompts that begin alike have the same states there, at every layer: the start token of all prompts, the context of
+  all classes of a task, "tomato leaf with" of all its diseases. Prompts are therefore laid out as one tree, in which a
+  token that follows the same tokens is the same token, and each is computed once:
 
-`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. All tokens stand in one
-flat list, without padding, for everything that works token by token. For attention alone, own tokens are gathered into
-rows: a row belongs to one prefix and holds several prompts, kept apart by a mask.
+      [SOS] - context of task 1 - rose . EOT
+           |                   `- tulip - . EOT
+           |                           `- tree . EOT
+           `- context of task 2 - ...
 
-    row of task t:   [keys of prefix t] [name a . EOT][name b . EOT][name c . EOT] pad
+`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. All tokens of the tree
+stand in one flat list, without padding, for everything that works token by token. For attention alone they are copied
+to rows: a row holds several prompts, whole, with what they share once, and a mask lets each token see its ancestors.
 """
 
 from __future__ import annotations
@@ -22,119 +25,111 @@ from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-# A row's own tokens all attend over the whole row (masked), so longer rows waste attention and shorter ones copy more
-# keys.
-ROW_TOKENS = 48
+from prompting.frozen import linear
+from prompting.towers import TextBlock, TextTower
+
+# A row's tokens attend over the whole row (masked), so longer rows waste attention, and shorter ones copy shared tokens
+# more often. Between 16 and 48 tokens beyond the first prompt the time of a step differs by less than it scatters.
+ROW_TOKENS = 32
 
 
 @dataclass(frozen=True)
 class PackedPrompts:
-    """N prompts as index tensors: G prefixes of P tokens, T own tokens in R rows of at most W, at most M prompts a row.
+    """N prompts as index tensors: T tokens of a tree, copied to R rows of W places; at most M prompts end in a row.
 
     A token is an index: below len(vocabulary_rows) it means that row of ``vocabulary_rows``, above it counts context
     vectors.
     """
 
     vocabulary_rows: Tensor  # (V,) int64: the words that occur
-    tokens: Tensor  # (G * P + T,) int64: first the prefixes, one after the other, then the own tokens
-    positions: Tensor  # (G * P + T,) int64: each token's position in its prompt
-    n_prefixes: int  # G
-    prefix_tokens: int  # G * P
-    rows: Tensor  # (R, W) int64: which own token stands there, 0 for padding
-    row_prefix: Tensor  # (R,) int64: the prefix that the row's prompts begin with
-    place: Tensor  # (T,) int64: where in the flattened rows each own token stands
-    mask: Tensor  # (R, 1, W, P + W) bool: what each own token sees
-    ends: Tensor  # (N,) int64: index in ``tokens`` of each prompt's end token
-    end_rows: Tensor  # (R, M) int64: which prompts end in the row, 0 for padding
-    end_place: Tensor  # (N,) int64: where in the flattened end_rows each prompt stands
-    end_mask: Tensor  # (R, 1, M, P + W) bool
-    one_row_each: bool  # row r has prefix r, so that prefixes need no copying to rows
+    tokens: Tensor  # (T,) int64
+    positions: Tensor  # (T,) int64: each token's position in its prompts
+    rows: Tensor  # (R * W,) int64: the token that stands at each place; padding repeats the row's first
+    place: Tensor  # (T,) int64: the first place at which each token stands
+    mask: Tensor  # (R, 1, W, W) bool: what each place sees: itself and its ancestors
+    ends: Tensor  # (N,) int64: each prompt's end token
+    end_rows: Tensor  # (R * M,) int64: the prompts that end in each row, 0 for padding
+    end_place: Tensor  # (N,) int64: where in ``end_rows`` each prompt stands
+    end_mask: Tensor  # (R, 1, M, W) bool
 
     def to(self, device: torch.device | str) -> PackedPrompts:
         """The same on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
-    """Lay prompts (see prompting.prompts) out for `encode`.
+    """Lay prompts (see prompting.prompts) out for `encode`; a row goes on until it is ``row_tokens`` longer than its
+    first prompt."""
+    tokens: list[int] = []
+    depth: list[int] = []
+    rows: list[dict[int, int]] = []  # token of the tree -> its column in the row
+    before: list[list[int]] = []  # for each column of a row that of the token before it; a first token's is its own
+    end_at: list[tuple[int, int]] = [(0, 0)] * len(prompts)  # row and column of each prompt's end
+    ends = [0] * len(prompts)
+    path: list[int] = []  # tokens of the prompt that came last
+    last: Sequence[int] = ()
+    room = 0
+    for number in sorted(range(len(prompts)), key=prompts.__getitem__):  # those that begin alike come together
+        prompt = prompts[number]
+        shared = next((i for i, (a, b) in enumerate(zip(prompt, last, strict=False)) if a != b), len(last))
+        path = path[:shared] + list(range(len(tokens), len(tokens) + len(prompt) - shared))
+        last = prompt
+        tokens += prompt[shared:]
+        depth += range(shared, len(prompt))
+        if not rows or len(rows[-1]) + len(prompt) - shared > room:
+            rows.append({})
+            before.append([])
+            room = len(prompt) + row_tokens
+        row = rows[-1]
+        for i, token in enumerate(path):
+            if token not in row:
+                before[-1].append(row[path[i - 1]] if i else 0)
+                row[token] = len(row)
+        ends[number], end_at[number] = path[-1], (len(rows) - 1, row[path[-1]])
 
-    The prefix of a prompt is its start token and the context slots right behind it; its length is the same for all.
-    """
-    n_prefix = min(next(i for i, token in enumerate(prompt[1:], 1) if token >= 0) for prompt in prompts)
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, prompt in enumerate(prompts):
-        groups.setdefault(tuple(prompt[:n_prefix]), []).append(number)
+    width = max(map(len, rows))
+    row_of = torch.tensor([[*row, *[next(iter(row))] * (width - len(row))] for row in rows])
+    place = torch.empty(len(tokens), dtype=torch.long)
+    for r in reversed(range(len(rows))):  # so that a token's first place is what stays
+        place[row_of[r, : len(rows[r])]] = torch.arange(r * width, r * width + len(rows[r]))
 
-    rows: list[tuple[int, list[int]]] = []  # (prefix, prompts of the row)
-    for group, members in enumerate(groups.values()):
-        used = row_tokens  # full: the first prompt opens a row
-        for number in members:
-            length = len(prompts[number]) - n_prefix
-            if used + length > row_tokens:
-                rows.append((group, []))
-                used = 0
-            rows[-1][1].append(number)
-            used += length
+    parent = torch.tensor([[*columns, *range(len(columns), width)] for columns in before])
+    mask = torch.zeros(len(rows), width, width, dtype=torch.bool)
+    ancestor = torch.arange(width).repeat(len(rows), 1)
+    for _ in range(max(depth) + 1):
+        mask.scatter_(2, ancestor.unsqueeze(2), True)
+        ancestor = parent.gather(1, ancestor)
 
-    n_rows, width = len(rows), max(sum(len(prompts[n]) - n_prefix for n in members) for _, members in rows)
-    n_end = max(len(members) for _, members in rows)
-    own: list[int] = []
-    positions: list[int] = []
-    row_of = torch.zeros(n_rows, width, dtype=torch.long)
-    prompt_at = torch.full((n_rows, width), -1)
-    place: list[int] = []
-    end_column = torch.zeros(n_rows, n_end, dtype=torch.long)
-    end_rows = torch.zeros(n_rows, n_end, dtype=torch.long)
-    ends, end_place = torch.zeros(len(prompts), dtype=torch.long), torch.zeros(len(prompts), dtype=torch.long)
-    for row, (_, members) in enumerate(rows):
-        column = 0
-        for slot, number in enumerate(members):
-            length = len(prompts[number]) - n_prefix
-            here = slice(column, column + length)
-            row_of[row, here] = torch.arange(len(own), len(own) + length)
-            prompt_at[row, here] = number
-            place += range(row * width + column, row * width + column + length)
-            own += prompts[number][n_prefix:]
-            positions += range(n_prefix, n_prefix + length)
-            column += length
-            end_column[row, slot] = column - 1
-            end_rows[row, slot] = number
-            ends[number], end_place[number] = len(own) - 1, row * n_end + slot
+    ends_of: list[list[int]] = [[] for _ in rows]
+    for number, (row, _) in enumerate(end_at):
+        ends_of[row].append(number)
+    n_ends = max(map(len, ends_of))
+    end_rows = torch.tensor([[*of, *[0] * (n_ends - len(of))] for of in ends_of])
+    end_column = torch.tensor([column for _, column in end_at])[end_rows]
+    end_place = torch.empty(len(prompts), dtype=torch.long)
+    for row, of in enumerate(ends_of):
+        end_place[of] = torch.arange(row * n_ends, row * n_ends + len(of))
 
-    # An own token sees its prefix and what precedes it in its own prompt; padding sees the prefix, so that no softmax
-    # is empty.
-    same = (prompt_at.unsqueeze(2) == prompt_at.unsqueeze(1)) & (prompt_at.unsqueeze(2) >= 0)
-    causal = torch.ones(width, width, dtype=torch.bool).tril()
-    mask = torch.cat([torch.ones(n_rows, width, n_prefix, dtype=torch.bool), same & causal], dim=2)
-    end_mask = mask.gather(1, end_column.unsqueeze(2).expand(-1, -1, mask.shape[2]))
-
-    prefix_tokens = len(groups) * n_prefix
-    tokens = torch.tensor([token for prefix in groups for token in prefix] + own)
-    vocabulary_rows = tokens[tokens >= 0].unique()
-    words = torch.searchsorted(vocabulary_rows, tokens.clamp(min=0))
-    row_prefix = [group for group, _ in rows]
+    token = torch.tensor(tokens)
+    vocabulary_rows = token[token >= 0].unique()
+    words = torch.searchsorted(vocabulary_rows, token.clamp(min=0))
     return PackedPrompts(
         vocabulary_rows=vocabulary_rows,
-        tokens=torch.where(tokens >= 0, words, len(vocabulary_rows) - 1 - tokens),
-        positions=torch.cat([torch.arange(n_prefix).repeat(len(groups)), torch.tensor(positions)]),
-        n_prefixes=len(groups),
-        prefix_tokens=prefix_tokens,
-        rows=row_of,
-        row_prefix=torch.tensor(row_prefix),
-        place=torch.tensor(place),
+        tokens=torch.where(token >= 0, words, len(vocabulary_rows) - 1 - token),
+        positions=torch.tensor(depth),
+        rows=row_of.flatten(),
+        place=place,
         mask=mask.unsqueeze(1),
-        ends=ends + prefix_tokens,
-        end_rows=end_rows,
+        ends=torch.tensor(ends),
+        end_rows=end_rows.flatten(),
         end_place=end_place,
-        end_mask=end_mask.unsqueeze(1),
-        one_row_each=row_prefix == list(range(len(groups))),
+        end_mask=mask.gather(1, end_column.unsqueeze(2).expand(-1, -1, width)).unsqueeze(1),
     )
 
 
-def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = None) -> Tensor:
+def encode(tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None) -> Tensor:
     """Text features of packed prompts.
 
     Args:
@@ -152,46 +147,35 @@ def encode(tower: nn.Module, packed: PackedPrompts, contexts: Tensor | None = No
     x = x + tower.positional_embedding[packed.positions].to(tower.dtype)
     last = tower.blocks[-1]
     for block in tower.blocks[:-1]:
-        q, k, v = _project(block.attn, block.ln_1(x), block.heads, (0, 1, 2))
-        prefix_q, own_q = _split(q, packed)
-        prefix_k, own_k = _split(k, packed)
-        prefix_v, own_v = _split(v, packed)
-        on_prefix = F.scaled_dot_product_attention(prefix_q, prefix_k, prefix_v, is_causal=True)
-        seen_k, seen_v = _seen(prefix_k, own_k, packed), _seen(prefix_v, own_v, packed)
-        on_own = F.scaled_dot_product_attention(own_q, seen_k, seen_v, attn_mask=packed.mask)
-        x = block.finish(x, torch.cat([_flat(on_prefix), _flat(on_own)[packed.place]]))
+        q, k, v = _rows(_project(block, block.ln_1(x), (0, 1, 2)), packed.rows, packed.mask)
+        x = block.finish(x, _attend(q, k, v, packed.mask).index_select(0, packed.place))
 
     # Of the last layer only the end tokens are read, so only they ask and only they go on.
     normed = last.ln_1(x)
-    (q,) = _project(last.attn, normed[packed.ends], last.heads, (0,))
-    k, v = _project(last.attn, normed, last.heads, (1, 2))
-    seen_k, seen_v = _seen(*_split(k, packed), packed), _seen(*_split(v, packed), packed)
-    attended = F.scaled_dot_product_attention(
-        q[packed.end_rows].transpose(1, 2), seen_k, seen_v, attn_mask=packed.end_mask
-    )
-    x = last.finish(x[packed.ends], _flat(attended)[packed.end_place])
+    k, v = _rows(_project(last, normed, (1, 2)), packed.rows, packed.mask)
+    (q,) = _rows(_project(last, normed.index_select(0, packed.ends), (0,)), packed.end_rows, packed.end_mask)
+    attended = _attend(q, k, v, packed.end_mask).index_select(0, packed.end_place)
+    x = last.finish(x.index_select(0, packed.ends), attended)
     return tower.project(tower.ln_final(x).to(tower.dtype))
 
 
-def _project(attention: nn.MultiheadAttention, x: Tensor, heads: int, which: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """Queries, keys, values (0, 1, 2) of flat tokens: each (tokens, heads, head_dim)."""
-    width = x.shape[-1]
+def _project(block: TextBlock, x: Tensor, which: tuple[int, ...]) -> Tensor:
+    """Queries, keys, values (0, 1, 2) of flat tokens: (tokens, len(which), heads, head_dim)."""
+    attention, width = block.attn, x.shape[-1]
     part = slice(which[0] * width, (which[-1] + 1) * width)
-    projected = F.linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
-    return projected.unflatten(-1, (len(which), heads, -1)).unbind(1)
+    projected = linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
+    return projected.unflatten(-1, (len(which), block.heads, -1))
 
 
-def _split(x: Tensor, packed: PackedPrompts) -> tuple[Tensor, Tensor]:
-    """Flat (tokens, heads, head_dim) -> prefixes (G, heads, P, head_dim) and rows (R, heads, W, head_dim)."""
-    prefix, own = x[: packed.prefix_tokens], x[packed.prefix_tokens :]
-    return prefix.unflatten(0, (packed.n_prefixes, -1)).transpose(1, 2), own[packed.rows].transpose(1, 2)
+def _rows(x: Tensor, rows: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+    """Copy flat (tokens, n, heads, head_dim) to rows: n times (R, length, heads, head_dim).
+
+    By `embedding`, whose gradient adds up a token's copies in a fixed order on every device.
+    """
+    return F.embedding(rows, x.flatten(1)).view(len(mask), -1, *x.shape[1:]).unbind(2)
 
 
-def _seen(prefix: Tensor, own: Tensor, packed: PackedPrompts) -> Tensor:
-    """Keys (or values) that rows see: (R, heads, P + W, head_dim), those of the row's prefix and then its own."""
-    return torch.cat([prefix if packed.one_row_each else prefix[packed.row_prefix], own], dim=2)
-
-
-def _flat(x: Tensor) -> Tensor:
-    """(n, heads, length, head_dim) -> (n * length, width)"""
-    return x.transpose(1, 2).flatten(2).flatten(0, 1)
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention in rows, (R, length, heads, head_dim), and back to a flat (R * length, width)."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2).flatten(0, 1)

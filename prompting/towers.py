@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from prompting.errors import InputError, unknown
+from prompting.frozen import QuickGELU, linear
 from prompting.losses import unit
 from prompting.prompts import Vocabulary
 
@@ -47,11 +48,15 @@ class TextBlock(nn.Module):
         self.ln_1, self.attn, self.ln_2, self.mlp = block.ln_1, block.attn, block.ln_2, block.mlp
         self.ls_1, self.ls_2 = (getattr(block, name, nn.Identity()) for name in ("ls_1", "ls_2"))
         self.heads = block.attn.num_heads
+        quick = type(self.mlp.gelu).__name__ == "QuickGELU"  # OpenAI's and OpenCLIP's, spelled alike
+        self.activation = QuickGELU.apply if quick else self.mlp.gelu
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """The block behind the attention: ``x`` and ``attended`` are (tokens, width), in and out."""
-        x = x + self.ls_1(self.attn.out_proj(attended))
-        return x + self.ls_2(self.mlp(self.ln_2(x)))
+        out, up, down = self.attn.out_proj, self.mlp.c_fc, self.mlp.c_proj
+        x = x + self.ls_1(linear(attended, out.weight, out.bias))
+        hidden = self.activation(linear(self.ln_2(x), up.weight, up.bias))
+        return x + self.ls_2(linear(hidden, down.weight, down.bias))
 
 
 class TextTower(nn.Module):

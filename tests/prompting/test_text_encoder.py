@@ -70,12 +70,28 @@ def test_any_row_width_gives_the_same(tower64, row_tokens):
     torch.testing.assert_close(encode(tower64.text, pack(prompts, row_tokens), contexts), expected)
 
 
-def test_the_context_is_computed_once_per_task(tower):
+def test_what_prompts_begin_with_is_computed_once(tower):
     """Far fewer positions than 77 a prompt: the point of it all."""
-    prompts = [lay_out(tower.text.vocabulary, "rose", i % 2, 16) for i in range(200)]
-    packed = pack(prompts)
-    assert (packed.n_prefixes, packed.prefix_tokens) == (2, 2 * 17)
-    assert len(packed.tokens) == 2 * 17 + 200 * 3  # name, full stop and end for each
+    names = ["apple leaf with rust", "rose", "apple leaf with scab", "apple", "rose"]
+    packed = pack([lay_out(tower.text.vocabulary, name, task, 16) for task in range(2) for name in names])
+    of_a_task = 16 + 4 + 2 * 3 + 2 + 3  # context; apple leaf with; rust . EOT and scab . EOT; . EOT; rose . EOT
+    assert len(packed.tokens) == 1 + 2 * of_a_task
+    assert packed.ends.tolist()[1] == packed.ends.tolist()[4]
+
+
+@pytest.mark.parametrize("row_tokens", [0, 20])
+def test_prompts_that_share_beginnings_across_rows(tower64, row_tokens):
+    """Long names with common beginnings, in an order that scatters them, against the plain path."""
+    names = [f"{plant} leaf with {disease}" for disease in ("rust", "black rot", "scab") for plant in ("apple", "fig")]
+    prompts = [lay_out(tower64.text.vocabulary, name, task, 3) for name in names for task in range(2)]
+    contexts = (torch.randn(2, 3, tower64.text.width, dtype=torch.float64) * 0.02).requires_grad_()
+    fast, plain = (
+        encode(tower64.text, pack(prompts, row_tokens), contexts),
+        encode_plain(tower64.text, prompts, contexts),
+    )
+    torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
+    gradients = [torch.autograd.grad(f.pow(3).sum(), contexts)[0] for f in (fast, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
 
 
 def test_a_prompt_in_the_layout_of_coop(tower):

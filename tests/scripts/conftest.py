@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FAKE_TRAIN = '''
+FAKE_TRAIN = """
 import json
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def run(argv, brief=False):
     }
     (folder / "results.json").write_text(json.dumps(record))
     return record
-'''
+"""
 
 
 @pytest.fixture
