@@ -177,5 +177,5 @@ def _rows(x: Tensor, rows: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Attention in rows, (R, length, heads, head_dim), and back to a flat (R * length, width)."""
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2).flatten(0, 1)
+    attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
+    return attended.transpose(1, 2).flatten(2).flatten(0, 1)
