@@ -28,7 +28,7 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
-from datasets.collection import register_collection
+from datasets.declared import register_collection
 from prompting.errors import InputError, unknown
 from prompting.towers import checkpoint_file
 from trainers.base import search_folders

@@ -48,8 +48,13 @@ def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu
 
 def layout(collection: str) -> TaskLayout:
     """A collection in the published size, with drawn names of natural length."""
-    sizes, (least, most) = COLLECTIONS[collection]
-    rng = Random(collection)
+    sizes, words = COLLECTIONS[collection]
+    return drawn_layout(sizes, words, Random(collection))
+
+
+def drawn_layout(sizes: tuple[int, ...], words: tuple[int, int], rng: Random) -> TaskLayout:
+    """Tasks with ``sizes`` classes each, whose names have from ``words[0]`` to ``words[1]`` words."""
+    least, most = words
     names = [tuple(" ".join(rng.sample(WORDS, rng.randint(least, most))) for _ in range(size)) for size in sizes]
     return TaskLayout(tuple(Task(" ".join(rng.sample(WORDS, 2)), classnames) for classnames in names))
 

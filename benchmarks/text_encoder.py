@@ -29,21 +29,26 @@ L, M, K = 16, 4, 4
 class Step:
     """SoftCPT's text side, both ways, with one set of parameters."""
 
-    def __init__(self, tower, tasks, class_specific: bool, part: int):
+    def __init__(self, tower, tasks, class_specific: bool, part: int, n_ctx: int = L):
         self.tower, self.part = tower, part
         vocabulary, device = tower.vocabulary, tower.positional_embedding.device
         torch.manual_seed(0)
         self.task_context = (torch.randn(1, M, tower.width, device=device) * 0.02).requires_grad_()
-        self.sub_network = SubNetwork(tower.feature_dim, L, tower.width).to(device)
+        self.sub_network = SubNetwork(tower.feature_dim, n_ctx, tower.width).to(device)
         self.sub_network.weight.data *= 0.1  # contexts about as large as word embeddings
         self.task_prompts = [lay_out(vocabulary, task.name, 0, M) for task in tasks.tasks]
         self.class_specific = class_specific
         if class_specific:  # a context per class: nothing but the padding can be saved
-            self.contexts = (torch.randn(tasks.n_classes, L, tower.width, device=device) * 0.02).requires_grad_()
+            self.contexts = (torch.randn(tasks.n_classes, n_ctx, tower.width, device=device) * 0.02).requires_grad_()
         context_of = range(tasks.n_classes) if class_specific else tasks.task_of_class.tolist()
-        self.prompts = [lay_out(vocabulary, n, c, L) for n, c in zip(tasks.classnames, context_of, strict=True)]
+        self.prompts = [lay_out(vocabulary, n, c, n_ctx) for n, c in zip(tasks.classnames, context_of, strict=True)]
         self.packed_tasks, self.packed = (pack(p).to(device) for p in (self.task_prompts, self.prompts))
         self.weights = torch.randn(tasks.n_classes, tower.feature_dim, device=device) / tasks.n_classes
+
+    @property
+    def positions(self) -> int:
+        """Tokens that ours encodes."""
+        return len(self.packed.tokens) + len(self.packed_tasks.tokens) * (not self.class_specific)
 
     @property
     def parameters(self):
@@ -94,7 +99,7 @@ def main() -> None:
                 "classes": len(step.prompts),
                 "context": "per class" if args.class_specific else "per task",
                 "positions plain": 77 * (len(step.prompts) + len(step.task_prompts) * (not args.class_specific)),
-                "positions ours": len(step.packed.tokens) + len(step.packed_tasks.tokens) * (not args.class_specific),
+                "positions ours": step.positions,
                 "plain s": time.plain,
                 "ours s": time.ours,
                 "ratio": time.ratio,

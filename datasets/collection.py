@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
-from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum
+from dassl.data.datasets import DatasetBase, Datum
 
-from datasets.fewshot import few_shot, split_in_three
+from datasets.fewshot import Samples, few_shot, recorded
 from datasets.images import data_root
 from prompting.errors import InputError
-from prompting.tasks import METRICS, Task, TaskLayout
+from prompting.tasks import Task, TaskLayout
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 VALIDATION_SHOTS = 4  # the literature uses min(shots, 4) validation images a class
-Samples = list[tuple[str, int]]  # (path, class index within the task)
+SUBSETS = ("all", "base", "new")
 
 
 @dataclass
@@ -37,23 +36,54 @@ class TaskImages:
     val: Samples = field(default_factory=list)
     test: Samples = field(default_factory=list)
 
+    def with_classes(self, classes: range) -> TaskImages:
+        """The task restricted to some of its classes, which are numbered anew."""
+        parts = {
+            part: [(path, index - classes.start) for path, index in getattr(self, part) if index in classes]
+            for part in ("train", "val", "test")
+        }
+        task = replace(self.task, classnames=self.task.classnames[classes.start : classes.stop])
+        return TaskImages(task, self.source, self.folders[classes.start : classes.stop], **parts)
+
 
 class TaskCollection(DatasetBase):
     """Base of all our data sets: a subclass says in `read_tasks` which tasks there are and where their images lie."""
 
     def __init__(self, cfg):
-        tasks = self.read_tasks(cfg, data_root(cfg))
-        self.layout = TaskLayout(tuple(images.task for images in tasks))
+        root = data_root(cfg)
         shots, seed = cfg.DATASET.NUM_SHOTS, cfg.SEED if cfg.SEED >= 0 else random.randrange(1 << 31)
         allow_fewer = getattr(cfg.DATASET, "ALLOW_FEWER_SHOTS", False)
-        train, val, test = [], [], []
-        for index, images in enumerate(tasks):
+        classes = getattr(cfg.DATASET, "SUBSAMPLE_CLASSES", "all")
+        check_choice("DATASET.SUBSAMPLE_CLASSES", classes, SUBSETS)
+        tasks = chosen_tasks(self.read_tasks(cfg, root), getattr(cfg.DATASET, "SUBSAMPLE_TASKS", "all"))
+        # The released code trains and tests ImageNet's variants on what there is, their test images; nothing is trained
+        # on them here (see PromptTrainer.before_train), but Dassl wants training images to count classes by.
+        self.test_only = not any(images.train for images in tasks)
+        if not self.test_only and shots >= 1:
+            tasks = [self._few(images, shots, seed, root, allow_fewer) for images in tasks]
+        tasks = [images.with_classes(half(len(images.task.classnames), classes)) for images in tasks]
+        self.layout = TaskLayout(tuple(images.task for images in tasks))
+        parts: dict[str, list[Datum]] = {
+            part: [datum for t, images in enumerate(tasks) for datum in self._data(t, getattr(images, part))]
+            for part in ("train", "val", "test")
+        }
+        super().__init__(train_x=parts["train"] or parts["test"], val=parts["val"], test=parts["test"])
+
+    @staticmethod
+    def _few(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer: bool) -> TaskImages:
+        """A task with ``shots`` training images a class, and at most VALIDATION_SHOTS for validation."""
+
+        def draw() -> tuple[Samples, Samples]:
             where = images.source, images.folders
             few_val = min(shots, VALIDATION_SHOTS)
-            train += self._data(index, few_shot(images.train, shots, seed, *where, allow_fewer))
-            val += self._data(index, few_shot(images.val, few_val, seed, *where, allow_fewer=True))
-            test += self._data(index, images.test)
-        super().__init__(train_x=train, val=val, test=test)
+            return (
+                few_shot(images.train, shots, seed, *where, allow_fewer),
+                few_shot(images.val, few_val, seed, *where, allow_fewer=True),
+            )
+
+        pools = images.train, images.val
+        train, val = recorded(draw, pools, root, images.source, f"shots_{shots}-seed_{seed}")
+        return replace(images, train=train, val=val)
 
     def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
         """The tasks of the collection with all their images, in a fixed order; InputError when they are not there."""
@@ -62,6 +92,28 @@ class TaskCollection(DatasetBase):
     def _data(self, task: int, samples: Sequence[tuple[str, int]]) -> list[Datum]:
         first, names = self.layout.offsets[task], self.layout.tasks[task].classnames
         return [Datum(impath=path, label=first + index, domain=task, classname=names[index]) for path, index in samples]
+
+
+def check_choice(key: str, value: str, known: Sequence[str]) -> None:
+    """InputError when a config key has a value that it cannot have."""
+    if value not in known:
+        raise InputError(f"{key} is '{value}'; it must be {', '.join(known[:-1])} or {known[-1]}.")
+
+
+def half(count: int, which: str) -> range:
+    """Of ``count`` things the "base" half, rounded up, the "new" half, or "all"."""
+    middle = (count + 1) // 2
+    return {"all": range(count), "base": range(middle), "new": range(middle, count)}[which]
+
+
+def chosen_tasks(tasks: Sequence[TaskImages], which: str) -> list[TaskImages]:
+    """The tasks that DATASET.SUBSAMPLE_TASKS names: all, base, new or task<i>, counted from 0."""
+    known = (*SUBSETS, *(f"task{i}" for i in range(len(tasks))))
+    check_choice(
+        "DATASET.SUBSAMPLE_TASKS", which, known if len(known) < 8 else (*known[:3], f"task0 to {known[-1]}")
+    ) if which not in known else None
+    indices = [int(which[4:])] if which.startswith("task") else half(len(tasks), which)
+    return [tasks[i] for i in indices]
 
 
 def layout_of(dataset: DatasetBase) -> TaskLayout:
@@ -79,7 +131,7 @@ def list_images(folder: Path) -> list[str]:
 
 
 def read_class_folders(
-    folder: Path, task: str, readable: dict[str, str]
+    folder: Path, task: str, readable: dict[str, str], ignore: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...], Samples]:
     """Read ``<folder>/<class>/<image>``.
 
@@ -87,6 +139,7 @@ def read_class_folders(
         folder: the task's folder.
         task: its name, for messages.
         readable: class name of a folder where it is not the folder's own name with spaces for underscores.
+        ignore: folders that are no classes.
 
     Returns:
         class folders in alphabetical order, their class names, and (path, class index) samples.
@@ -99,7 +152,8 @@ def read_class_folders(
         raise InputError(
             f"Folder {folder} of task '{task}' is missing; is --data (DATASET.ROOT) the folder that holds it?"
         )
-    folders = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    entries = (entry for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    folders = sorted(entry.name for entry in entries if entry.name not in ignore)
     if not folders:
         raise InputError(
             f"Folder {folder} of task '{task}' has no class folders; it should hold one folder of images a class."
@@ -118,85 +172,3 @@ def read_class_folders(
             raise InputError(f"Class folder {folder / name} of task '{task}' holds no images.")
         samples += [(path, index) for path in images]
     return tuple(folders), names, samples
-
-
-class FolderCollection(TaskCollection):
-    """A collection declared in YAML (configs/collections/<name>.yaml): photographs in a folder a class."""
-
-    declaration: dict = {}
-
-    def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
-        base = root / self.declaration["folder"]
-        if not base.is_dir():
-            raise InputError(f"Folder {base} is missing; --data (DATASET.ROOT) must be the folder that holds it.")
-        tasks = []
-        for entry in self.declaration["tasks"]:
-            name, folder = entry["name"], base / entry["folder"]
-            folders, classnames, samples = read_class_folders(folder, name, entry["classnames"])
-            task = Task(name, classnames, entry["template"], entry["metric"])
-            source = f"{self.declaration['folder']}/{entry['folder']}"
-            tasks.append(TaskImages(task, source, folders, *split_in_three(samples, source, folders)))
-        return tasks
-
-
-# What a declaration may say, and what it says if it does not; a task must have a name.
-TASK_DEFAULTS = {"name": None, "folder": None, "template": "a photo of a {}.", "metric": "A", "classnames": {}}
-COLLECTION_KEYS = ("folder", "config", "tasks")
-
-
-def read_declaration(path: Path) -> dict:
-    """Read a collection's YAML, with every default filled in.
-
-    Returns:
-        {"folder": str, "config": str | None, "tasks": [{"name", "folder", "template", "metric": str,
-        "classnames": {folder: name}}, ...]}
-
-    Raises:
-        InputError: with the place, when something in it cannot be meant.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    tasks = content.get("tasks") if isinstance(content, dict) else None
-    if not isinstance(tasks, list) or not tasks:
-        raise InputError(f"{path} declares no tasks; it needs a list `tasks:` of entries with a name and a folder.")
-    _only(content, COLLECTION_KEYS, str(path))
-    _texts(content, ("folder", "config"), str(path))
-    declaration = {"folder": content.get("folder", ""), "config": content.get("config"), "tasks": []}
-    for number, given in enumerate(tasks, 1):
-        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
-            raise InputError(f"{path}: task {number} has no name.")
-        where = f"{path}: task '{given['name']}'"
-        _only(given, TASK_DEFAULTS, where)
-        _texts(given, ("folder", "template", "metric"), where)
-        task = {**TASK_DEFAULTS, "folder": given["name"], **{k: v for k, v in given.items() if v is not None}}
-        if "{}" not in task["template"]:
-            raise InputError(f"{where}: the template has no {{}} for the class name.")
-        if task["metric"] not in METRICS:
-            raise InputError(f"{where}: metric '{task['metric']}' is unknown; known: {', '.join(METRICS)}.")
-        if not isinstance(task["classnames"], dict):
-            raise InputError(f"{where}: classnames must map class folders to names, one `folder: name` a line.")
-        # YAML reads a folder called 0 or 2024 as a number.
-        task["classnames"] = {str(folder): str(name) for folder, name in task["classnames"].items()}
-        declaration["tasks"].append(task)
-    return declaration
-
-
-def _only(entry: dict, known: Iterable[str], where: str) -> None:
-    for key in entry:
-        if key not in known:
-            raise InputError(f"{where}: key '{key}' is unknown; known: {', '.join(sorted(known))}.")
-
-
-def _texts(entry: dict, keys: Iterable[str], where: str) -> None:
-    for key in keys:
-        if not isinstance(entry.get(key, ""), str):
-            raise InputError(f"{where}: {key} must be text, and is {entry[key]!r}; put it in quotes if it is a name.")
-
-
-def register_collection(path: Path) -> str:
-    """Register the collection that a YAML file declares under the file's name, and return that name."""
-    attributes = {"declaration": read_declaration(path), "__doc__": f"Declared in {path}."}
-    DATASET_REGISTRY.register(type(path.stem, (FolderCollection,), attributes), force=True)
-    return path.stem

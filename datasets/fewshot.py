@@ -3,18 +3,24 @@ seed.
 
 Draws depend on (seed, source, class) alone, never on the collection a source stands in or on the order of calls, so
 that single-task and multi-task methods see the very same images. The first 4 of 8 shots are the 4 shots: draws are
-nested.
+nested. What was drawn is recorded beside the data, in `.few_shot/`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from prompting.errors import InputError
 
 T = TypeVar("T")
+Samples = list[tuple[str, int]]  # (path, class index within the task)
 
 # 50 % train, 20 % validation, 30 % test within every class: the published rule for folders without a split.
 SPLIT_PERCENT = (50, 20)
@@ -89,3 +95,37 @@ def split_in_three(
         for part, chosen in zip(parts, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True):
             part.extend(chosen)
     return parts
+
+
+def recorded(
+    draw_both: Callable[[], tuple[Samples, Samples]], pools: tuple[Samples, Samples], root: Path, source: str, name: str
+) -> tuple[Samples, Samples]:
+    """Few-shot training and validation samples: those of the record ``<root>/.few_shot/<source>/<name>.json`` if it was
+    made from the same files, otherwise newly drawn and recorded.
+
+    A record lists (path below the data root, class index) and a hash of all files that were drawn from. It is written
+    whole or not at all, so that runs may start at once; where the data root cannot be written, nothing is recorded.
+    """
+    path = root / ".few_shot" / source / f"{name}.json"
+    start = f"{root}{os.sep}"
+    files = hashlib.sha256()
+    for pool in pools:
+        files.update("\n".join(f"{file.removeprefix(start)}\t{index}" for file, index in pool).encode())
+        files.update(b"\n\n")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["files"] == files.hexdigest():
+            return tuple([(start + file, index) for file, index in record[part]] for part in ("train", "val"))
+        print(f"The images of {source} are not those that {path} was drawn from; they are drawn anew.")
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or not one of ours
+    train, val = draw_both()
+    record = {"files": files.hexdigest()}
+    for part, samples in (("train", train), ("val", val)):
+        record[part] = [(file.removeprefix(start), index) for file, index in samples]
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(record, indent=0), encoding="utf-8")
+        os.replace(partial, path)
+    return train, val

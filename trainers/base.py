@@ -53,6 +53,8 @@ def extend_cfg(cfg: CfgNode) -> None:
     """Config keys that every method reads."""
     cfg.DATASET.DECLARATION = ""  # filled in: what a collection's YAML file says
     cfg.MODEL.BACKBONE.DIGEST = ""  # filled in: a hash of the checkpoint file
+    cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # of every task: all, base (the first half, rounded up) or new (the others)
+    cfg.DATASET.SUBSAMPLE_TASKS = "all"  # all, base, new, or task<i>, counted from 0
     cfg.DATASET.ALLOW_FEWER_SHOTS = False  # a class with fewer images than shots gives all it has, instead of an error
     # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
@@ -241,6 +243,11 @@ class PromptTrainer(TrainerX):
     # -- training and testing --
 
     def before_train(self):
+        if getattr(self.dm.dataset, "test_only", False):
+            raise InputError(
+                f"{self.cfg.DATASET.NAME} has no training images; train on another data set and test on this one with "
+                "--eval-only."
+            )
         super().before_train()
         self._time_train = time.time()
         if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:

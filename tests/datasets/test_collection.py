@@ -1,5 +1,7 @@
 """Collections: draws, splits, folder reading, declarations and what is said when they are wrong."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +10,18 @@ import torch
 import yaml
 from PIL import Image
 
-from datasets.collection import list_images, read_class_folders, read_declaration, register_collection
-from datasets.fewshot import draw, few_shot, split_in_three
+from datasets.collection import TaskImages, chosen_tasks, half, list_images, read_class_folders
+from datasets.declared import register_collection
+from datasets.fewshot import draw, few_shot, recorded, split_in_three
 from datasets.images import SeededImages, read_image
+from datasets.source import read_split
 from prompting.errors import InputError
+from prompting.tasks import Task
 from tests.conftest import write_images
+from tests.datasets.conftest import dataset_config
 
 SAMPLES = [(f"{c}/{i}.jpg", c) for c in range(3) for i in range(20)]
 NAMES = ("rose", "tulip", "daisy")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_draws_are_nested_and_depend_on_seed_source_and_class_alone():
@@ -80,76 +85,12 @@ def test_folders_that_cannot_be_read(tmp_path):
         read_class_folders(tmp_path / "twice", "t", {"rose": "Rose"})
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("tasks: [", "not readable YAML"),
-        ("tasks: []", "declares no tasks"),
-        ("just text", "declares no tasks"),
-        ("tasks: [{folder: a}]", "task 1 has no name"),
-        ("tasks: [{name: a, template: a photo}]", "template has no {} for the class name"),
-        ("tasks: [{name: a, metric: B}]", "task 'a': metric 'B' is unknown"),
-        ("tasks: [{name: a, metrics: A}]", "task 'a': key 'metrics' is unknown"),
-        ("tasks: [{name: a, metric: [A]}]", "task 'a': metric must be text"),
-        ("tasks: [{name: a, template: 3}]", "task 'a': template must be text"),
-        ("tasks: [{name: a, folder: 3}]", "task 'a': folder must be text"),
-        ("tasks: [{name: a}]\nfolder: 3", "folder must be text, and is 3"),
-        ("tasks: [{name: a, classnames: [x]}]", "classnames must map class folders to names"),
-        (b"tasks: [{name: \xe9}]", "not readable YAML"),
-        ("tasks: [{name: a}]\nroot: b", "key 'root' is unknown"),
-    ],
-)
-def test_declarations_that_cannot_be_meant(tmp_path, text, message):
-    path = tmp_path / "mine.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=message) as caught:
-        read_declaration(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_the_shipped_declaration_is_sound():
-    declaration = read_declaration(ROOT / "configs/collections/plants7.yaml")
-    assert len(declaration["tasks"]) == 7 and declaration["config"] == "lite0_ep50"
-
-
-def _config(root, name):
-    from dassl.config import get_cfg_default
-
-    import train
-
-    cfg = get_cfg_default()
-    train.extend_cfg(cfg)
-    cfg.DATASET.ROOT, cfg.DATASET.NAME, cfg.SEED, cfg.DATASET.NUM_SHOTS = str(root), name, 1, 2
-    cfg.INPUT.SIZE = (32, 32)
-    return cfg
-
-
-def test_a_declared_collection_as_a_dassl_dataset(tmp_path):
-    from dassl.data.datasets import build_dataset
-
-    for task in ("kinds", "colours"):
-        for name in ("x", "y", "z"):
-            write_images(tmp_path / "data" / "mine" / task / name, 10)
-    declaration = {
-        "folder": "mine",
-        "tasks": [{"name": "kind", "folder": "kinds"}, {"name": "colour", "folder": "colours", "metric": "C"}],
-    }
-    (tmp_path / "mine2.yaml").write_text(yaml.safe_dump(declaration))
-    assert register_collection(tmp_path / "mine2.yaml") == "mine2"
-    dataset = build_dataset(_config(tmp_path / "data", "mine2"))
-    assert dataset.num_classes == 6 and len(dataset.layout) == 2 and dataset.layout.tasks[1].metric == "C"
-    assert len(dataset.train_x) == 12 and len(dataset.val) == 12 and len(dataset.test) == 18
-    for item in dataset.train_x:
-        assert item.label in dataset.layout.classes_of(item.domain)
-        assert item.classname == dataset.layout.classnames[item.label]
-
-
 def test_views_depend_on_seed_epoch_and_image_alone(tmp_path):
     from dassl.data.datasets import Datum
     from dassl.data.transforms import build_transform
 
     write_images(tmp_path / "a", 4)
-    cfg = _config(tmp_path, "")
+    cfg = dataset_config(tmp_path, "")
     cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
     data = [Datum(impath=str(tmp_path / "a" / f"{i}.jpg")) for i in range(4)]
 
@@ -199,7 +140,7 @@ def test_no_image_is_decoded_twice(tmp_path, monkeypatch):
     from datasets.images import EpochViews
 
     write_images(tmp_path / "a", 6)
-    cfg = _config(tmp_path, "")
+    cfg = dataset_config(tmp_path, "")
     data = [Datum(impath=str(tmp_path / "a" / f"{i}.jpg")) for i in range(6)]
     wrapped = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
     seen = []
@@ -225,17 +166,91 @@ def test_no_image_is_decoded_twice(tmp_path, monkeypatch):
     )
 
 
-def test_better_names_do_not_change_the_split(tmp_path):
-    """The split goes by folders: whoever renames a task or a class must not move test images into training."""
+def test_the_two_halves_of_classes_and_tasks():
+    """The released code's rule: the first half is rounded up."""
+    assert half(5, "base") == range(3) and half(5, "new") == range(3, 5) and half(5, "all") == range(5)
+    samples = [(f"{c}.jpg", c) for c in range(3)]
+    tasks = [TaskImages(Task(n, NAMES), n, NAMES, samples, samples, samples) for n in "abc"]
+    assert [t.task.name for t in chosen_tasks(tasks, "base")] == ["a", "b"]
+    assert [t.task.name for t in chosen_tasks(tasks, "new")] == ["c"]
+    assert [t.task.name for t in chosen_tasks(tasks, "task1")] == ["b"]
+    with pytest.raises(
+        InputError, match="DATASET.SUBSAMPLE_TASKS is 'task3'; it must be all, base, new, task0, task1 or"
+    ):
+        chosen_tasks(tasks, "task3")
+    new = tasks[0].with_classes(range(2, 3))
+    assert new.task.classnames == ("daisy",) == new.folders and new.train == new.val == new.test == [("2.jpg", 0)]
+
+
+def test_draws_are_recorded_and_read_again(tmp_path, capsys):
+    pools = [(str(tmp_path / file), label) for file, label in SAMPLES], [(str(tmp_path / "v/0.jpg"), 0)]
+    calls = []
+
+    def draw_both():
+        calls.append(1)
+        return pools[0][:2], pools[1]
+
+    where = tmp_path, "plants/flowers", "shots_2-seed_1"
+    first = recorded(draw_both, pools, *where)
+    assert recorded(draw_both, pools, *where) == first and len(calls) == 1
+    path = tmp_path / ".few_shot/plants/flowers/shots_2-seed_1.json"
+    record = json.loads(path.read_text())
+    assert record["train"] == [["0/0.jpg", 0], ["0/1.jpg", 0]] and record["val"] == [["v/0.jpg", 0]]
+    assert list(path.parent.iterdir()) == [path]
+    recorded(draw_both, (pools[0][1:], pools[1]), *where)  # other files
+    assert len(calls) == 2 and "drawn anew" in capsys.readouterr().out
+    path.write_text("{")
+    assert recorded(draw_both, pools, *where) == first and len(calls) == 3
+
+
+def test_a_data_root_that_cannot_be_written_is_no_hindrance(tmp_path):
+    (tmp_path / ".few_shot").write_text("in the way")
+    pools = [(str(tmp_path / "a.jpg"), 0)], []
+    assert recorded(lambda: pools, pools, tmp_path, "s", "shots_1-seed_1") == pools
+
+
+def test_the_same_shots_alone_and_in_a_collection(tmp_path):
+    """A source's shots do not depend on the collection it stands in, nor on the half of the classes asked for."""
     from dassl.data.datasets import build_dataset
 
-    for name in ("x", "y"):
-        write_images(tmp_path / "data" / "mine" / "kinds" / name, 20)
-    drawn = []
-    for task, names in (("kind", {}), ("kind of flower", {"x": "xenia"})):
-        declaration = {"folder": "mine", "tasks": [{"name": task, "folder": "kinds", "classnames": names}]}
-        (tmp_path / "mine3.yaml").write_text(yaml.safe_dump(declaration))
-        register_collection(tmp_path / "mine3.yaml")
-        dataset = build_dataset(_config(tmp_path / "data", "mine3"))
-        drawn.append([[item.impath for item in part] for part in (dataset.train_x, dataset.val, dataset.test)])
-    assert drawn[0] == drawn[1]
+    for task in ("kinds", "colours"):
+        for name in ("x", "y", "z"):
+            write_images(tmp_path / "mine" / task / name, 12)
+    entries = [{"name": "kind", "folder": "kinds"}, {"name": "colour", "folder": "colours"}]
+
+    def built(name, tasks, **options):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"folder": "mine", "tasks": tasks}))
+        register_collection(tmp_path / f"{name}.yaml")
+        cfg = dataset_config(tmp_path, name)
+        for key, value in options.items():
+            cfg.DATASET[key] = value
+        return build_dataset(cfg)
+
+    both, alone = built("both", entries), built("alone", entries[1:])
+    new = built("both", entries, SUBSAMPLE_CLASSES="new", SUBSAMPLE_TASKS="task1")
+    assert {d.impath for d in alone.train_x} == {d.impath for d in both.train_x if d.domain == 1}
+    assert {d.impath for d in new.train_x} == {d.impath for d in alone.train_x if d.classname == "z"}
+    assert new.layout.classnames == ("z",) and {d.label for d in new.test} == {0} and len(new.test) == 4
+    with pytest.raises(InputError, match="SUBSAMPLE_CLASSES is 'half'; it must be all, base or new"):
+        built("both", entries, SUBSAMPLE_CLASSES="half")
+
+
+def test_a_large_split_is_indexed_fast_and_small(tmp_path):
+    """100,000 listed images (SUN397's size) take no file-by-file look at the disk."""
+    rows = []
+    for label in range(100):
+        folder = tmp_path / "images" / f"class{label}"
+        folder.mkdir(parents=True)
+        for number in range(1000):
+            rows.append([f"class{label}/{number}.jpg", label, f"class{label}"])
+    for row in rows:
+        os.close(os.open(tmp_path / "images" / row[0], os.O_CREAT))
+    split = {"train": rows[:50_000], "val": rows[50_000:60_000], "test": rows[60_000:]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    looked = []
+    with pytest.MonkeyPatch.context() as patch:
+        listdir = os.listdir
+        patch.setattr(os, "listdir", lambda folder: looked.append(folder) or listdir(folder))
+        patch.setattr(os, "stat", lambda *_, **__: pytest.fail("a look at a single file"))
+        release = read_split(tmp_path / "split.json", tmp_path / "images")
+    assert len(release.train) == 50_000 and len(release.keys) == 100 and len(looked) == 100

@@ -139,3 +139,13 @@ def test_half_precisions(checkpoint, tower, dtype, tolerance):
         assert value.dtype == torch.float32
         error, plain_error = ((x - true).norm() / true.norm() for x in (value, reference))
         assert error < 5 * tolerance and error < 2 * plain_error + tolerance
+
+
+def test_a_context_per_image_is_shared_by_its_classes(tower64):
+    """As in CoCoOp: every image has contexts of its own, under which all class names stand."""
+    images, names = 3, NAMES[:4]
+    prompts = [lay_out(tower64.text.vocabulary, name, image, 4) for image in range(images) for name in names]
+    contexts = torch.randn(images, 4, tower64.text.width, dtype=torch.float64) * 0.02
+    packed = pack(prompts)
+    assert len(packed.tokens) == 1 + images * (4 + sum(len(prompt) - 5 for prompt in prompts[:4]))
+    torch.testing.assert_close(encode(tower64.text, packed, contexts), encode_plain(tower64.text, prompts, contexts))

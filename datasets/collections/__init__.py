@@ -1,0 +1,1 @@
+"""Collections of sources, one module each; see datasets/source.py."""

@@ -1,0 +1,1 @@
+"""Source data sets, one module each; see datasets/source.py."""
