@@ -11,12 +11,10 @@ import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 
 from datasets.collection import TaskCollection, TaskImages, read_class_folders
+from datasets.layouts import official_split, part_folders
 from datasets.source import Release, complete, read_split
 from prompting.errors import InputError
 from prompting.tasks import METRICS, Task
-
-# What the folders of an official split are called.
-PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 
 
 class FolderCollection(TaskCollection):
@@ -44,35 +42,28 @@ def renamed(release: Release, readable: dict[str, str], task: str) -> Release:
     """A release with better names for some of its classes."""
     stray = sorted(set(readable) - set(release.keys))
     if stray:
-        raise InputError(f"Task '{task}' names the class '{stray[0]}', which its split does not have.")
+        raise InputError(f"Task '{task}' names the class '{stray[0]}', which it does not have.")
     pairs = zip(release.keys, release.classnames, strict=True)
-    return replace(release, classnames=tuple(readable.get(key, name) for key, name in pairs))
+    names = tuple(readable.get(key, name) for key, name in pairs)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"Class name '{twice}' is used twice in task '{task}'; give the classes different names.")
+    return replace(release, classnames=names)
 
 
 def read_folder(folder: Path, task: str, readable: dict[str, str]) -> Release:
     """Read ``<folder>/<class>/<image>`` or, split, ``<folder>/<train|val|test>/<class>/<image>``."""
-    found = {part: name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
-    if "train" not in found or "test" not in found:
+    parts = part_folders(folder)
+    if "train" not in parts or "test" not in parts:
         return Release(*read_class_folders(folder, task, readable))
-    others = sorted({e.name for e in os.scandir(folder) if e.is_dir() and e.name[0] != "."} - set(found.values()))
+    folders = {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}
+    others = sorted(folders - {part.name for part in parts.values()})
     if others:
         raise InputError(
-            f"Folder {folder} of task '{task}' has {found['train']} and {found['test']}, so it is split, but also "
-            f"'{others[0]}'; move class folders into the split's, or the other way round."
+            f"Folder {folder} of task '{task}' has {parts['train'].name} and {parts['test'].name}, so it is split, "
+            f"but also '{others[0]}'; move class folders into the split's, or the other way round."
         )
-    folders, classnames, train = read_class_folders(folder / found["train"], task, readable)
-    index = {name: i for i, name in enumerate(folders)}
-    rest = {}
-    for part in found.keys() - {"train"}:
-        keys, _, samples = read_class_folders(folder / found[part], task, {})
-        for key in keys:
-            if key not in index:
-                raise InputError(
-                    f"Class folder {folder / found[part] / key} of task '{task}' has no training images: "
-                    f"{folder / found['train']} has no '{key}'."
-                )
-        rest[part] = [(path, index[keys[i]]) for path, i in samples]
-    return Release(folders, classnames, train, **rest)
+    return renamed(official_split(folder, required=("train", "test")), readable, task)
 
 
 # What a declaration may say, and what it says if it does not; a task must have a name.

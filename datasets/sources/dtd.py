@@ -6,14 +6,17 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from datasets.listing import inside
 from datasets.source import Download, Facts, Release, Source, one_pool
 
 
 @DATASET_REGISTRY.register()
 class DescribableTextures(Source):
-    folders = ("dtd", "dtd/dtd")
+    """The literature splits all images anew, so the release's ten splits in labels/ are not used."""
+
+    folders = ("dtd",)
     images = "images"
-    split_files = ("split_zhou_DescribableTextures.json",)
+    split_files = ("split_zhou_DescribableTextures.json", "split_dk_DescribableTextures.json")
     task_name = "texture"
     template = "{} texture."
     facts = Facts(
@@ -21,7 +24,7 @@ class DescribableTextures(Source):
         images=5640,
         split=(2820, 1128, 1692),
         licence="research only",
-        size="600 MB",
+        size="625 MB",
         home="https://www.robots.ox.ac.uk/~vgg/data/dtd/",
         downloads=(
             Download(
@@ -36,4 +39,4 @@ class DescribableTextures(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images)
+        return one_pool(inside(folder, cls.images, "dtd/images"))  # torchvision unpacks into dtd/ once more

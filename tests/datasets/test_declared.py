@@ -101,7 +101,7 @@ def test_folders_that_are_split_already(tmp_path):
     assert [len(part) for part in (dataset.train_x, dataset.val, dataset.test)] == [4, 4, 6]
     assert dataset.layout.classnames == ("xenia", "y") and all("/test/" in d.impath for d in dataset.test)
     write_images(tmp_path / "mine" / "kinds" / "test" / "z", 1)
-    with pytest.raises(InputError, match="test/z of task 'kind' has no training images"):
+    with pytest.raises(InputError, match="Class folder 'z' is in only one of .*/train and .*/test"):
         build(tmp_path, entry)
     write_images(tmp_path / "mine" / "kinds" / "rose", 1)
     with pytest.raises(InputError, match="has train and test, so it is split, but also 'rose'"):
@@ -116,8 +116,10 @@ def test_a_split_file(tmp_path):
     entry = {"name": "kind", "folder": "kinds", "split": "split.json", "classnames": {"y": "yarrow"}}
     dataset = build(tmp_path, entry)
     assert dataset.layout.classnames == ("x a", "yarrow") and len(dataset.test) == 3
-    with pytest.raises(InputError, match="names the class 'z', which its split does not have"):
+    with pytest.raises(InputError, match="names the class 'z', which it does not have"):
         build(tmp_path, {**entry, "classnames": {"z": "zinnia"}})
+    with pytest.raises(InputError, match="Class name 'y' is used twice in task 'kind'"):
+        build(tmp_path, {**entry, "classnames": {"x_a": "y"}})
     (tmp_path / "mine" / "kinds" / "8.jpg").unlink()
     with pytest.raises(InputError, match="8.jpg is missing, but the split .*split.json names it"):
         build(tmp_path, entry)

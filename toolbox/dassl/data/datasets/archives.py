@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os.path as osp
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -36,8 +38,19 @@ def _extract_tar(archive: str, folder: str) -> None:
             tar.extractall(folder)
 
 
+def _kind(archive: str) -> str:
+    if archive.endswith(".zip"):
+        return "zip"
+    if archive.endswith((".tar", ".tar.gz", ".tgz")):
+        return "tar"
+    # A download's name need not say what it is.
+    if osp.isfile(archive):
+        return "zip" if zipfile.is_zipfile(archive) else "tar" if tarfile.is_tarfile(archive) else ""
+    return ""
+
+
 def extract_archive(archive: str, folder: str) -> None:
-    """Extract a .zip, .tar, .tar.gz or .tgz into ``folder``.
+    """Extract a .zip, .tar, .tar.gz or .tgz into ``folder``; where the name says nothing, the content does.
 
     Raises:
         ValueError: another kind of file, a damaged one, or one with a member that would land outside ``folder``, be a
@@ -45,13 +58,14 @@ def extract_archive(archive: str, folder: str) -> None:
     """
     folder = folder or "."
     try:
-        if archive.endswith(".zip"):
+        kind = _kind(archive)
+        if kind == "zip":
             with zipfile.ZipFile(archive) as zipped:
                 _check_names(zipped.namelist(), archive)
                 zipped.extractall(folder)
-        elif archive.endswith((".tar", ".tar.gz", ".tgz")):
+        elif kind == "tar":
             _extract_tar(archive, folder)
         else:
             raise ValueError(f"{osp.basename(archive)} is no archive of a known kind (.zip, .tar, .tar.gz, .tgz)")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"Archive {archive} is damaged ({error}); delete it and download it again") from error

@@ -1,0 +1,35 @@
+"""AID (Xia et al., IEEE TGRS 2017): aerial images of 30 scenes from Google Earth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.layouts import below, scene
+from datasets.source import Facts, Release, Source, one_pool
+
+
+@DATASET_REGISTRY.register()
+class AID(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("AID",)
+    task_name = "aerial scene"
+    template = "a satellite photo of {}."
+    facts = Facts(
+        classes=30,
+        images=10000,
+        split=None,
+        licence="see its page",
+        size="about 2.5 GB",
+        home="https://captain-whu.github.io/AID/",
+        steps=(
+            "Download AID from OneDrive or Baidu Pan through the links on https://captain-whu.github.io/AID/",
+            "Unpack it as AID, which then holds 30 folders from Airport to Viaduct.",
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        return one_pool(below(folder, "AID"), scene)

@@ -1,0 +1,119 @@
+"""Fashion-20 (collected by SoftCPT's authors): 20 tasks on garments, 78 classes, about 24,000 images from the web."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.collection import Samples, TaskImages, list_images
+from datasets.source import Facts, Release, Source, check_files, complete, lines
+from prompting.errors import InputError
+from prompting.tasks import Task
+
+# What each of the 20 tasks is about, in order.
+KINDS = (*["pants"] * 3, *["tops"] * 4, *["shoes"] * 7, "hat", "socks", "socks", "skirt", "tops", "underwear")
+TASK_FILE = "task_info.csv"
+
+
+@DATASET_REGISTRY.register()
+class Fashion20(Source):
+    """A source of 20 tasks: images/<task id>/<class id>/*.jpg, task and class names in task_info.csv.
+
+    Without the released split_dk_Fashion20.json every task is split 50/20/30, within its classes, so that each of them
+    has images to train on; the released code splits tasks without regard to classes.
+    """
+
+    folders = ("fashion20",)
+    images = "images"
+    split_files = ("split_dk_Fashion20.json",)
+    task_name = "fashion"  # 20 tasks have names of their own
+    metric = "C"
+    facts = Facts(
+        classes=78,
+        images=0,  # about 24,000
+        split=None,
+        licence="not stated",
+        size="not stated",
+        home="https://github.com/kding1225/softcpt",
+        steps=(
+            "Download Fashion-20 from Baidu Pan: https://pan.baidu.com/s/1ITXWaRVVXi1PLnbXVa_kjA?pwd=67c4 "
+            "(access code 67c4).",
+            "Unpack it as fashion20, which then holds task_info.csv and images/0 to images/19.",
+        ),
+    )
+
+    @classmethod
+    def tasks(cls, root: Path) -> list[TaskImages]:
+        folder = cls.find_folder(root)
+        named = read_task_file(folder / TASK_FILE)
+        split = folder / cls.split_files[0]
+        if split.is_file():
+            releases = read_split_of_tasks(split, folder / cls.images, named)
+        else:
+            releases = [read_task(folder / cls.images / str(i), *task) for i, task in enumerate(named)]
+        tasks = []
+        for i, ((name, _), release) in enumerate(zip(named, releases, strict=True)):
+            task = Task(name, release.classnames, f"a photo of {{}}, a type of {KINDS[i]}.", cls.metric)
+            tasks.append(complete(task, f"{cls.folders[0]}/{i}", release))
+        return tasks
+
+
+def read_task_file(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Name and class names of every task: a heading, then lines of number, name, description and class names, with tabs
+    between them and commas between class names."""
+    tasks = []
+    for number, line in enumerate(lines(path)[1:], 2):
+        columns = [column.strip() for column in line.split("\t")]
+        classnames = tuple(name.strip() for name in columns[-1].split(","))
+        if len(columns) != 4 or not columns[1] or not all(classnames):
+            raise InputError(
+                f"{path}, line {number}: a task needs four columns with tabs between them (number, name, description, "
+                "class names with commas between them); fetch the file again."
+            )
+        if len(set(classnames)) < len(classnames):
+            raise InputError(f"{path}, line {number}: task '{columns[1]}' has two classes of one name.")
+        tasks.append((columns[1].replace("_", " "), classnames))
+    if len(tasks) != len(KINDS):
+        raise InputError(f"{path} has {len(tasks)} tasks and should have {len(KINDS)}; fetch the file again.")
+    return tasks
+
+
+def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
+    """One task's images; classes are numbered from 0, so that their folders are not in alphabetical order."""
+    keys = tuple(map(str, range(len(classnames))))
+    samples: Samples = []
+    for index, key in enumerate(keys):
+        if not (folder / key).is_dir():
+            raise InputError(f"Class folder {folder / key} of task '{name}' is missing; is the data set complete?")
+        images = list_images(folder / key)
+        if not images:
+            raise InputError(f"Class folder {folder / key} of task '{name}' holds no images.")
+        samples += [(path, index) for path in images]
+    stray = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in keys)
+    if stray:
+        raise InputError(f"{folder / stray[0]} is a class of task '{name}' that {TASK_FILE} does not name.")
+    return Release(keys, classnames, samples)
+
+
+def read_split_of_tasks(path: Path, images: Path, named: list[tuple[str, tuple[str, ...]]]) -> list[Release]:
+    """The released split, one file for all tasks: rows of path, [class], [task] under train, val and test."""
+    releases = [Release(tuple(map(str, range(len(names)))), names, [], [], []) for _, names in named]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("train", "val", "test"):
+            for file, (label,), (task,) in content[part]:
+                if not 0 <= task < len(named):
+                    raise ValueError(f"task {task}, where there are {len(named)} from 0")
+                if not 0 <= label < len(named[task][1]):
+                    raise ValueError(f"class {label} of task '{named[task][0]}' has no name in {TASK_FILE}")
+                getattr(releases[task], part).append((str(images / file), label))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            f"{path} is not a split file of Fashion-20 ({type(error).__name__}: {error}); fetch it again or remove it, "
+            "and images are split anew."
+        ) from None
+    for part in ("train", "val", "test"):
+        check_files((file for release in releases for file, _ in getattr(release, part)), f"the split {path}")
+    return releases

@@ -1,0 +1,37 @@
+"""Flowers Recognition (Mamaev, Kaggle): 5 flowers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.source import Facts, Release, Source, one_pool
+
+
+@DATASET_REGISTRY.register()
+class KaggleFlower(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("kaggle_flower_recognition",)
+    images = "flowers"
+    split_files = ("split_dk_kaggle_flower.json",)
+    task_name = "common flower"
+    template = "a photo of a {}, a type of flower."
+    facts = Facts(
+        classes=5,
+        images=4317,
+        split=None,
+        licence="see its Kaggle page",
+        size="about 230 MB",
+        home="https://www.kaggle.com/datasets/alxmamaev/flowers-recognition",
+        steps=(
+            "Log in to Kaggle and download https://www.kaggle.com/datasets/alxmamaev/flowers-recognition",
+            "Unpack it in kaggle_flower_recognition, which then holds flowers/ with 5 folders.",
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        # Early archives held a copy of everything in flowers/flowers.
+        return one_pool(folder / cls.images, ignore=("flowers",))

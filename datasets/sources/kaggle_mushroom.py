@@ -1,0 +1,37 @@
+"""Mushrooms classification - Common genus's images (Kaggle): 9 genera of northern Europe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.source import Facts, Release, Source, one_pool
+
+
+@DATASET_REGISTRY.register()
+class KaggleMushroom(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("kaggle_mushroom",)
+    images = "Mushrooms"
+    split_files = ("split_dk_KaggleMushroom.json",)
+    task_name = "mushroom genus"
+    template = "a photo of a {}, a type of mushroom."
+    facts = Facts(
+        classes=9,
+        images=6714,
+        split=None,
+        licence="see its Kaggle page",
+        size="about 2 GB",
+        home="https://www.kaggle.com/datasets/maysee/mushrooms-classification-common-genuss-images",
+        steps=(
+            "Log in to Kaggle and download "
+            "https://www.kaggle.com/datasets/maysee/mushrooms-classification-common-genuss-images",
+            "Unpack it in kaggle_mushroom, which then holds Mushrooms/ with 9 folders.",
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        return one_pool(folder / cls.images)

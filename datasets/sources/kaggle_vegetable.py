@@ -1,0 +1,43 @@
+"""Vegetable Image Dataset (Ahmed et al., 2021, Kaggle): 15 vegetables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.layouts import below, official_split
+from datasets.source import Facts, Release, Source
+
+
+@DATASET_REGISTRY.register()
+class KaggleVegetable(Source):
+    """Split as the release is: 15,000 images for training, 3,000 for validation, 3,000 for testing.
+
+    The released SoftCPT code finds the same three folders below ``images`` and splits each of them 50/20/30 once more;
+    we keep official test images out of training, for the reasons given at `FruitVegetable`. Its
+    split_dk_KaggleVegetable.json is used where it is there; labels are in the same alphabetical order.
+    """
+
+    folders = ("kaggle_vegetable",)
+    images = "images"
+    split_files = ("split_dk_KaggleVegetable.json",)
+    task_name = "vegetable"
+    template = "a photo of a {}, a type of vegetable."
+    facts = Facts(
+        classes=15,
+        images=21000,
+        split=(15000, 3000, 3000),
+        licence="see its Kaggle page",
+        size="about 550 MB",
+        home="https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
+        steps=(
+            "Log in to Kaggle and download https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
+            "Unpack it in kaggle_vegetable and rename its folder 'Vegetable Images' to 'images', "
+            "which then holds train/, validation/ and test/ with 15 folders each.",
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        return official_split(below(folder, cls.images, "Vegetable Images"))

@@ -1,0 +1,46 @@
+"""Plant Seedlings, version 1 (Giselsson et al., Aarhus University, 2017): 12 species, one plant an image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.layouts import below
+from datasets.source import Download, Facts, Release, Source, one_pool
+
+
+@DATASET_REGISTRY.register()
+class PlantSeedlingV1(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("PlantSeedlingV1",)
+    images = "Nonsegmented"
+    split_files = ("split_dk_PlantSeedlingV1.json",)
+    task_name = "plant seedling"
+    template = "a photo of a {}, a type of seedling."
+    facts = Facts(
+        classes=12,
+        images=0,  # not published for version 1; version 2 has 5,539
+        split=None,
+        licence="CC BY-SA 4.0",
+        size="1.7 GB",
+        home="https://vision.eng.au.dk/plant-seedlings-dataset/",
+        downloads=(
+            Download(
+                "https://vision.eng.au.dk/?download=/data/WeedData/Nonsegmented.zip", "PlantSeedlingV1", unpack=True
+            ),
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        release = one_pool(below(folder, cls.images))
+        # The apostrophe in this folder's name comes out of the archive in as many ways as there are unpackers, and the
+        # images that are drawn must not depend on which was used.
+        purse = [i for i, key in enumerate(release.keys) if key.startswith("Shepherd") and key.endswith("Purse")]
+        keys, names = list(release.keys), list(release.classnames)
+        for i in purse:
+            keys[i], names[i] = "Shepherds Purse", "Shepherd's Purse"
+        return replace(release, keys=tuple(keys), classnames=tuple(names))

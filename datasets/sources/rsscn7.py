@@ -1,0 +1,43 @@
+"""RSSCN7 (Zou et al., IEEE GRSL 2015): 7 scenes at four scales, 400 images each, from Google Earth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.layouts import below
+from datasets.source import Download, Facts, Release, Source, one_pool
+
+# The release orders its class folders by a letter in front of each name.
+READABLE = {
+    "aGrass": "grass",
+    "bField": "field",
+    "cIndustry": "industrial area",
+    "dRiverLake": "river or lake",
+    "eForest": "forest",
+    "fResident": "residential area",
+    "gParking": "parking lot",
+}
+
+
+@DATASET_REGISTRY.register()
+class RSSCN7(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("RSSCN7", "RSSCN7-master")
+    task_name = "land use across scales"
+    template = "a satellite photo of {}."
+    facts = Facts(
+        classes=7,
+        images=2800,
+        split=None,
+        licence="not stated",
+        size="360 MB",
+        home="https://github.com/palewithout/RSSCN7",
+        downloads=(Download("https://github.com/palewithout/RSSCN7/archive/refs/heads/master.zip", "", unpack=True),),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        return one_pool(below(folder, "RSSCN7", "RSSCN7-master"), READABLE)

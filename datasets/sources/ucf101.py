@@ -1,0 +1,59 @@
+"""UCF101 (Soomro et al., 2012): 101 human actions, the middle frame of every video, in the first of three splits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.listing import read_list
+from datasets.source import Download, Facts, Release, Source, from_lists, lines
+from prompting.errors import InputError
+
+
+@DATASET_REGISTRY.register()
+class UCF101(Source):
+    folders = ("ucf101",)
+    images = "UCF-101-midframes"
+    split_files = ("split_zhou_UCF101.json", "split_dk_UCF101.json")
+    task_name = "human action"
+    template = "a photo of a person doing {}."
+    facts = Facts(
+        classes=101,
+        images=13320,
+        split=(7639, 1898, 3783),
+        licence="not stated",
+        size="not stated",
+        home="https://www.crcv.ucf.edu/data/UCF101.php",
+        downloads=(
+            Download("gdrive:10Jqome3vtUA2keJkNanAiFpgbyC9Hc2O", "ucf101", unpack=True),
+            Download("gdrive:1I0S0q91hJfsV9Gf4xDIjgDq4AqBNJb1y", "ucf101/split_zhou_UCF101.json"),
+        ),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        lists = folder / "ucfTrainTestlist"
+        actions = _actions(lists / "classInd.txt")
+
+        def parse(line: str) -> tuple[str, str]:
+            action, video = line.split()[0].split("/")
+            return f"{folder}/{cls.images}/{frames_folder(action)}/{Path(video).stem}.jpg", action
+
+        train, test = (read_list(lists / f"{part}list01.txt", parse, set(actions)) for part in ("train", "test"))
+        return from_lists(actions, lambda action: frames_folder(action).replace("_", " "), train=train, test=test)
+
+
+def frames_folder(action: str) -> str:
+    """Where the frames of an action lie: "ApplyEyeMakeup" in "Apply_Eye_Makeup"."""
+    return "_".join(re.findall("[A-Z][^A-Z]*", action))
+
+
+def _actions(path: Path) -> list[str]:
+    """Actions in the order of their numbers."""
+    try:
+        numbered = sorted((int(number), action) for number, action in map(str.split, lines(path)))
+    except ValueError:
+        raise InputError(f"{path} is not a list of numbers and actions; unpack the release again.") from None
+    return [action for _, action in numbered]

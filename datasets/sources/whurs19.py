@@ -1,0 +1,32 @@
+"""WHU-RS19 (Xia et al., 2010; Dai and Yang, IEEE GRSL 2011): 19 scenes of about 50 images from Google Earth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dassl.data.datasets import DATASET_REGISTRY
+
+from datasets.layouts import below, scene
+from datasets.source import Download, Facts, Release, Source, one_pool
+
+
+@DATASET_REGISTRY.register()
+class WHURS19(Source):
+    """No official split: 50/20/30 within every class."""
+
+    folders = ("WHU-RS19",)
+    task_name = "high-resolution satellite scene"
+    template = "a satellite photo of {}."
+    facts = Facts(
+        classes=19,
+        images=1005,
+        split=None,
+        licence="see its page",
+        size="102 MB",
+        home="https://captain-whu.github.io/BED4RS/",
+        downloads=(Download("https://github.com/CAPTAIN-WHU/BED4RS/raw/main/datasets/WHU-RS19.zip", "", unpack=True),),
+    )
+
+    @classmethod
+    def read(cls, folder: Path) -> Release:
+        return one_pool(below(folder, "WHU-RS19"), scene)
