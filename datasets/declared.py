@@ -11,8 +11,8 @@ import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 
 from datasets.collection import TaskCollection, TaskImages, read_class_folders
-from datasets.layouts import official_split, part_folders
-from datasets.source import Release, complete, read_split
+from datasets.layouts import Release, official_split, part_folders, read_split
+from datasets.source import complete
 from prompting.errors import InputError
 from prompting.tasks import METRICS, Task
 

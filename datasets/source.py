@@ -7,14 +7,13 @@ consists of and copies nothing.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from datasets.collection import TaskCollection, TaskImages, list_images, read_class_folders
+from datasets.collection import TaskCollection, TaskImages
 from datasets.fewshot import Samples, by_class, draw, split_in_three
+from datasets.layouts import Release, read_split
 from prompting.errors import InputError
 from prompting.tasks import Task
 
@@ -43,20 +42,6 @@ class Facts:
     home: str  # address of its page
     downloads: tuple[Download, ...] = ()
     steps: tuple[str, ...] = ()  # what a person has to do where nothing can be fetched (log-ins)
-
-
-@dataclass
-class Release:
-    """What is read from a source's folder. Draws depend on ``keys``: what a class is called where it lies.
-
-    ``val`` None: drawn from the training images; ``test`` None as well: all three are drawn from ``train``.
-    """
-
-    keys: tuple[str, ...]
-    classnames: tuple[str, ...]
-    train: Samples
-    val: Samples | None = None
-    test: Samples | None = None
 
 
 class Source(TaskCollection):
@@ -154,94 +139,3 @@ def hold_out(samples: Samples, source: str, keys: Sequence[str]) -> tuple[Sample
         val += shuffled[:held]
         train += shuffled[held:]
     return train, val
-
-
-def read_split(path: Path, images: Path) -> Release:
-    """Read a published split: CoOp's split_zhou_*.json or the released SoftCPT code's split_dk_*.json (one task).
-
-    The former lists [path, label, class name], the latter [path, [label], [task]] and names classes apart.
-
-    Raises:
-        InputError: it is no such file, or names an image that is not there.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        parts = {part: content[part] for part in ("train", "val", "test")}
-        if "meta" in content:
-            names = dict(enumerate(content["meta"]["taskid2cname"][0]))
-            parts = {part: [(file, labels[0]) for file, labels, _ in rows] for part, rows in parts.items()}
-        else:
-            names = {label: name for rows in parts.values() for _, label, name in rows}
-            parts = {part: [(file, label) for file, label, _ in rows] for part, rows in parts.items()}
-        order = sorted(names)
-        index = {label: i for i, label in enumerate(order)}
-        samples = {p: [(str(images / file), index[label]) for file, label in rows] for p, rows in parts.items()}
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise InputError(
-            f"{path} is not a split file in CoOp's or SoftCPT's form ({type(error).__name__}: {error}); fetch it again "
-            "or remove it, and images are split anew."
-        ) from None
-    check_files((file for rows in samples.values() for file, _ in rows), f"the split {path}")
-    classnames = tuple(str(names[label]).replace("_", " ") for label in order)
-    return Release(tuple(str(names[label]) for label in order), classnames, **samples)
-
-
-def check_files(files, named_by: str) -> None:
-    """InputError for the first file that is missing. Every folder is listed once: 100,000 files take a second."""
-    folders: dict[str, set[str]] = {}
-    for file in files:
-        folder, name = os.path.split(file)
-        if folder not in folders:
-            try:
-                folders[folder] = set(os.listdir(folder))
-            except OSError:
-                folders[folder] = set()
-        if name not in folders[folder]:
-            raise InputError(f"Image {file} is missing, but {named_by} names it; is the data set unpacked completely?")
-
-
-# -- layouts that several releases share --
-
-
-def class_folders(
-    folder: Path,
-    classname: Callable[[str], str] | dict[str, str] = str,
-    ignore: Sequence[str] = (),
-) -> tuple[tuple[str, ...], tuple[str, ...], Samples]:
-    """Read ``<folder>/<class>/<image>``: keys (folder names), class names, samples.
-
-    ``classname`` gives the class name of a folder, or names those folders whose own name will not do.
-    """
-    names = classname.get if isinstance(classname, dict) else None
-    keys, classnames, samples = read_class_folders(folder, folder.name, {}, ignore)
-    if names:
-        classnames = tuple(names(key, readable) for key, readable in zip(keys, classnames, strict=True))
-    elif classname is not str:
-        classnames = tuple(classname(key) for key in keys)
-    return keys, classnames, samples
-
-
-def one_pool(folder: Path, classname: Callable[[str], str] | dict[str, str] = str, ignore: Sequence[str] = ()):
-    """A release without a split: class folders whose images are split 50/20/30."""
-    return Release(*class_folders(folder, classname, ignore))
-
-
-def from_lists(classes: Sequence[str], classname: Callable[[str], str], **parts: Sequence[tuple[str, str]]) -> Release:
-    """A release whose splits are lists of (image path, class key); ``classes`` are the keys in label order."""
-    index = {key: i for i, key in enumerate(classes)}
-    samples = {part: [(file, index[key]) for file, key in rows] for part, rows in parts.items()}
-    return Release(tuple(classes), tuple(map(classname, classes)), **samples)
-
-
-def lines(path: Path) -> list[str]:
-    """The non-empty lines of a text file that belongs to a release; InputError when it is missing."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); is the data set unpacked completely?") from None
-
-
-__all__ = [
-    "Download", "Facts", "Part", "Release", "Source", "SourceCollection",
-    "check_files", "class_folders", "from_lists", "lines", "list_images", "one_pool", "read_split",
-]  # fmt: skip

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -32,4 +32,4 @@ class AID(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, "AID"), scene)
+        return one_pool(inside(folder, "AID", ""), scene)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, one_pool
+from datasets.source import Download, Facts, Source
 
 # Google's pictures belong to no class, and easy faces are crops of those in Faces.
 LEFT_OUT = ("BACKGROUND_Google", "Faces_easy")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import inside
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool
+from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()

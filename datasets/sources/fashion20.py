@@ -8,7 +8,8 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from datasets.collection import Samples, TaskImages, list_images
-from datasets.source import Facts, Release, Source, check_files, complete, lines
+from datasets.layouts import Release, check_files, lines
+from datasets.source import Facts, Source, complete
 from prompting.errors import InputError
 from prompting.tasks import Task
 

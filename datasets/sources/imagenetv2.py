@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import inside
-from datasets.source import Download, Facts, Release, class_folders
+from datasets.layouts import Release, class_folders, inside
+from datasets.source import Download, Facts
 from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant, read_classnames
 from prompting.errors import InputError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.source import Facts, Release, Source, one_pool
+from datasets.layouts import Release, one_pool
+from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, official_split
-from datasets.source import Facts, Release, Source
+from datasets.layouts import Release, inside, official_split
+from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -40,4 +40,4 @@ class KaggleVegetable(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return official_split(below(folder, cls.images, "Vegetable Images"))
+        return official_split(inside(folder, cls.images, "Vegetable Images", ""))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Facts, Source
 
 READABLE = {"circularfarmland": "circular farmland", "rectangularfarmland": "rectangular farmland"}
 
@@ -35,4 +35,4 @@ class NaSCTG2(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, "NaSC-TG2"), lambda name: READABLE.get(name, scene(name)))
+        return one_pool(inside(folder, "NaSC-TG2", ""), lambda name: READABLE.get(name, scene(name)))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -33,4 +33,4 @@ class OPTIMAL31(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, cls.images), scene)
+        return one_pool(inside(folder, cls.images, ""), scene)

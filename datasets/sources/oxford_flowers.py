@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import read_mat
-from datasets.source import Download, Facts, Release, Source, check_files
+from datasets.layouts import Release, check_files, read_mat
+from datasets.source import Download, Facts, Source
 from prompting.errors import InputError
 
 

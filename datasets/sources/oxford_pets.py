@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import read_list
-from datasets.source import Download, Facts, Release, Source, from_lists
+from datasets.layouts import Release, from_lists, read_list
+from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool
+from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -36,7 +36,7 @@ class PlantSeedlingV1(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        release = one_pool(below(folder, cls.images))
+        release = one_pool(inside(folder, cls.images, ""))
         # The apostrophe in this folder's name comes out of the archive in as many ways as there are unpackers, and the
         # images that are drawn must not depend on which was used.
         purse = [i for i, key in enumerate(release.keys) if key.startswith("Shepherd") and key.endswith("Purse")]

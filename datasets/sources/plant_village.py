@@ -7,7 +7,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, one_pool
+from datasets.source import Download, Facts, Source
 
 # Conditions whose folder says more, or less, than what a caption would.
 CONDITIONS = {

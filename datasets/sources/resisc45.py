@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -38,4 +38,4 @@ class RESISC45(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, "NWPU-RESISC45"), scene)
+        return one_pool(inside(folder, "NWPU-RESISC45", ""), scene)

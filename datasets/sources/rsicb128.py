@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, grouped_class_folders, scene
-from datasets.source import Facts, Release, Source
+from datasets.layouts import Release, grouped_class_folders, inside, scene
+from datasets.source import Facts, Source
 
 READABLE = {
     "hirst": "sandbank",
@@ -42,4 +42,4 @@ class RSICB128(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return grouped_class_folders(below(folder, "RSI-CB128"), lambda name: READABLE.get(name, scene(name)))
+        return grouped_class_folders(inside(folder, "RSI-CB128", ""), lambda name: READABLE.get(name, scene(name)))

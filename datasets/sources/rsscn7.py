@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool
+from datasets.source import Download, Facts, Source
 
 # The release orders its class folders by a letter in front of each name.
 READABLE = {
@@ -40,4 +40,4 @@ class RSSCN7(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, "RSSCN7", "RSSCN7-master"), READABLE)
+        return one_pool(inside(folder, "RSSCN7", "RSSCN7-master", ""), READABLE)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import Rows, read_mat
-from datasets.source import Download, Facts, Release, Source, check_files, from_lists
+from datasets.layouts import Release, Rows, check_files, from_lists, read_mat
+from datasets.source import Download, Facts, Source
 from prompting.errors import InputError
 
 

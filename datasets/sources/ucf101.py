@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.listing import read_list
-from datasets.source import Download, Facts, Release, Source, from_lists, lines
+from datasets.layouts import Release, from_lists, lines, read_list
+from datasets.source import Download, Facts, Source
 from prompting.errors import InputError
 
 

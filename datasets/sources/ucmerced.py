@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Download, Facts, Source
 
 READABLE = {
     "agricultural": "agricultural land",
@@ -50,4 +50,4 @@ class UCMerced(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, cls.images), lambda name: READABLE.get(name, scene(name)))
+        return one_pool(inside(folder, cls.images, ""), lambda name: READABLE.get(name, scene(name)))

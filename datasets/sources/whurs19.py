@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import below, scene
-from datasets.source import Download, Facts, Release, Source, one_pool
+from datasets.layouts import Release, inside, one_pool, scene
+from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
@@ -29,4 +29,4 @@ class WHURS19(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(below(folder, "WHU-RS19"), scene)
+        return one_pool(inside(folder, "WHU-RS19", ""), scene)

@@ -5,6 +5,7 @@ A name is what scripts/softcpt/main.sh takes: a source, a collection of sources,
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,9 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str] | None) -> int:
     except InputError as error:
         print(" ".join(str(error).splitlines()), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on from where it was.", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ from datasets.collection import TaskImages, chosen_tasks, half, list_images, rea
 from datasets.declared import register_collection
 from datasets.fewshot import draw, few_shot, recorded, split_in_three
 from datasets.images import SeededImages, read_image
-from datasets.source import read_split
+from datasets.layouts import read_split
 from prompting.errors import InputError
 from prompting.tasks import Task
 from tests.conftest import write_images

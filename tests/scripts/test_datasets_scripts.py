@@ -19,7 +19,8 @@ import pytest
 from dassl.data.datasets import DATASET_REGISTRY
 from PIL import Image
 
-from datasets.source import Download, Facts, Part, Release, Source, SourceCollection, one_pool
+from datasets.layouts import Release, one_pool
+from datasets.source import Download, Facts, Part, Source, SourceCollection
 from prompting.errors import InputError
 from tests.conftest import write_images
 
