@@ -54,16 +54,17 @@ def class_folders(
 
     ``classname`` gives the class name of a folder, or names those folders whose own name will not do.
     """
-    names = classname.get if isinstance(classname, dict) else None
     keys, classnames, samples = read_class_folders(folder, folder.name, {}, ignore)
-    if names:
-        classnames = tuple(names(key, readable) for key, readable in zip(keys, classnames, strict=True))
+    if isinstance(classname, dict):
+        classnames = tuple(classname.get(key, readable) for key, readable in zip(keys, classnames, strict=True))
     elif classname is not str:
         classnames = tuple(classname(key) for key in keys)
     return keys, classnames, samples
 
 
-def one_pool(folder: Path, classname: Callable[[str], str] | dict[str, str] = str, ignore: Sequence[str] = ()):
+def one_pool(
+    folder: Path, classname: Callable[[str], str] | dict[str, str] = str, ignore: Sequence[str] = ()
+) -> Release:
     """A release without a split: class folders whose images are split 50/20/30."""
     return Release(*class_folders(folder, classname, ignore))
 
