@@ -46,7 +46,7 @@ class PackedPrompts:
     vocabulary_rows: Tensor  # (V,) int64: the words that occur
     tokens: Tensor  # (T,) int64
     positions: Tensor  # (T,) int64: each token's position in its prompts
-    rows: Tensor  # (R * W,) int64: the token that stands at each place; padding repeats the row's first
+    rows: Tensor  # (R * W,) int64: the token that stands at each place, 0 for padding
     place: Tensor  # (T,) int64: the first place at which each token stands
     mask: Tensor  # (R, 1, W, W) bool: what each place sees: itself and its ancestors
     ends: Tensor  # (N,) int64: each prompt's end token
@@ -59,74 +59,91 @@ class PackedPrompts:
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+@dataclass
+class _Tree:
+    """Prompts as paths of one tree."""
+
+    tokens: list[int]  # what each node is: a token of the vocabulary or a context slot
+    before: list[int]  # the node before it; the first one's is itself
+    depth: list[int]
+    paths: dict[int, list[int]]  # prompt -> its nodes, those that begin alike one after the other
+
+    @classmethod
+    def of(cls, prompts: Sequence[Sequence[int]]) -> _Tree:
+        tree = cls([], [], [], {})
+        last, path = (), []
+        for number in sorted(range(len(prompts)), key=prompts.__getitem__):
+            prompt = prompts[number]
+            pairs = enumerate(zip(prompt, last, strict=False))
+            shared = next((i for i, (here, there) in pairs if here != there), len(last))
+            new = range(len(tree.tokens), len(tree.tokens) + len(prompt) - shared)
+            last, path = prompt, [*path[:shared], *new]
+            tree.tokens += prompt[shared:]
+            tree.before += [path[max(i - 1, 0)] for i in range(shared, len(prompt))]
+            tree.depth += range(shared, len(prompt))
+            tree.paths[number] = path
+        return tree
+
+    def rows(self, row_tokens: int) -> tuple[list[dict[int, int]], list[list[int]]]:
+        """Nodes of every row, each with its column, and the prompts that end in it."""
+        rows: list[dict[int, int]] = []
+        prompts: list[list[int]] = []
+        room = 0
+        for number, path in self.paths.items():
+            if not rows or len(rows[-1].keys() | path) > room:
+                rows.append({})
+                prompts.append([])
+                room = len(path) + row_tokens
+            for node in path:
+                rows[-1].setdefault(node, len(rows[-1]))
+            prompts[-1].append(number)
+        return rows, prompts
+
+
 def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
     """Lay prompts (see prompting.prompts) out for `encode`; a row goes on until it is ``row_tokens`` longer than its
     first prompt."""
-    tokens: list[int] = []
-    depth: list[int] = []
-    rows: list[dict[int, int]] = []  # token of the tree -> its column in the row
-    before: list[list[int]] = []  # for each column of a row that of the token before it; a first token's is its own
-    end_at: list[tuple[int, int]] = [(0, 0)] * len(prompts)  # row and column of each prompt's end
-    ends = [0] * len(prompts)
-    path: list[int] = []  # tokens of the prompt that came last
-    last: Sequence[int] = ()
-    room = 0
-    for number in sorted(range(len(prompts)), key=prompts.__getitem__):  # those that begin alike come together
-        prompt = prompts[number]
-        shared = next((i for i, (a, b) in enumerate(zip(prompt, last, strict=False)) if a != b), len(last))
-        path = path[:shared] + list(range(len(tokens), len(tokens) + len(prompt) - shared))
-        last = prompt
-        tokens += prompt[shared:]
-        depth += range(shared, len(prompt))
-        if not rows or len(rows[-1]) + len(prompt) - shared > room:
-            rows.append({})
-            before.append([])
-            room = len(prompt) + row_tokens
-        row = rows[-1]
-        for i, token in enumerate(path):
-            if token not in row:
-                before[-1].append(row[path[i - 1]] if i else 0)
-                row[token] = len(row)
-        ends[number], end_at[number] = path[-1], (len(rows) - 1, row[path[-1]])
+    tree = _Tree.of(prompts)
+    rows, ending = tree.rows(row_tokens)
+    width, n_ends = max(map(len, rows)), max(map(len, ending))
 
-    width = max(map(len, rows))
-    row_of = torch.tensor([[*row, *[next(iter(row))] * (width - len(row))] for row in rows])
-    place = torch.empty(len(tokens), dtype=torch.long)
-    for r in reversed(range(len(rows))):  # so that a token's first place is what stays
-        place[row_of[r, : len(rows[r])]] = torch.arange(r * width, r * width + len(rows[r]))
+    place = torch.empty(len(tree.tokens), dtype=torch.long)
+    for r, row in reversed(list(enumerate(rows))):  # so that a node's first place is what stays
+        place[list(row)] = torch.arange(r * width, r * width + len(row))
+    before = [[row[tree.before[node]] for node in row] + list(range(len(row), width)) for row in rows]
+    mask = _ancestors(torch.tensor(before), max(tree.depth) + 1)
 
-    parent = torch.tensor([[*columns, *range(len(columns), width)] for columns in before])
-    mask = torch.zeros(len(rows), width, width, dtype=torch.bool)
-    ancestor = torch.arange(width).repeat(len(rows), 1)
-    for _ in range(max(depth) + 1):
-        mask.scatter_(2, ancestor.unsqueeze(2), True)
-        ancestor = parent.gather(1, ancestor)
-
-    ends_of: list[list[int]] = [[] for _ in rows]
-    for number, (row, _) in enumerate(end_at):
-        ends_of[row].append(number)
-    n_ends = max(map(len, ends_of))
-    end_rows = torch.tensor([[*of, *[0] * (n_ends - len(of))] for of in ends_of])
-    end_column = torch.tensor([column for _, column in end_at])[end_rows]
+    end_column = torch.zeros(len(rows), n_ends, dtype=torch.long)
     end_place = torch.empty(len(prompts), dtype=torch.long)
-    for row, of in enumerate(ends_of):
-        end_place[of] = torch.arange(row * n_ends, row * n_ends + len(of))
+    for r, (row, numbers) in enumerate(zip(rows, ending, strict=True)):
+        end_column[r, : len(numbers)] = torch.tensor([row[tree.paths[number][-1]] for number in numbers])
+        end_place[numbers] = torch.arange(r * n_ends, r * n_ends + len(numbers))
 
-    token = torch.tensor(tokens)
+    token = torch.tensor(tree.tokens)
     vocabulary_rows = token[token >= 0].unique()
     words = torch.searchsorted(vocabulary_rows, token.clamp(min=0))
     return PackedPrompts(
         vocabulary_rows=vocabulary_rows,
         tokens=torch.where(token >= 0, words, len(vocabulary_rows) - 1 - token),
-        positions=torch.tensor(depth),
-        rows=row_of.flatten(),
+        positions=torch.tensor(tree.depth),
+        rows=torch.tensor([node for row in rows for node in [*row] + [0] * (width - len(row))]),
         place=place,
         mask=mask.unsqueeze(1),
-        ends=torch.tensor(ends),
-        end_rows=end_rows.flatten(),
+        ends=torch.tensor([tree.paths[number][-1] for number in range(len(prompts))]),
+        end_rows=torch.tensor([number for numbers in ending for number in numbers + [0] * (n_ends - len(numbers))]),
         end_place=end_place,
         end_mask=mask.gather(1, end_column.unsqueeze(2).expand(-1, -1, width)).unsqueeze(1),
     )
+
+
+def _ancestors(before: Tensor, depth: int) -> Tensor:
+    """(R, W) column of the token before each, (R, W, W) bool: is the second column the first or before it?"""
+    seen = torch.zeros(*before.shape, before.shape[1], dtype=torch.bool)
+    ancestor = torch.arange(before.shape[1]).repeat(len(before), 1)
+    for _ in range(depth):
+        seen.scatter_(2, ancestor.unsqueeze(2), True)
+        ancestor = before.gather(1, ancestor)
+    return seen
 
 
 def encode(tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None) -> Tensor:
