@@ -1,9 +1,27 @@
-"""The meta network: task feature in, the task's prompt context out (paper, section on the meta network)."""
+"""The meta network: names in, prompt contexts out (paper, section on the meta network).
+
+Names become features by the text encoder, behind a few learnable vectors; a sub-network turns features into contexts.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
+
+from prompting.prompts import lay_out
+from prompting.text_encoder import PackedPrompts, encode, pack
+from prompting.towers import TextTower
+
+SUB_NETWORKS = {
+    "linear": "one linear map of the features, side by side where there are two",
+    "linmean": "one linear map of the mean of class and task feature",
+    "lincls": "one linear map of the class feature alone",
+    "mlp": "two linear maps with a ReLU between, of the features side by side",
+}
+BOTTLENECK, LEAST = 16, 32  # the hidden layer of "mlp" has a text feature's width over 16, as CoCoOp's meta-net, or 32
 
 
 class SubNetwork(nn.Module):
@@ -20,8 +38,73 @@ class SubNetwork(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_ctx * ctx_dim)) if bias else None
 
     def forward(self, features: Tensor) -> Tensor:
-        """(tasks, feature_dim) -> (tasks, n_ctx, ctx_dim), in float32 whatever the features' dtype."""
+        """(n, feature_dim) -> (n, n_ctx, ctx_dim), in float32 whatever the features' dtype."""
         flat = features.to(self.weight.dtype) @ self.weight
         if self.bias is not None:
             flat = flat + self.bias
         return flat.unflatten(-1, (self.n_ctx, self.ctx_dim))
+
+
+class MLPSubNetwork(SubNetwork):
+    """Two linear maps with biases and a ReLU between them; neither published nor released, for comparison."""
+
+    def __init__(self, feature_dim: int, n_ctx: int, ctx_dim: int, hidden: int, std: float = 0.02):
+        super().__init__(hidden, n_ctx, ctx_dim, bias=True, std=std)
+        self.hidden_weight = nn.Parameter(torch.empty(feature_dim, hidden).normal_(std=std))
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, feature_dim) -> (n, n_ctx, ctx_dim), in float32 whatever the features' dtype."""
+        return super().forward(torch.relu(features.to(self.weight.dtype) @ self.hidden_weight + self.hidden_bias))
+
+
+def build_sub_network(
+    kind: str, feature_dim: int, n_ctx: int, ctx_dim: int, two_features: bool = False, bias: bool = False
+) -> SubNetwork:
+    """A sub-network (one of SUB_NETWORKS) for text features of ``feature_dim``; ``two_features``: class and task."""
+    width = 2 * feature_dim if two_features and kind in ("linear", "mlp") else feature_dim
+    if kind == "mlp":
+        return MLPSubNetwork(width, n_ctx, ctx_dim, max(LEAST, feature_dim // BOTTLENECK))
+    return SubNetwork(width, n_ctx, ctx_dim, bias)
+
+
+def join(kind: str, class_features: Tensor, task_features: Tensor) -> Tensor:
+    """(n, d) class features and (n, d) features of their tasks -> what a sub-network reads: (n, 2 d) or (n, d)."""
+    if kind == "linmean":
+        return (class_features + task_features) / 2
+    return torch.cat([class_features, task_features], dim=-1)
+
+
+class NamePrompts:
+    """Prompts ``[SOS] U_1 .. U_M  name . [EOT]`` of the names of tasks or of classes, ready for the text encoder.
+
+    Args:
+        text: the frozen text tower, on the device where it stays.
+        names: all the names.
+        n_ctx: M; without vectors nothing is learned, and the features are computed only once.
+        per_name: a set of M vectors for every name instead of one for all.
+    """
+
+    def __init__(self, text: TextTower, names: Sequence[str], n_ctx: int, per_name: bool):
+        self._text, self._fixed, self.n_ctx = text, None, n_ctx
+        self.sets = len(names) if per_name else 1
+        self._prompts = [lay_out(text.vocabulary, n, i if per_name else 0, n_ctx) for i, n in enumerate(names)]
+        self._packed = lru_cache(maxsize=64)(self._pack)
+
+    def new_context(self) -> nn.Parameter | None:
+        """(1 or one per name, M, ctx_dim) U as training starts with it; None without vectors."""
+        if not self.n_ctx:
+            return None
+        return nn.Parameter(torch.empty(self.sets, self.n_ctx, self._text.width).normal_(std=0.02))
+
+    def _pack(self, which: tuple[int, ...]) -> PackedPrompts:
+        return pack([self._prompts[i] for i in which]).to(self._text.positional_embedding.device)
+
+    def features(self, which: Sequence[int], context: Tensor | None) -> Tensor:
+        """(len(which), feature_dim) of some of the names, by their numbers, not normalised."""
+        if context is not None:
+            return encode(self._text, self._packed(tuple(which)), context)
+        if self._fixed is None:
+            with torch.no_grad():
+                self._fixed = encode(self._text, self._pack(tuple(range(len(self._prompts)))))
+        return self._fixed[torch.tensor(list(which), device=self._fixed.device)]

@@ -69,6 +69,11 @@ def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0,
     return bounded(vocabulary, inner, name)
 
 
+def with_context(prompt: Sequence[int], context: int, n_ctx: int) -> list[int]:
+    """The same prompt with the vectors of a context that stands ``context`` places later; words stay."""
+    return [token - context * n_ctx if token < 0 else token for token in prompt]
+
+
 def sentence(vocabulary: Vocabulary, text: str) -> list[int]:
     """A prompt of words alone, such as a filled-in zero-shot template: ``[SOS] text [EOT]``."""
     return bounded(vocabulary, vocabulary.encode(text), text)

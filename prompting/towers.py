@@ -115,9 +115,10 @@ class Tower(nn.Module):
         return self.text.dtype
 
     @torch.no_grad()
-    def encode_image(self, images: Tensor) -> Tensor:
-        """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32 features of unit norm."""
-        return unit(self.visual(images.to(self.dtype, memory_format=torch.channels_last)))
+    def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
+        """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32 features, of unit norm or as they are."""
+        features = self.visual(images.to(self.dtype, memory_format=torch.channels_last))
+        return unit(features) if normalize else features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def load_tower(

@@ -7,21 +7,18 @@ exist once.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import pickle
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from dassl.data import DataManager
-from dassl.engine import TrainerX
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import count_num_param, load_checkpoint, load_pretrained_weights, set_random_seed
+from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
@@ -32,11 +29,13 @@ from prompting.errors import InputError
 from prompting.feature_bank import FeatureBank
 from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
+from prompting.templates import template_features
 from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import load_tower
 from trainers.batches import OneTaskBatches
 from trainers.evaluator import TaskEvaluator
 from trainers.image_features import ImageFeatures
+from trainers.resuming import ResumingTrainer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -67,15 +66,6 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.BANK.LIMIT_GB = 20.0  # the least recently used go when there are more
 
 
-@contextlib.contextmanager
-def one_line(what: str, remedy: str):
-    """Turn whatever a checkpoint's reader raises into an InputError that says what failed and what to do."""
-    try:
-        yield
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{what} ({' '.join(str(error).split()) or type(error).__name__}); {remedy}.") from None
-
-
 class Watch:
     """Who looks on while a run goes: told how far it is. This one does not care."""
 
@@ -101,11 +91,13 @@ class PromptLearner(nn.Module):
         raise NotImplementedError
 
 
-class PromptTrainer(TrainerX):
+class PromptTrainer(ResumingTrainer):
     """Trains a PromptLearner on a frozen CLIP. Subclasses set ``section`` and implement `build_learner`."""
 
     section: str  # where the method's knobs lie in the config: cfg.TRAINER.<section>
     one_task_batches = False  # every batch from a single task, as if each task were trained by itself
+    uses_bank = True  # False: the method needs more of an image than its feature, so images are encoded as they come
+    raw_features = False  # fixed images' features as the tower gives them, not of unit norm
 
     def __init__(self, cfg):
         self.watch = Watch()
@@ -166,12 +158,13 @@ class PromptTrainer(TrainerX):
         self._prompts = self.class_prompts()
         self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
         print(f"# params: {count_num_param(self.model):,}")
-        optimizer = scheduler = None
-        if count_num_param(self.model):
-            optimizer = build_optimizer(self.model, cfg.OPTIM)
-            scheduler = build_lr_scheduler(optimizer, cfg.OPTIM)
-        self.optim, self.sched = optimizer, scheduler
-        self.register_model("prompt_learner", self.model, optimizer, scheduler)
+        self.optim, self.sched = self.make_optimizer() if count_num_param(self.model) else (None, None)
+        self.register_model("prompt_learner", self.model, self.optim, self.sched)
+
+    def make_optimizer(self):
+        """The optimiser of the learner's parameters and its schedule; both None where nothing is learned by steps."""
+        optimizer = build_optimizer(self.model, self.cfg.OPTIM)
+        return optimizer, build_lr_scheduler(optimizer, self.cfg.OPTIM)
 
     def build_learner(self) -> PromptLearner:
         """The method's learner; ``self.tower``, ``self.layout`` and ``self.knobs`` are there."""
@@ -186,6 +179,12 @@ class PromptTrainer(TrainerX):
             for flat, (task, name) in enumerate(zip(tasks, self.layout.classnames, strict=True))
         ]
 
+    @cached_property
+    def handwritten_features(self) -> Tensor:
+        """(n_classes, feature_dim) float32 features of unit norm of the tasks' templates, for methods that learn from
+        them."""
+        return template_features(self.tower.text, self.layout)
+
     # -- the forward pass --
 
     def packed(self, tasks: Sequence[int]) -> tuple[PackedPrompts, Tensor]:
@@ -195,24 +194,66 @@ class PromptTrainer(TrainerX):
             if len(self._packed) > 64:  # many tasks and small batches: sets that never come again must not pile up
                 self._packed.clear()
             columns = self.layout.classes_of_all(tasks)
-            packed = pack([self._prompts[column] for column in columns])
+            packed = self.pack_classes(columns)
             self._packed[key] = packed.to(self.device), torch.tensor(columns, device=self.device)
         return self._packed[key]
 
-    def text_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(n, feature_dim) float32 features of unit norm of some tasks' classes, and their (n,) flat class indices."""
-        packed, columns = self.packed(tasks)
-        contexts = self.model.contexts(tasks) if self.model.n_ctx else None
+    def pack_classes(self, columns: Sequence[int]) -> PackedPrompts:
+        """The packed prompts of some classes: one for each, unless the method says else."""
+        return pack([self._prompts[column] for column in columns])
+
+    def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """(n, feature_dim) float32 features of unit norm of some tasks' classes, and their (n,) flat class indices.
+
+        ``classes``, ascending: only these of the tasks' classes; the learner's ``contexts`` must take them then.
+        """
+        if classes is None:
+            packed, columns = self.packed(tasks)
+            contexts = self.model.contexts(tasks) if self.model.n_ctx else None
+        else:
+            packed = self.pack_classes(classes).to(self.device)
+            columns = torch.tensor(classes, device=self.device)
+            contexts = self.model.contexts(tasks, classes)
         return unit(self.encode(self.tower.text, packed, contexts)), columns
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """exp(logit_scale) x cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction probability)."""
         return self.tower.logit_scale * image_features @ text_features.t()
 
+    def class_logits(
+        self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(batch, n) logits, -inf outside each image's own task, and the (n,) flat class indices of their columns.
+
+        ``text`` is what `text_for_testing` gave; without it the text side of the batch's tasks is computed.
+        """
+        text_features, columns = text or self.text_features(self.tasks_to_encode(task))
+        return within_task(self.logits(image_features, text_features), task, self.task_of_class[columns]), columns
+
+    def task_by_task(self, image_features: Tensor, task: Tensor, logits_of: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """(batch, classes) logits over all classes, for methods whose cost lies in every pair of image and class:
+        ``logits_of(task, features of its images)`` gives (images, the task's classes), all else is -inf."""
+        logits = torch.full((len(task), self.layout.n_classes), float("-inf"), device=self.device)
+        for index in task.unique().tolist():
+            mine = (task == index).nonzero().squeeze(1)
+            part = logits_of(index, image_features[mine])
+            classes = torch.tensor(self.layout.classes_of(index), device=self.device)
+            logits = logits.to(part.dtype).index_put((mine.unsqueeze(1), classes), part)
+        return logits
+
+    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """What tests: (batch, d) image features, their (batch,) tasks -> (batch, classes) logits over the flat axis.
+
+        Those of other tasks' classes do not count. What images have in common, such as text features, is computed here.
+        """
+        text = self.text_for_testing()
+        return lambda image_features, task: self.class_logits(image_features, task, text)[0]
+
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Loss of a batch, its within-task logits (batch, n) and its labels as columns of them."""
-        text_features, columns = self.text_features(self.tasks_to_encode(task))
-        logits = within_task(self.logits(image_features, text_features), task, self.task_of_class[columns])
+        classes = self.classes_to_encode(label, task)
+        text = None if classes is None else self.text_features(self.tasks_to_encode(task), classes)
+        logits, columns = self.class_logits(image_features, task, text)
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
 
@@ -223,11 +264,19 @@ class PromptTrainer(TrainerX):
             return tasks
         return list(range(len(self.layout)))
 
+    def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
+        """For a method that trains on some of the tasks' classes: these, ascending. None: on all."""
+        return None
+
     def image_features(self, batch: dict) -> Tensor:
         """(batch, feature_dim) float32 features of unit norm: from the bank when they were encoded ahead."""
         if "img" in batch:
-            return self.tower.encode_image(batch["img"].to(self.device))
+            return self.encode_images(batch["img"].to(self.device))
         return self._views[self.epoch][batch["index"]].to(self.device)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """What the method compares of (batch, 3, height, width) images: (batch, feature_dim), unless it says else."""
+        return self.tower.encode_image(images, normalize=not self.raw_features)
 
     def forward_backward(self, batch):
         label = batch["label"].to(self.device)
@@ -242,15 +291,19 @@ class PromptTrainer(TrainerX):
 
     # -- training and testing --
 
-    def before_train(self):
+    def refuse_test_only(self) -> None:
+        """InputError for a data set that has nothing to train on."""
         if getattr(self.dm.dataset, "test_only", False):
             raise InputError(
                 f"{self.cfg.DATASET.NAME} has no training images; train on another data set and test on this one with "
                 "--eval-only."
             )
+
+    def before_train(self):
+        self.refuse_test_only()
         super().before_train()
         self._time_train = time.time()
-        if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
+        if self.uses_bank and self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
             self._encode_views_ahead()
 
     def _encode_views_ahead(self) -> None:
@@ -281,49 +334,6 @@ class PromptTrainer(TrainerX):
         self.seconds["train"] += time.time() - self._time_train
         super().after_train()
 
-    def _checkpoint_for_resuming(self) -> None:
-        """Keep the newest epoch's checkpoint, which a killed run goes on from, and those that CHECKPOINT_FREQ names."""
-        done, frequency = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
-        if done < self.max_epoch and (frequency <= 0 or done % frequency):  # else Dassl has saved it
-            with contextlib.redirect_stdout(None):  # one line an epoch would drown the log
-                self.save_model(self.epoch, self.output_dir)
-        before = done - 1
-        if before > 0 and (frequency <= 0 or before % frequency):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(Path(self.output_dir) / "prompt_learner" / f"model.pth.tar-{before}")
-
-    def resume_model_if_exist(self, directory):
-        """Go on from the run's own checkpoint if it has one, otherwise from the one that RESUME names."""
-        own, other = (Path(folder) / "prompt_learner" / "checkpoint" for folder in (self.output_dir, directory))
-        if own.exists():
-            directory = self.output_dir
-        elif self.cfg.RESUME and not other.exists():
-            raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
-        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove that folder to start anew"):
-            return super().resume_model_if_exist(directory)
-
-    def load_model(self, directory, epoch=None):
-        """Load a trained learner from a run folder: the given epoch's, or model-best.pth.tar."""
-        if not directory:
-            print("Note that load_model() is skipped as no pretrained model is given")
-            return
-        name = f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar"
-        path = os.path.join(directory, "prompt_learner", name)
-        if not os.path.exists(path):
-            raise InputError(
-                f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
-                "with --load-epoch."
-            )
-        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch"):
-            checkpoint = load_checkpoint(path)
-        try:
-            self.model.load_state_dict(checkpoint["state_dict"])
-        except (KeyError, RuntimeError) as error:
-            raise InputError(
-                f"{path} does not fit this method, collection or backbone: {' '.join(str(error).split())}"
-            ) from None
-        print(f'Loading weights to prompt_learner from "{path}" (epoch = {checkpoint["epoch"]})')
-
     @torch.no_grad()
     def test(self, split=None):
         """Evaluate on a split; text features are encoded once. Returns the mean accuracy over tasks, in percent."""
@@ -334,27 +344,32 @@ class PromptTrainer(TrainerX):
         if split != "val" or self.val_loader is None:
             split = "test"
         print(f"Evaluate on the *{split}* set")
-        text_features, _ = self.text_features(range(len(self.layout)))
+        classify = self.classifier()
         for image_features, label in self._test_batches(self.val_loader if split == "val" else self.test_loader):
-            logits = self.logits(image_features, text_features)
-            self.evaluator.process(within_task(logits, self.task_of_class[label], self.task_of_class), label)
+            task = self.task_of_class[label]
+            self.evaluator.process(within_task(classify(image_features, task), task, self.task_of_class), label)
         results = self.evaluator.evaluate()
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
 
+    def text_for_testing(self) -> tuple[Tensor, Tensor] | None:
+        """What of the text side is the same for all test images: `text_features` of all tasks."""
+        return self.text_features(range(len(self.layout)))
+
     def _test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
         """Image features and labels of a split, on the device."""
-        if not self.cfg.BANK.TEST:
+        if not (self.uses_bank and self.cfg.BANK.TEST):
             for batch in loader:
                 images, label, _ = self.parse_batch_train(batch)
-                yield self.tower.encode_image(images), label
+                yield self.encode_images(images), label
             return
         features = self.features.fixed(loader.dataset, self.watch.encoding)
         label = torch.tensor([item.label for item in loader.dataset.data_source])
-        for part in zip(features.split(TEST_ROWS), label.split(TEST_ROWS), strict=True):
-            yield tuple(t.to(self.device) for t in part)
+        for part, labels in zip(features.split(TEST_ROWS), label.split(TEST_ROWS), strict=True):
+            part = part.to(self.device)
+            yield part if self.raw_features else unit(part), labels.to(self.device)
 
     def report(self) -> dict:
         """What a finished run says of itself, from the evaluation done last."""

@@ -2,65 +2,55 @@
 
     class prompt   [SOS] V_1 .. V_L  class name . [EOT]           -> text encoder -> class feature
 
-V is learned directly. On a collection, either every task has a context of its own and is trained by itself (CoOp-CA in
-the published table), or one context is shared by all tasks and trained on all at once (CoOp-MT).
+V is learned directly. On a collection, every task has a context of its own and is trained by itself (CoOp-CA in the
+published table), or every class has one and every task is trained by itself (CoOp-CS), or one context is shared by all
+tasks and trained on all at once (CoOp-MT).
+
+Deviation: the public code starts from words with one context for all classes, whatever is asked for; here every class's
+context starts from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from prompting.errors import unknown
 from trainers.base import PromptLearner, PromptTrainer
+from trainers.contexts import ClassContextTable, ContextTable, word_vectors
 
-CONTEXTS = {"task": "a context per task, each task trained by itself", "shared": "one context for all tasks"}
+CONTEXTS = {
+    "task": "a context per task, each task trained by itself",
+    "class": "a context per class, each task trained by itself",
+    "shared": "one context for all tasks",
+}
+LABELS = {"task": "CoOp-CA", "class": "CoOp-CS", "shared": "CoOp-MT"}
 
 
 def extend_cfg(cfg: CfgNode) -> None:
     """cfg.TRAINER.COOP, with CoOp's values."""
     cfg.TRAINER.COOP = CfgNode()
-    cfg.TRAINER.COOP.CONTEXT = "task"  # task or shared
+    cfg.TRAINER.COOP.CONTEXT = "task"  # task, class or shared
     cfg.TRAINER.COOP.N_CTX = 16  # context vectors in a class prompt
+    cfg.TRAINER.COOP.CTX_INIT = ""  # words that the context starts from, such as "a photo of a"; they set N_CTX
     cfg.TRAINER.COOP.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
     cfg.TRAINER.COOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
-class ContextTable(PromptLearner):
-    """Contexts as free parameters: one for all tasks, or one per task."""
-
-    def __init__(self, n_contexts: int, n_ctx: int, ctx_dim: int, position: str = "end"):
-        super().__init__()
-        self.n_ctx, self.position = n_ctx, position
-        # A parameter each, so that the optimiser leaves the contexts of tasks that are not in a batch untouched.
-        self.ctx = nn.ParameterList(torch.empty(n_ctx, ctx_dim).normal_(std=0.02) for _ in range(n_contexts))
-
-    def context_of_class(self, task: int, flat_class: int) -> int:
-        return task if len(self.ctx) > 1 else 0
-
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
-        used = set(tasks) if len(self.ctx) > 1 else {0}
-        return torch.stack([ctx if index in used else ctx.detach() for index, ctx in enumerate(self.ctx)])
-
-
 @TRAINER_REGISTRY.register()
 class CoOp(PromptTrainer):
-    """Context optimization, class-agnostic."""
+    """Context optimization, class-agnostic or class-specific."""
 
     section = "COOP"
 
     @classmethod
     def label(cls, cfg: CfgNode) -> str:
-        """As the published table calls them: CA for a context per task, MT for one shared."""
-        return "CoOp-CA" if cfg.TRAINER.COOP.CONTEXT == "task" else "CoOp-MT"
+        """As the published table calls them: CA for a context per task, CS for one per class, MT for one shared."""
+        return LABELS.get(cfg.TRAINER.COOP.CONTEXT, "CoOp")
 
     @property
     def one_task_batches(self) -> bool:
-        return self.knobs.CONTEXT == "task"
+        return self.knobs.CONTEXT != "shared"
 
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
@@ -68,6 +58,11 @@ class CoOp(PromptTrainer):
             raise unknown("CoOp context", cfg.TRAINER.COOP.CONTEXT, CONTEXTS)
 
     def build_learner(self) -> PromptLearner:
-        k = self.knobs
+        k, width = self.knobs, self.tower.text.width
+        start = word_vectors(self.tower.text, k.CTX_INIT)
+        n_ctx = k.N_CTX if start is None else len(start)
+        if k.CONTEXT == "class":
+            n_classes = [len(task.classnames) for task in self.layout.tasks]
+            return ClassContextTable(n_classes, n_ctx, width, k.CLASS_TOKEN_POSITION, start)
         n_contexts = len(self.layout) if k.CONTEXT == "task" else 1
-        return ContextTable(n_contexts, k.N_CTX, self.tower.text.width, k.CLASS_TOKEN_POSITION)
+        return ContextTable(n_contexts, n_ctx, width, k.CLASS_TOKEN_POSITION, start)

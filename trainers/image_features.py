@@ -52,8 +52,12 @@ class ImageFeatures:
         return {**self._tower_key, "transform": transform, "files": files, **more}
 
     def fixed(self, images: SeededImages, watch: Watch) -> Tensor:
-        """(images, feature_dim) float32 features of unit norm of images that are not augmented."""
-        return self.bank.get(self._key(images), lambda: next(self._encode(images, (0,), watch)))
+        """(images, feature_dim) float32 features of images that are not augmented, with the norms the tower gives them.
+
+        One entry serves the methods that want these and those that want unit norm.
+        """
+        key = self._key(images, normalized=False)
+        return self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
 
     def views(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> dict[int, Tensor]:
         """The features of every image's view in every epoch: epoch -> (images, feature_dim) float32 of unit norm.
@@ -72,14 +76,16 @@ class ImageFeatures:
         images.forget_decoded()
         return tables
 
-    def _encode(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> Iterator[Tensor]:
+    def _encode(
+        self, images: SeededImages, epochs: Sequence[int], watch: Watch, normalize: bool = True
+    ) -> Iterator[Tensor]:
         """One (images, feature_dim) table an epoch. Batches run across epochs, so that few images make large ones."""
         if not epochs:
             return
         views = EpochViews(images, epochs)
         parts, waiting, done = [], 0, 0
         for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers):
-            parts.append(self.tower.encode_image(batch.to(self.device)).cpu())
+            parts.append(self.tower.encode_image(batch.to(self.device), normalize=normalize).cpu())
             waiting, done = waiting + len(batch), done + len(batch)
             watch(done, len(views))
             if waiting >= len(images):
