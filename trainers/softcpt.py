@@ -7,104 +7,180 @@ The prompt context of every task is written by one small meta network that all t
     class prompt   [SOS] S^t_1 .. S^t_L  class name . [EOT]       -> text encoder -> class feature
 
 U and the linear map are all that is learned, on the few shots of all tasks at once.
+
+The class-specific variants write a context for every class c, and encode class names twice:
+
+    class prompt   [SOS] V_1 .. V_K  class name . [EOT]           -> text encoder -> g_c
+    sub-network    [g_c ; f_t] -> S^c_1 .. S^c_L                  also: of their mean (linmean), of g_c alone (lincls)
+    class prompt   [SOS] S^c_1 .. S^c_L  class name . [EOT]       -> text encoder -> class feature
+
+A variant's name says where V and U come from: NA none, CA/TA one set for all classes/tasks, CS/TS one set each.
+SoftCPT*, here STAR, has no U, and a bias; the released code does not contain it, so this is read from the published
+count of parameters, 1024 * 8192 + 8192.
+
+Deviations from the released code: sub-networks compute in float32 under a float16 tower; with lincls, which never reads
+the task feature, there is no U; sampled classes are drawn for the tasks of a batch only, as others have no part in its
+loss, and what is not drawn is not encoded in the first pass either. The sub-network mlp is ours.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from yacs.config import CfgNode
 
-from prompting.errors import unknown
-from prompting.meta_network import SubNetwork
-from prompting.prompts import lay_out
+from prompting.errors import InputError, unknown
+from prompting.meta_network import SUB_NETWORKS, NamePrompts, build_sub_network, join
 from prompting.tasks import TaskLayout
-from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import TextTower
 from trainers.base import PromptLearner, PromptTrainer
 
-VARIANTS = {"NATA": "task context shared by all tasks", "NATS": "a task context per task"}
+VARIANTS = {
+    "NATA": "task context shared by all tasks",
+    "NATS": "a task context per task",
+    "CATA": "class context shared by all classes, task context by all tasks",
+    "CATS": "class context shared by all classes, a task context per task",
+    "CSTA": "a class context per class, task context shared by all tasks",
+    "CSTS": "a class context per class, a task context per task",
+    "STAR": "SoftCPT*: no learnable task context, and a bias",
+}
+CLASS_SPECIFIC = ("CATA", "CATS", "CSTA", "CSTS")
 
 
 def extend_cfg(cfg: CfgNode) -> None:
     """cfg.TRAINER.SOFTCPT, with the released runs' values."""
     cfg.TRAINER.SOFTCPT = CfgNode()
-    cfg.TRAINER.SOFTCPT.VARIANT = "NATA"  # NATA: task context shared by all tasks; NATS: one per task
+    cfg.TRAINER.SOFTCPT.VARIANT = "NATA"  # NATA, NATS, CATA, CATS, CSTA, CSTS or STAR
+    cfg.TRAINER.SOFTCPT.SUB_NETWORK = "linear"  # linear or mlp; for class-specific variants also linmean or lincls
     cfg.TRAINER.SOFTCPT.N_CTX = 16  # L: context vectors in a class prompt
-    cfg.TRAINER.SOFTCPT.TASK_N_CTX = 4  # M: learnable vectors in a task prompt
+    cfg.TRAINER.SOFTCPT.TASK_N_CTX = 4  # M: learnable vectors in a task prompt; STAR has none
+    cfg.TRAINER.SOFTCPT.CLASS_N_CTX = 4  # K: learnable vectors in a class-specific variant's first class prompt
+    # Class-specific variants: train on the classes in a batch and this share of their tasks' others, drawn at every
+    # step, to save memory. 0: on all classes.
+    cfg.TRAINER.SOFTCPT.CLASS_SAMPLE_RATE = 0.0
     cfg.TRAINER.SOFTCPT.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
     cfg.TRAINER.SOFTCPT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class MetaNetwork(PromptLearner):
-    """Writes one context per task from the task's name and the learnable task context (paper, section on the meta
-    network).
+    """Writes one context per task, or per class, from names and learnable vectors (paper, section on the meta network).
 
     Args:
         text: the frozen text tower.
         layout: tasks and their names.
         n_ctx: L, context vectors per class prompt.
         task_n_ctx: M, learnable vectors per task prompt.
-        per_task: one set of task context vectors per task (NATS) instead of one for all (NATA).
+        per_task: one set of task context vectors per task (TS) instead of one for all (TA).
+        position: of the class name in the prompts that are written.
+        class_n_ctx: K, learnable vectors per first class prompt; None (NA) writes a context per task.
+        per_class: one set of class context vectors per class (CS) instead of one for all (CA).
+        kind: which sub-network, one of SUB_NETWORKS.
+        bias: whether a linear sub-network has one.
     """
 
     def __init__(
-        self, text: TextTower, layout: TaskLayout, n_ctx: int, task_n_ctx: int, per_task: bool, position: str = "end"
+        self,
+        text: TextTower,
+        layout: TaskLayout,
+        n_ctx: int,
+        task_n_ctx: int,
+        per_task: bool,
+        position: str = "end",
+        *,
+        class_n_ctx: int | None = None,
+        per_class: bool = False,
+        kind: str = "linear",
+        bias: bool = False,
     ):
         super().__init__()
-        self.n_ctx, self.position = n_ctx, position
-        sets = len(layout) if per_task else 1
-        self.task_context = nn.Parameter(torch.empty(sets, task_n_ctx, text.width).normal_(std=0.02))
-        self.sub_network = SubNetwork(text.feature_dim, n_ctx, text.width)
-        self._prompts = [
-            lay_out(text.vocabulary, t.name, i if per_task else 0, task_n_ctx) for i, t in enumerate(layout.tasks)
-        ]
-        self._text = [text]  # in a list, so that the frozen tower is no part of what is learned and saved
-        self._packed = lru_cache(maxsize=64)(self._pack)
+        self.n_ctx, self.position, self.kind, self._layout = n_ctx, position, kind, layout
+        self.class_specific = class_n_ctx is not None
+        # No modules, so that the frozen tower in them is no part of what is learned and saved.
+        names = [task.name for task in layout.tasks]
+        self._tasks = None if kind == "lincls" else NamePrompts(text, names, task_n_ctx, per_task)
+        self.task_context = self._tasks.new_context() if self._tasks else None
+        self._classes = NamePrompts(text, layout.classnames, class_n_ctx, per_class) if self.class_specific else None
+        self.class_context = self._classes.new_context() if self._classes else None
+        self.sub_network = build_sub_network(kind, text.feature_dim, n_ctx, text.width, self.class_specific, bias)
 
     def context_of_class(self, task: int, flat_class: int) -> int:
-        return task
+        return flat_class if self.class_specific else task
 
-    def _pack(self, tasks: tuple[int, ...]) -> PackedPrompts:
-        return pack([self._prompts[task] for task in tasks]).to(self.task_context.device)
-
-    def task_features(self, tasks: Sequence[int]) -> Tensor:
-        """(len(tasks), feature_dim) f_t: the text encoder on the task prompts, not normalised."""
-        return encode(self._text[0], self._packed(tuple(tasks)), self.task_context)
-
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
-        """(all tasks, L, ctx_dim) S^t, zeros for tasks that are not among ``tasks``."""
-        written = self.sub_network(self.task_features(tasks))
-        contexts = written.new_zeros(len(self._prompts), *written.shape[1:])
-        return contexts.index_copy(0, torch.tensor(list(tasks), device=written.device), written)
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
+        """(all tasks, L, ctx_dim) S^t or (all classes, L, ctx_dim) S^c, zeros for what is not asked for."""
+        tasks = list(tasks)
+        if not self.class_specific:
+            features, wanted, of = self._tasks.features(tasks, self.task_context), tasks, len(self._layout)
+        else:
+            wanted = self._layout.classes_of_all(tasks) if classes is None else list(classes)
+            of = self._layout.n_classes
+            features = self._classes.features(wanted, self.class_context)
+            if self._tasks:
+                row = {task: i for i, task in enumerate(tasks)}
+                rows = [row[task] for task in self._layout.task_of_class[wanted].tolist()]
+                task_features = self._tasks.features(tasks, self.task_context)
+                features = join(self.kind, features, task_features[torch.tensor(rows, device=features.device)])
+        written = self.sub_network(features)
+        contexts = written.new_zeros(of, *written.shape[1:])
+        return contexts.index_copy(0, torch.tensor(wanted, device=written.device), written)
 
 
 @TRAINER_REGISTRY.register()
 class SoftCPT(PromptTrainer):
-    """Soft context sharing for prompt tuning, class-agnostic variants NATA and NATS."""
+    """Soft context sharing for prompt tuning, in all variants."""
 
     section = "SOFTCPT"
 
     @classmethod
     def label(cls, cfg: CfgNode) -> str:
+        """As the published table calls them, but SoftCPT-STAR for SoftCPT*, since run folders are named so too."""
         return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
 
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
-        if cfg.TRAINER.SOFTCPT.VARIANT not in VARIANTS:
-            raise unknown("SoftCPT variant", cfg.TRAINER.SOFTCPT.VARIANT, VARIANTS)
+        k = cfg.TRAINER.SOFTCPT
+        if k.VARIANT not in VARIANTS:
+            raise unknown("SoftCPT variant", k.VARIANT, VARIANTS)
+        if k.SUB_NETWORK not in SUB_NETWORKS:
+            raise unknown("Sub-network", k.SUB_NETWORK, SUB_NETWORKS)
+        if k.SUB_NETWORK in ("linmean", "lincls") and k.VARIANT not in CLASS_SPECIFIC:
+            raise InputError(
+                f"The sub-network {k.SUB_NETWORK} reads class features, and SoftCPT's variant {k.VARIANT} has none; "
+                f"use one of {', '.join(CLASS_SPECIFIC)}."
+            )
+        if not 0 <= k.CLASS_SAMPLE_RATE <= 1:
+            raise InputError(f"TRAINER.SOFTCPT.CLASS_SAMPLE_RATE is {k.CLASS_SAMPLE_RATE}; it must be from 0 to 1.")
+        if k.CLASS_N_CTX < 0:
+            raise InputError(f"TRAINER.SOFTCPT.CLASS_N_CTX is {k.CLASS_N_CTX}; it must be at least 0.")
 
     def build_learner(self) -> PromptLearner:
         k = self.knobs
+        star = k.VARIANT == "STAR"
         return MetaNetwork(
             self.tower.text,
             self.layout,
             k.N_CTX,
-            k.TASK_N_CTX,
-            per_task=k.VARIANT == "NATS",
+            0 if star else k.TASK_N_CTX,
+            per_task=k.VARIANT.endswith("TS"),
             position=k.CLASS_TOKEN_POSITION,
+            class_n_ctx=k.CLASS_N_CTX if k.VARIANT in CLASS_SPECIFIC else None,
+            per_class=k.VARIANT.startswith("CS"),
+            kind=k.SUB_NETWORK,
+            bias=star,
         )
+
+    def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
+        """Those of a batch and, of each of its tasks, a random share of the others, rounded up (released code)."""
+        rate = self.knobs.CLASS_SAMPLE_RATE
+        if not rate or not self.model.class_specific:
+            return None
+        chosen = set(label.tolist())
+        for t in task.unique().tolist():
+            others = [c for c in self.layout.classes_of(t) if c not in chosen]
+            drawn = torch.randperm(len(others))[: math.ceil(len(others) * rate)]
+            chosen.update(others[i] for i in drawn.tolist())
+        return sorted(chosen)

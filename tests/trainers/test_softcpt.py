@@ -1,0 +1,229 @@
+"""SoftCPT's class-specific variants, SoftCPT*, sub-networks and class sampling, from first principles in float64."""
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from prompting.errors import InputError
+from prompting.prompts import lay_out
+from prompting.reference import encode_plain
+from prompting.text_encoder import encode
+from scripts.launch_plan import METHODS, VARIANTS
+from tests.trainers.test_methods import (  # noqa: F401
+    COLLECTIONS,
+    batch,
+    in_float64,
+    layout_of_sizes,
+    loss_by_tasks,
+    rn50_text,
+)
+from trainers import softcpt
+from trainers.base import REPOSITORY
+from trainers.softcpt import CLASS_SPECIFIC, MetaNetwork
+
+STAR = 8396800
+NEW = [("STAR", "linear"), ("STAR", "mlp"), ("NATS", "mlp")] + [
+    (variant, kind) for variant in CLASS_SPECIFIC for kind in ("linear", "linmean", "lincls", "mlp")
+]
+
+
+def knobs(**values) -> list[str]:
+    return [word for key, value in values.items() for word in (f"TRAINER.SOFTCPT.{key}", str(value))]
+
+
+def expected_features(text, layout, learner, variant, kind, position):
+    """Text features of all classes by the paper's equations, and the leaves they are a function of."""
+    leaf = {name: p.detach().clone().requires_grad_() for name, p in learner.named_parameters()}
+    u, v = leaf.get("task_context"), leaf.get("class_context")
+    m, tasks = 0 if u is None else 4, range(len(layout))
+    f = encode_plain(
+        text,
+        [lay_out(text.vocabulary, layout.tasks[t].name, t if variant.endswith("TS") else 0, m) for t in tasks],
+        u,
+    )
+    x = f
+    if variant in CLASS_SPECIFIC:
+        per_class = variant.startswith("CS")
+        names = enumerate(layout.classnames)
+        prompts = [lay_out(text.vocabulary, name, c if per_class else 0, 4) for c, name in names]
+        g, f = encode_plain(text, prompts, v), f[layout.task_of_class]
+        x = {"linmean": (g + f) / 2, "lincls": g}.get(kind, torch.cat([g, f], 1))
+    if kind == "mlp":
+        x = (x @ leaf["sub_network.hidden_weight"] + leaf["sub_network.hidden_bias"]).clamp(min=0)
+    s = x @ leaf["sub_network.weight"]
+    if "sub_network.bias" in leaf:
+        s = s + leaf["sub_network.bias"]
+    of_class = range(layout.n_classes) if variant in CLASS_SPECIFIC else layout.task_of_class.tolist()
+    prompts = [lay_out(text.vocabulary, name, of_class[c], 16, position) for c, name in enumerate(layout.classnames)]
+    return encode_plain(text, prompts, s.reshape(len(s), 16, text.width)), leaf
+
+
+@pytest.mark.parametrize(("variant", "kind"), NEW)
+def test_from_first_principles(workplace, tower64, variant, kind):
+    position = "middle" if kind == "linear" else "end"
+    flags = knobs(VARIANT=variant, SUB_NETWORK=kind, CLASS_TOKEN_POSITION=position)
+    trainer = in_float64(workplace.trainer("SoftCPT", *flags), tower64)
+    layout, text = trainer.layout, tower64.text
+    shapes = {name: tuple(p.shape) for name, p in trainer.model.named_parameters()}
+    want = {"task_context": (2 if variant.endswith("TS") else 1, 4, 64)}
+    if variant == "STAR" or kind == "lincls":
+        del want["task_context"]
+    if variant in CLASS_SPECIFIC:
+        want["class_context"] = (5 if variant.startswith("CS") else 1, 4, 64)
+    width = 96 if variant in CLASS_SPECIFIC and kind in ("linear", "mlp") else 48
+    if kind == "mlp":
+        want |= {"sub_network.hidden_weight": (width, 32), "sub_network.hidden_bias": (32,)}
+        width = 32
+    want["sub_network.weight"] = (width, 16 * 64)
+    if variant == "STAR" or kind == "mlp":
+        want["sub_network.bias"] = (16 * 64,)
+    assert shapes == want
+
+    image_features, label, task = batch(layout, text.feature_dim)
+    loss, _, _ = trainer.loss(image_features, label, task)
+    features, leaf = expected_features(text, layout, trainer.model, variant, kind, position)
+    expected = loss_by_tasks(tower64, layout, features, image_features, label, task)
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)
+    names = list(leaf)
+    got = torch.autograd.grad(loss, [trainer.model.get_parameter(name) for name in names])
+    for name, a, b in zip(names, got, torch.autograd.grad(expected, list(leaf.values())), strict=True):
+        assert b.abs().max() > 0, name
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
+
+
+def test_a_batch_of_one_task_needs_only_its_classes(workplace, tower64):
+    trainer = in_float64(workplace.trainer("SoftCPT", *knobs(VARIANT="CSTS")), tower64)
+    image_features, label, task = batch(trainer.layout, tower64.text.feature_dim)
+    mine = task == 1
+    loss, logits, _ = trainer.loss(image_features[mine], label[mine], task[mine])
+    assert trainer.tasks_to_encode(task[mine]) == [1] and logits.shape[1] == 2
+    features, leaf = expected_features(tower64.text, trainer.layout, trainer.model, "CSTS", "linear", "end")
+    expected = loss_by_tasks(tower64, trainer.layout, features, image_features[mine], label[mine], task[mine])
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)
+    got = torch.autograd.grad(loss, trainer.model.class_context)[0]
+    torch.testing.assert_close(got, torch.autograd.grad(expected, leaf["class_context"])[0], rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("variant", CLASS_SPECIFIC)
+def test_sampled_classes_alone_take_part(workplace, tower64, variant):
+    """Loss and gradient are those of tasks that have the sampled classes only; the others are not even encoded."""
+    trainer = in_float64(workplace.trainer("SoftCPT", *knobs(VARIANT=variant, CLASS_SAMPLE_RATE=0.1)), tower64)
+    layout = trainer.layout
+    image_features = batch(layout, tower64.text.feature_dim)[0][:3]
+    label = torch.tensor([0, 3, 0])
+    task = layout.task_of_class[label]
+    seen = set()
+    for _ in range(20):
+        chosen = trainer.classes_to_encode(label, task)
+        assert len(chosen) == 4 and {0, 3, 4} < set(chosen)  # ceil(0.1 * 2) of 1 and 2, ceil(0.1 * 1) of 4
+        seen.add(tuple(chosen))
+    assert len(seen) == 2
+
+    torch.manual_seed(9)
+    chosen = trainer.classes_to_encode(label, task)
+    torch.manual_seed(9)
+    loss, logits, column = trainer.loss(image_features, label, task)
+    assert logits.shape == (3, 4) and [chosen[c] for c in column] == label.tolist()
+    features, leaf = expected_features(tower64.text, layout, trainer.model, variant, "linear", "end")
+    scaled = tower64.logit_scale * image_features @ torch.nn.functional.normalize(features, dim=1).t()
+    total = 0.0
+    for row, (y, t) in enumerate(zip(label.tolist(), task.tolist(), strict=True)):
+        mine = [c for c in chosen if c in layout.classes_of(t)]
+        total = total + torch.logsumexp(scaled[row, mine], 0) - scaled[row, y]
+    torch.testing.assert_close(loss, total / 3, rtol=1e-9, atol=1e-9)
+    names = list(leaf)
+    got = torch.autograd.grad(loss, [trainer.model.get_parameter(name) for name in names])
+    for a, b in zip(got, torch.autograd.grad(total / 3, list(leaf.values())), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
+    if variant.startswith("CS"):
+        (left_out,) = set(range(5)) - set(chosen)
+        assert not got[names.index("class_context")][left_out].any()
+
+
+def test_how_many_classes_are_sampled(workplace):
+    trainer = workplace.trainer("SoftCPT", *knobs(VARIANT="CATA", CLASS_SAMPLE_RATE=0.1))
+    trainer.layout = layout_of_sizes(COLLECTIONS["General-10"])
+    label = torch.tensor([0, 1, 0, 1190])
+    chosen = trainer.classes_to_encode(label, trainer.layout.task_of_class[label])
+    assert chosen == sorted(set(chosen)) and {0, 1, 1190} < set(chosen)
+    assert sum(c < 100 for c in chosen) == 2 + math.ceil(9.8) and sum(c >= 1090 for c in chosen) == 1 + 10
+    assert len(chosen) == 12 + 11  # tasks that are not in the batch take no part
+    trainer.model.class_specific = False
+    assert trainer.classes_to_encode(label, trainer.layout.task_of_class[label]) is None
+
+
+def test_class_sampling_is_on_for_general10_only():
+    for name, rate in (("general10", 0.1), ("plant6", 0.0)):
+        words = ["--trainer", "SoftCPT", "--dataset-config-file", str(REPOSITORY / f"configs/datasets/{name}.yaml")]
+        assert train.setup_cfg(train.parse_args(words)).TRAINER.SOFTCPT.CLASS_SAMPLE_RATE == rate
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_star_has_the_published_count(rn50_text, collection):  # noqa: F811
+    layout = layout_of_sizes(COLLECTIONS[collection])
+    learner = MetaNetwork(rn50_text, layout, 16, 0, per_task=False, bias=True)
+    assert sum(p.numel() for p in learner.parameters()) == STAR
+    table = Path(__file__).resolve().parents[3] / "shared" / "paper" / "results.csv"
+    if table.exists():
+        with open(table) as file:
+            rows = [r for r in csv.DictReader(file) if (r["collection"], r["method"]) == (collection, "SoftCPT*")]
+        assert rows and {int(r["trainable_params"]) for r in rows} == {STAR}
+
+
+def test_what_needs_no_gradient_is_encoded_once(workplace, monkeypatch):
+    import prompting.meta_network
+
+    calls = []
+    monkeypatch.setattr(prompting.meta_network, "encode", lambda *args: calls.append(1) or encode(*args))
+    trainer = workplace.trainer("SoftCPT", *knobs(VARIANT="STAR"))
+    for tasks in ([0], [0, 1], [1]):
+        assert trainer.text_features(tasks)[0].requires_grad
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("variant", "kind"), [("STAR", "linear"), ("CATS", "linmean"), ("CSTS", "mlp")])
+def test_a_run(workplace, variant, kind):
+    flags = knobs(VARIANT=variant, SUB_NETWORK=kind, CLASS_SAMPLE_RATE=0.5)
+    trainer = workplace.trainer("SoftCPT", *flags)
+    before = {key: value.clone() for key, value in trainer.tower.state_dict().items()}
+    start = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    trainer.train()
+    assert all(torch.equal(value, before[key]) for key, value in trainer.tower.state_dict().items())
+    assert not any(p.requires_grad or p.grad is not None for p in trainer.tower.parameters())
+    assert not any(torch.equal(value, start[key]) for key, value in trainer.model.state_dict().items())
+
+    result = workplace.run("SoftCPT", "whole", *flags)
+    assert result["method"] == f"SoftCPT-{variant}"
+    assert len(result["tasks"]) == 2 and 0 <= result["mean"] <= 100
+    again = workplace.run("SoftCPT", "again", *flags)
+    assert again["tasks"] == result["tasks"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"VARIANT": "CSTX"}, "SoftCPT variant 'CSTX' is unknown; did you mean"),
+        ({"SUB_NETWORK": "linmen"}, "Sub-network 'linmen' is unknown; did you mean 'linmean'"),
+        ({"SUB_NETWORK": "lincls"}, "variant NATA has none; use one of CATA, CATS, CSTA, CSTS"),
+        ({"VARIANT": "STAR", "SUB_NETWORK": "linmean"}, "variant STAR has none"),
+        ({"CLASS_SAMPLE_RATE": "1.5"}, "must be from 0 to 1"),
+        ({"CLASS_N_CTX": "-1"}, "CLASS_N_CTX is -1; it must be at least 0"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(workplace, flags, message):
+    with pytest.raises(InputError, match=message) as caught:
+        workplace.trainer("SoftCPT", *knobs(**flags))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_launcher_knows_every_variant():
+    assert list(VARIANTS) == list(softcpt.VARIANTS)
+    for variant, method in VARIANTS.items():
+        assert METHODS[method][:2] == ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", variant])
+        dataset = ["--dataset-config-file", str(REPOSITORY / "configs/datasets/plant6.yaml")]
+        cfg = train.setup_cfg(train.parse_args(["--trainer", "SoftCPT", *dataset, *knobs(VARIANT=variant)]))
+        assert softcpt.SoftCPT.label(cfg) == method  # or the launcher would not know its own finished runs
