@@ -20,14 +20,40 @@ FALLBACK_CONFIG = "rn50_ep50"
 # Method as its run folders are called: trainer, the config key that makes it this method, label in a comparison.
 METHODS = {
     "ZeroshotCLIP": ("ZeroshotCLIP", [], "Zero-shot CLIP"),
+    "ZeroshotCLIP-ensemble": ("ZeroshotCLIP", ["TRAINER.ZEROSHOT.TEMPLATES", "imagenet"], "Zero-shot CLIP (ensemble)"),
+    "LP-CLIP": ("LinearProbe", [], "LP-CLIP"),
+    "ProtoNet": ("ProtoNet", [], "ProtoNet"),
+    "Tip-Adapter": ("TipAdapter", ["TRAINER.TIPADAPTER.FINETUNE", "False"], "Tip-Adapter"),
+    "Tip-Adapter-F": ("TipAdapter", ["TRAINER.TIPADAPTER.FINETUNE", "True"], "Tip-Adapter-F"),
     "CoOp-CA": ("CoOp", ["TRAINER.COOP.CONTEXT", "task"], "CoOp-CA (per task)"),
+    "CoOp-CS": ("CoOp", ["TRAINER.COOP.CONTEXT", "class"], "CoOp-CS (per class)"),
     "CoOp-MT": ("CoOp", ["TRAINER.COOP.CONTEXT", "shared"], "CoOp-MT (shared)"),
+    "KgCoOp": ("KgCoOp", [], "KgCoOp"),
+    "ProGrad": ("ProGrad", [], "ProGrad"),
     "SoftCPT-NATA": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "NATA"], "SoftCPT-NATA"),
     "SoftCPT-NATS": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "NATS"], "SoftCPT-NATS"),
+    "SoftCPT-CATA": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "CATA"], "SoftCPT-CATA"),
+    "SoftCPT-CATS": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "CATS"], "SoftCPT-CATS"),
+    "SoftCPT-CSTA": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "CSTA"], "SoftCPT-CSTA"),
+    "SoftCPT-CSTS": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "CSTS"], "SoftCPT-CSTS"),
+    "SoftCPT-STAR": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "STAR"], "SoftCPT*"),
+    "CoCoOp": ("CoCoOp", [], "CoCoOp"),
+    "PLOT": ("PLOT", [], "PLOT"),
+}
+# Scripts of methods that have one form only.
+SINGLE = {
+    "cocoop": "CoCoOp",
+    "kgcoop": "KgCoOp",
+    "linear_probe": "LP-CLIP",
+    "plot": "PLOT",
+    "prograd": "ProGrad",
+    "protonet": "ProtoNet",
 }
 COMPARED = ["ZeroshotCLIP", "CoOp-CA", "CoOp-MT", "SoftCPT-NATA"]
-CONTEXTS = {"task": "CoOp-CA", "shared": "CoOp-MT"}
-VARIANTS = {"NATA": "SoftCPT-NATA", "NATS": "SoftCPT-NATS"}
+CONTEXTS = {"task": "CoOp-CA", "class": "CoOp-CS", "shared": "CoOp-MT"}
+VARIANTS = {v: f"SoftCPT-{v}" for v in ("NATA", "NATS", "CATA", "CATS", "CSTA", "CSTS", "STAR")}
+TEMPLATES = {"task": "ZeroshotCLIP", "imagenet": "ZeroshotCLIP-ensemble"}
+TIP_ADAPTERS = {"no": "Tip-Adapter", "yes": "Tip-Adapter-F"}
 
 # Keys that a run's folder is named by, and what sets them.
 OWN_KEYS = {
@@ -39,19 +65,35 @@ OWN_KEYS = {
     "TRAINER.NAME": "the script",
     "TRAINER.SOFTCPT.VARIANT": "--variant",
     "TRAINER.COOP.CONTEXT": "--context",
+    "TRAINER.ZEROSHOT.TEMPLATES": "--templates",
+    "TRAINER.TIPADAPTER.FINETUNE": "--finetune",
 }
 
 ABOUT = {
     "softcpt": ("scripts/softcpt/main.sh", "Trains and tests SoftCPT, once per seed, and prints accuracy by task."),
     "coop": ("scripts/coop/main.sh", "Trains and tests CoOp, once per seed, and prints accuracy by task."),
+    "kgcoop": ("scripts/kgcoop/main.sh", "Trains and tests KgCoOp, once per seed, and prints accuracy by task."),
+    "prograd": ("scripts/prograd/main.sh", "Trains and tests ProGrad, once per seed, and prints accuracy by task."),
     "zsclip": ("scripts/zsclip/main.sh", "Tests zero-shot CLIP, which learns nothing, and prints accuracy by task."),
+    "cocoop": ("scripts/cocoop/main.sh", "Trains and tests CoCoOp, once per seed, and prints accuracy by task."),
+    "plot": ("scripts/plot/main.sh", "Trains and tests PLOT, once per seed, and prints accuracy by task."),
+    "linear_probe": ("scripts/linear_probe/main.sh", "Fits LP-CLIP, a linear probe; prints accuracy by task."),
+    "protonet": ("scripts/protonet/main.sh", "Fits ProtoNet, class means of features; prints accuracy by task."),
+    "tip_adapter": ("scripts/tip_adapter/main.sh", "Fits Tip-Adapter or Tip-Adapter-F; prints accuracy by task."),
     "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task, CoOp shared and SoftCPT in one table."),
 }
 EXAMPLES = {
     "softcpt": ["garden8 4", "garden8 4 --variant NATS --seeds 1,2", "plants7 4 --data ~/data",
                 "garden8 4 -- OPTIM.MAX_EPOCH 10 OPTIM.LR 0.005"],
     "coop": ["garden8 4", "garden8 4 --context shared --seeds 1,2", "garden8 4 -- OPTIM.MAX_EPOCH 10"],
-    "zsclip": ["garden8", "plants7 --data ~/data"],
+    "kgcoop": ["garden8 4", "garden8 4 -- TRAINER.KGCOOP.W 4.0"],
+    "prograd": ["garden8 4", "garden8 4 -- TRAINER.PROGRAD.LAMBDA 0.8"],
+    "cocoop": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- DATALOADER.TRAIN_X.BATCH_SIZE 4"],
+    "plot": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- TRAINER.PLOT.N 2"],
+    "zsclip": ["garden8", "garden8 --templates imagenet", "plants7 --data ~/data"],
+    "linear_probe": ["garden8 4", "plants7 4 --data ~/data"],
+    "protonet": ["garden8 4", "garden8 4 -- TRAINER.PROTONET.DISTANCE cosine"],
+    "tip_adapter": ["garden8 4", "garden8 4 --finetune yes --seeds 1,2"],
     "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data"],
 }
 
@@ -112,10 +154,17 @@ def make_parser(command: str) -> OneLineParser:
         more = ", or several: 1,2,4,8,16" if command == "compare" else ""
         parser.add_argument("shots", nargs="?", help="training images per class" + more)
         parser.add_argument("--seeds", default="1,2,3", help="default: 1,2,3")
+    if command == "zsclip":
+        told = "task: each task's own template (default); imagenet: the mean with seven general ones"
+        parser.add_argument("--templates", default="task", help=told)
+    if command == "tip_adapter":
+        told = "no: Tip-Adapter (default); yes: Tip-Adapter-F, which trains the keys"
+        parser.add_argument("--finetune", default="no", help=told)
     if command == "softcpt":
-        parser.add_argument("--variant", default="NATA", help=f"{' or '.join(VARIANTS)}; default: NATA")
+        told = f"{', '.join(VARIANTS)} (SoftCPT*); default: NATA"
+        parser.add_argument("--variant", default="NATA", help=told)
     if command == "coop":
-        told = "task: a context for every task (default); shared: one for all tasks"
+        told = "task: a context for every task (default); class: one for every class; shared: one for all tasks"
         parser.add_argument("--context", default="task", help=told)
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
@@ -206,7 +255,15 @@ def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
         if given.context.lower() not in CONTEXTS:
             raise unknown("Context", given.context, CONTEXTS)
         return [CONTEXTS[given.context.lower()]]
-    return ["ZeroshotCLIP"] if command == "zsclip" else COMPARED
+    if command == "zsclip":
+        if given.templates.lower() not in TEMPLATES:
+            raise unknown("Set of templates", given.templates, TEMPLATES)
+        return [TEMPLATES[given.templates.lower()]]
+    if command == "tip_adapter":
+        if given.finetune.lower() not in TIP_ADAPTERS:
+            raise unknown("Choice of --finetune", given.finetune, TIP_ADAPTERS)
+        return [TIP_ADAPTERS[given.finetune.lower()]]
+    return [SINGLE[command]] if command in SINGLE else COMPARED
 
 
 def make_plan(command: str, argv: Sequence[str]) -> Plan:

@@ -2,9 +2,21 @@
 
 from yacs.config import CfgNode
 
-from trainers import base, coop, softcpt, zsclip
+from trainers import (
+    base,
+    cocoop,
+    coop,
+    kgcoop,
+    linear_probe,
+    plot,
+    prograd,
+    protonet,
+    softcpt,
+    tip_adapter,
+    zsclip,
+)
 
-METHODS = (softcpt, coop, zsclip)
+METHODS = (softcpt, coop, zsclip, cocoop, kgcoop, linear_probe, plot, prograd, protonet, tip_adapter)
 
 
 def extend_cfg(cfg: CfgNode) -> None:

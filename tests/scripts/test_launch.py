@@ -57,6 +57,8 @@ def run_folder(clone, method="SoftCPT-NATA", config="small", shots=4, seed=1):
         (["softcpt", "tiny8", "4", "5"], "5"),
         (["softcpt", "tiny8", "4", "--", "OPTIM.LR"], "'OPTIM.LR', has no value"),
         (["softcpt", "tiny8", "4", "--", "dataset.num_shots", "8"], "the shots after the dataset sets it"),
+        (["zsclip", "tiny8", "--templates", "imagnet"], "did you mean 'imagenet'?"),
+        (["tip_adapter", "tiny8", "4", "--finetune", "maybe"], "--finetune 'maybe' is unknown"),
         (["nonsense"], "Command 'nonsense' is unknown"),
         ([], "unknown"),
     ],
@@ -224,7 +226,7 @@ def test_check_says_what_is_needed_and_runs_nothing(launch, words, status):
     assert launch.train.calls == []
 
 
-@pytest.mark.parametrize("command", ["softcpt", "coop", "zsclip", "compare"])
+@pytest.mark.parametrize("command", ["softcpt", "coop", "zsclip", "linear_probe", "protonet", "tip_adapter", "compare"])
 def test_help(launch, capsys, command):
     assert launch(command, "tiny8", "--help") == 0
     out = capsys.readouterr().out

@@ -1,0 +1,119 @@
+"""CoCoOp: conditional prompt learning (arXiv 2203.05557).
+
+The context of a class prompt depends on the image x that is to be classified:
+
+    meta-net       pi(x) = W_2 relu(W_1 x + b_1) + b_2                      x: the image's feature, of unit norm
+    class prompt   [SOS] V_1 + pi(x) .. V_L + pi(x)  class name . [EOT]     -> text encoder -> class feature w_c(x)
+    logits         exp(logit_scale) x cosine(x, w_c(x))
+
+V and the meta-net are learned, for each task of a collection by itself. There is a prompt for every pair of an image
+and a class of its task, so training takes one image at a time, and every test image costs what CoOp's whole test does.
+
+After sections 3.2 and 4 of the paper and github.com/KaiyangZhou/CoOp. Ours deviates: the meta-net computes in float32
+whatever the tower computes in (published: float16).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from dassl.engine import TRAINER_REGISTRY
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from prompting.errors import InputError
+from prompting.losses import unit
+from prompting.prompts import with_context
+from prompting.text_encoder import PackedPrompts, pack
+from trainers.base import PromptLearner, PromptTrainer
+
+TEST_PROMPTS = 2048  # prompts encoded at a time when no gradient is wanted, or one image's if they are more
+REDUCTION = 16  # the meta-net's hidden layer is so many times narrower than the image feature
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """cfg.TRAINER.COCOOP, with CoCoOp's values."""
+    cfg.TRAINER.COCOOP = CfgNode()
+    cfg.TRAINER.COCOOP.CONTEXT = "task"  # the one there is: each task has its own context vectors and meta-net
+    cfg.TRAINER.COCOOP.N_CTX = 4  # context vectors in a class prompt, when CTX_INIT is empty
+    cfg.TRAINER.COCOOP.CTX_INIT = "a photo of a"  # words whose embeddings the context starts as
+    cfg.TRAINER.COCOOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+
+
+class ImageContext(nn.Module):
+    """One task's context vectors and meta-net: ``start`` (n_ctx, ctx_dim) is what the vectors are at first."""
+
+    def __init__(self, start: Tensor, feature_dim: int):
+        super().__init__()
+        self.ctx = nn.Parameter(start.clone())
+        self.linear1 = nn.Linear(feature_dim, feature_dim // REDUCTION)
+        self.linear2 = nn.Linear(feature_dim // REDUCTION, start.shape[1])
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        """(batch, feature_dim) -> (batch, n_ctx, ctx_dim)."""
+        shift = self.linear2(self.linear1(image_features).relu())
+        return self.ctx + shift.unsqueeze(1)
+
+
+class ImageContexts(PromptLearner):
+    """An `ImageContext` for each task."""
+
+    def __init__(self, starts: Sequence[Tensor], feature_dim: int):
+        super().__init__()
+        self.n_ctx = len(starts[0])
+        self.tasks = nn.ModuleList(ImageContext(start, feature_dim) for start in starts)
+
+    def context_of_class(self, task: int, flat_class: int) -> int:
+        return 0  # of one image; those of further images follow it
+
+
+@TRAINER_REGISTRY.register()
+class CoCoOp(PromptTrainer):
+    """Conditional context optimization, each task trained by itself."""
+
+    section = "COCOOP"
+    one_task_batches = True
+
+    def check_cfg(self, cfg):
+        super().check_cfg(cfg)
+        if cfg.TRAINER.COCOOP.CONTEXT != "task":
+            raise InputError(
+                f"TRAINER.COCOOP.CONTEXT is '{cfg.TRAINER.COCOOP.CONTEXT}', but CoCoOp trains every task by itself and "
+                "shares no context; leave it 'task', or use CoOp with CONTEXT shared."
+            )
+
+    def build_learner(self) -> PromptLearner:
+        text, k = self.tower.text, self.knobs
+        words = text.vocabulary.encode(k.CTX_INIT.replace("_", " ").strip())
+        if words:
+            starts = [text.token_embedding.weight[words].float()] * len(self.layout)
+        else:
+            starts = [torch.empty(k.N_CTX, text.width).normal_(std=0.02) for _ in self.layout.tasks]
+        self._packed_images = lru_cache(maxsize=64)(self._pack_images)
+        return ImageContexts(starts, text.feature_dim)
+
+    def _pack_images(self, task: int, images: int) -> PackedPrompts:
+        """The prompts of some images with a task's classes, the first image's first."""
+        prompts = [self._prompts[c] for c in self.layout.classes_of(task)]
+        return pack([with_context(p, i, self.model.n_ctx) for i in range(images) for p in prompts]).to(self.device)
+
+    def logits_of_task(self, task: int, image_features: Tensor) -> Tensor:
+        """(images, feature_dim) of a task -> (images, classes of the task): every image with its own class features."""
+        n_classes = len(self.layout.classes_of(task))
+        together = len(image_features) if torch.is_grad_enabled() else max(1, TEST_PROMPTS // n_classes)
+        parts = []
+        for x in image_features.split(together):
+            contexts = self.model.tasks[task](x)
+            w = unit(self.encode(self.tower.text, self._packed_images(task, len(x)), contexts))
+            parts.append(self.tower.logit_scale * torch.einsum("id,icd->ic", x, w.unflatten(0, (-1, n_classes))))
+        return torch.cat(parts)
+
+    def class_logits(self, image_features, task, text=None):
+        logits = self.task_by_task(image_features, task, self.logits_of_task)
+        return logits, torch.arange(self.layout.n_classes, device=self.device)
+
+    def text_for_testing(self):
+        """Nothing: every image has class features of its own."""
+        return None

@@ -1,0 +1,160 @@
+"""Linear probe on CLIP's image features (arXiv 2103.00020, LP-CLIP in the published table).
+
+For each task, a multinomial logistic regression on the features x of the un-augmented few shots:
+
+    min_{W, b}  sum_i cross-entropy(W x_i + b, y_i) + |W|^2 / (2 C)
+
+C is chosen on the validation shots as CLIP's authors do: the best of seven decades 1e6, 1e4, .., 1e-6, then eight steps
+that halve, on a logarithmic scale, the interval from a tenth of it to ten times it, keeping the better end.
+
+Features keep the norms the tower gives them, as in the released script. The solver is L-BFGS-B of SciPy with the
+stopping rule of scikit-learn's `lbfgs`, which calls the same routine: the same steps and the same answer without that
+dependency, and the sums are PyTorch's, so they run on a GPU.
+
+Deviations from the released script: its two metrics are swapped (a task with overall accuracy is validated and tested
+by the class mean, and the other way round), ours are not; its shots are drawn by itself, ours are those of all methods.
+The published table counts no parameters here; ours are classes x (feature_dim + 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from dassl.engine import TRAINER_REGISTRY
+from scipy.optimize import minimize
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from prompting.errors import InputError
+from trainers.fitted import FittedTrainer, accuracy, split_features
+
+DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """cfg.TRAINER.LINEARPROBE, with the values of the released SoftCPT code."""
+    cfg.TRAINER.LINEARPROBE = CfgNode()
+    cfg.TRAINER.LINEARPROBE.C = 0.0  # inverse strength of the penalty; 0: chosen on the validation shots
+    cfg.TRAINER.LINEARPROBE.STEPS = 8  # halvings of the interval that C is sought in
+    cfg.TRAINER.LINEARPROBE.MAX_ITER = 1000  # of the solver
+    cfg.TRAINER.LINEARPROBE.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+
+
+def logistic_regression(
+    x: Tensor, y: Tensor, n_classes: int, c: float, max_iter: int = 1000, tolerance: float = 1e-4
+) -> tuple[Tensor, Tensor]:
+    """(n, d) features, (n,) int64 classes -> the (n_classes, d) W and (n_classes,) b above, float64.
+
+    ``tolerance`` bounds the largest entry of the gradient of the objective divided by n. Of two classes the first has
+    W_0 = 0 and b_0 = 0, as in scikit-learn.
+    """
+    x = x.double()
+    n, d = x.shape
+    penalty, fixed = 1 / (c * n), int(n_classes == 2)
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = torch.from_numpy(flat).to(x.device).view(-1, d + 1)
+        w, b = weights[:, :-1], weights[:, -1]
+        log_p = F.log_softmax(F.pad(x @ w.t() + b, (fixed, 0)), dim=1)
+        value = F.nll_loss(log_p, y) + 0.5 * penalty * w.square().sum()
+        residual = (log_p.exp() - F.one_hot(y, n_classes))[:, fixed:] / n
+        gradient = torch.cat([residual.t() @ x + penalty * w, residual.sum(0).unsqueeze(1)], dim=1)
+        return float(value), gradient.flatten().cpu().numpy()
+
+    options = {"maxiter": max_iter, "maxls": 50, "gtol": tolerance, "ftol": 64 * np.finfo(float).eps}
+    start = np.zeros((n_classes - fixed) * (d + 1))
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+    weights = F.pad(torch.from_numpy(found).to(x.device).view(-1, d + 1), (0, 0, fixed, 0))
+    return weights[:, :-1], weights[:, -1]
+
+
+def search(score: Callable[[float], float], steps: int) -> float:
+    """The C that CLIP's search ends with; ``score`` is the validation accuracy of a C, asked once for each."""
+    known: dict[float, float] = {}
+
+    def of(exponent: float) -> float:
+        key = round(exponent, 9)
+        if key not in known:
+            known[key] = score(10.0**key)
+        return known[key]
+
+    peak = max((float(np.log10(c)) for c in DECADES), key=of)
+    best, left, right = peak, peak - 1, peak + 1
+    for _ in range(steps):
+        middle = (left + right) / 2
+        if of(left) < of(right):
+            best, left = right, middle
+        else:
+            best, right = left, middle
+    return 10.0 ** round(best, 9)
+
+
+class LinearClassifier(nn.Module):
+    """(batch, d) image features -> (batch, classes) logits; all tasks' classifiers, one under the other."""
+
+    def __init__(self, n_classes: int, feature_dim: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_classes, feature_dim))
+        self.bias = nn.Parameter(torch.zeros(n_classes))
+
+    def forward(self, image_features: Tensor) -> Tensor:
+        return F.linear(image_features, self.weight, self.bias)
+
+
+@TRAINER_REGISTRY.register()
+class LinearProbe(FittedTrainer):
+    """LP-CLIP: logistic regression per task."""
+
+    section = "LINEARPROBE"
+    raw_features = True
+
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        return "LP-CLIP"
+
+    def check_cfg(self, cfg):
+        super().check_cfg(cfg)
+        k = cfg.TRAINER.LINEARPROBE
+        for key, least in (("C", 0), ("STEPS", 0), ("MAX_ITER", 1)):
+            if not k[key] >= least:
+                raise InputError(f"TRAINER.LINEARPROBE.{key} is {k[key]}; it must be at least {least}.")
+
+    def build_learner(self) -> LinearClassifier:
+        return LinearClassifier(self.layout.n_classes, self.tower.text.feature_dim)
+
+    def fit(self) -> None:
+        x, y = split_features(self, "train")
+        x_val, y_val = split_features(self, "val")
+        for index, task in enumerate(self.layout.tasks):
+            classes = self.layout.classes_of(index)
+            mine, asked = self.task_of_class[y] == index, self.task_of_class[y_val] == index
+            shots, val = (x[mine], y[mine] - classes.start), (x_val[asked], y_val[asked] - classes.start)
+            c, (w, b) = self.fit_task(index, shots, val)
+            print(f"task {index} ({task.name}): C {c:.4g}")
+            self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
+            self.model.bias[classes.start : classes.stop] = b.to(self.model.bias.dtype)
+
+    def fit_task(
+        self, index: int, shots: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]
+    ) -> tuple[float, tuple[Tensor, Tensor]]:
+        """C, W and b of a task, from features and classes of its shots and of its validation shots."""
+        task = self.layout.tasks[index]
+        fits: dict[float, tuple[Tensor, Tensor]] = {}
+
+        def fit(c: float) -> tuple[Tensor, Tensor]:
+            if c not in fits:
+                fits[c] = logistic_regression(*shots, len(task.classnames), c, self.knobs.MAX_ITER)
+            return fits[c]
+
+        def score(c: float) -> float:
+            w, b = fit(c)
+            return accuracy((val[0].double() @ w.t() + b).argmax(1), val[1], task.metric)
+
+        c = self.knobs.C
+        if not c and not len(val[1]):
+            raise InputError(f"Task '{task.name}' has no validation images to choose C on; set TRAINER.LINEARPROBE.C.")
+        c = c or search(score, self.knobs.STEPS)
+        return c, fit(c)

@@ -1,0 +1,112 @@
+"""ProGrad: prompt-aligned gradients (arXiv 2205.14865).
+
+CoOp, whose step never goes against what zero-shot CLIP knows. With G_d the gradient of the cross-entropy and G_g that
+of the KL divergence from zero-shot CLIP's predictions to the model's, the context follows
+
+    G = G_d                                            where G_d . G_g >= 0 (they agree),
+    G = G_d - LAMBDA (G_d . G_g) / |G_g|^2 G_g         where they conflict; LAMBDA = 1 removes the conflict wholly.
+
+On a collection every task has a context of its own and is trained by itself, so G_d and G_g are those of one task, as
+the rule needs: a conflict in one task must not bend another's step.
+
+As in the public code (BeierZhu/Prompt-align): temperature T = 1 in the KL divergence, and a context that starts from
+zeros followed by the words of the task's template, the phrase behind the class name moved to the front ("a type of pet,
+a photo of a"). The authors take LAMBDA 0.8 for Flowers102, DTD and EuroSAT at 8 and 16 shots, and 50 epochs at 1 shot,
+100 at 2 and 4, 200 at 8 and 16 (configs rn50_ep100 and rn50_ep200).
+
+Deviations: zero-shot CLIP reads each task's template, which differs from the authors' own list in wording for some data
+sets; all words of the template are learned (the public code counts what spaces part, so in a phrase with a comma the
+last word stays fixed, between context and name); learned vectors and the projection are in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from dassl.engine import TRAINER_REGISTRY
+from torch import Tensor
+from yacs.config import CfgNode
+
+from prompting.errors import InputError
+from prompting.losses import within_task
+from prompting.tasks import Task
+from prompting.templates import words_before_name
+from trainers.base import PromptLearner, PromptTrainer
+from trainers.contexts import ContextTable, word_vectors
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """cfg.TRAINER.PROGRAD, with ProGrad's values."""
+    cfg.TRAINER.PROGRAD = CfgNode()
+    cfg.TRAINER.PROGRAD.N_CTX = 16  # context vectors in a class prompt
+    cfg.TRAINER.PROGRAD.CTX_INIT = True  # start from the words of the task's template; False: normal, std 0.02
+    cfg.TRAINER.PROGRAD.LAMBDA = 1.0  # share of the conflicting part that is taken away
+    cfg.TRAINER.PROGRAD.T = 1.0  # temperature of both predictions in the KL divergence
+    cfg.TRAINER.PROGRAD.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
+    cfg.TRAINER.PROGRAD.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+
+
+def project(domain: Tensor, general: Tensor, strength: float = 1.0) -> Tensor:
+    """G: the ``domain`` gradient without (a share ``strength`` of) its part that goes against the ``general`` one."""
+    direction = general / general.norm().clamp(min=torch.finfo(general.dtype).tiny)
+    return domain - strength * (domain * direction).sum().clamp(max=0) * direction
+
+
+def divergence(logits: Tensor, zero_shot: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL divergence from zero-shot predictions, up to their entropy, which no gradient sees; (batch, n) both.
+
+    Times T^2, so that its gradient's size does not depend on T. Classes of other tasks (-inf) have no part in it.
+    """
+    wanted = F.softmax(zero_shot / temperature, dim=-1)
+    log_p = F.log_softmax(logits / temperature, dim=-1).masked_fill(wanted == 0, 0)
+    return -(wanted * log_p).sum(-1).mean() * temperature**2
+
+
+@TRAINER_REGISTRY.register()
+class ProGrad(PromptTrainer):
+    """Context optimization by gradients that agree with zero-shot CLIP."""
+
+    section = "PROGRAD"
+    one_task_batches = True
+
+    def check_cfg(self, cfg):
+        super().check_cfg(cfg)
+        if cfg.TRAINER.PROGRAD.T <= 0:
+            raise InputError(f"TRAINER.PROGRAD.T is {cfg.TRAINER.PROGRAD.T}; a temperature must be above 0.")
+
+    def build_learner(self) -> PromptLearner:
+        k, text = self.knobs, self.tower.text
+        start = torch.stack([self._start(task) for task in self.layout.tasks]) if k.CTX_INIT else None
+        return ContextTable(len(self.layout), k.N_CTX, text.width, k.CLASS_TOKEN_POSITION, start)
+
+    def _start(self, task: Task) -> Tensor:
+        """(N_CTX, ctx_dim) zeros, at their end the words of the task's template."""
+        n_ctx, text = self.knobs.N_CTX, self.tower.text
+        start, words = torch.zeros(n_ctx, text.width), word_vectors(text, words_before_name(task.template))
+        if words is not None and len(words) > n_ctx:
+            raise InputError(
+                f"The template of task '{task.name}' has {len(words)} tokens beside the name, but "
+                f"TRAINER.PROGRAD.N_CTX is {n_ctx}; raise it or set TRAINER.PROGRAD.CTX_INIT False."
+            )
+        if words is not None:
+            start[n_ctx - len(words) :] = words
+        return start
+
+    def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        text_features, columns = self.text_features(self.tasks_to_encode(task))
+        task_of_column = self.task_of_class[columns]
+        logits = within_task(self.logits(image_features, text_features), task, task_of_column)
+        zero_shot = self.logits(image_features, self.handwritten_features[columns])
+        self.general_loss = divergence(logits, within_task(zero_shot, task, task_of_column), self.knobs.T)
+        column = torch.searchsorted(columns, label)
+        return F.cross_entropy(logits, column), logits, column
+
+    def model_backward(self, loss: Tensor) -> None:
+        """Leave the projected gradients in the contexts; those of tasks that are not in the batch get none."""
+        self.detect_anomaly(loss)
+        self.detect_anomaly(self.general_loss)
+        contexts = list(self.model.parameters())
+        general = torch.autograd.grad(self.general_loss, contexts, retain_graph=True, allow_unused=True)
+        domain = torch.autograd.grad(loss, contexts, allow_unused=True)
+        for context, g_d, g_g in zip(contexts, domain, general, strict=True):
+            context.grad = None if g_d is None else project(g_d, g_g, self.knobs.LAMBDA)
