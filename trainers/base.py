@@ -225,7 +225,7 @@ class PromptTrainer(ResumingTrainer):
     ) -> tuple[Tensor, Tensor]:
         """(batch, n) logits, -inf outside each image's own task, and the (n,) flat class indices of their columns.
 
-        ``text`` is what `text_for_testing` gave; without it the text side of the batch's tasks is computed.
+        ``text`` is what `text_features` or `text_for_testing` gave; without it that of the batch's tasks is computed.
         """
         text_features, columns = text or self.text_features(self.tasks_to_encode(task))
         return within_task(self.logits(image_features, text_features), task, self.task_of_class[columns]), columns

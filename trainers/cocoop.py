@@ -28,6 +28,7 @@ from prompting.losses import unit
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
 from trainers.base import PromptLearner, PromptTrainer
+from trainers.contexts import word_vectors
 
 TEST_PROMPTS = 2048  # prompts encoded at a time when no gradient is wanted, or one image's if they are more
 REDUCTION = 16  # the meta-net's hidden layer is so many times narrower than the image feature
@@ -86,9 +87,9 @@ class CoCoOp(PromptTrainer):
 
     def build_learner(self) -> PromptLearner:
         text, k = self.tower.text, self.knobs
-        words = text.vocabulary.encode(k.CTX_INIT.replace("_", " ").strip())
-        if words:
-            starts = [text.token_embedding.weight[words].float()] * len(self.layout)
+        words = word_vectors(text, k.CTX_INIT)
+        if words is not None:
+            starts = [words] * len(self.layout)
         else:
             starts = [torch.empty(k.N_CTX, text.width).normal_(std=0.02) for _ in self.layout.tasks]
         self._packed_images = lru_cache(maxsize=64)(self._pack_images)

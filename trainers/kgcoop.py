@@ -21,7 +21,6 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from prompting.losses import within_task
 from trainers.base import PromptLearner, PromptTrainer
 from trainers.contexts import ContextTable, word_vectors
 
@@ -49,8 +48,8 @@ class KgCoOp(PromptTrainer):
         return ContextTable(len(self.layout), n_ctx, text.width, start=start)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        text_features, columns = self.text_features(self.tasks_to_encode(task))
-        logits = within_task(self.logits(image_features, text_features), task, self.task_of_class[columns])
+        text_features, columns = text = self.text_features(self.tasks_to_encode(task))
+        logits, _ = self.class_logits(image_features, task, text)
         column = torch.searchsorted(columns, label)
         cosine = (text_features * self.handwritten_features[columns]).sum(-1)  # both are of unit norm
         return F.cross_entropy(logits, column) + self.knobs.W * (1 - cosine).mean(), logits, column

@@ -28,7 +28,6 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from prompting.errors import InputError
-from prompting.losses import within_task
 from prompting.tasks import Task
 from prompting.templates import words_before_name
 from trainers.base import PromptLearner, PromptTrainer
@@ -93,11 +92,10 @@ class ProGrad(PromptTrainer):
         return start
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        text_features, columns = self.text_features(self.tasks_to_encode(task))
-        task_of_column = self.task_of_class[columns]
-        logits = within_task(self.logits(image_features, text_features), task, task_of_column)
-        zero_shot = self.logits(image_features, self.handwritten_features[columns])
-        self.general_loss = divergence(logits, within_task(zero_shot, task, task_of_column), self.knobs.T)
+        _, columns = text = self.text_features(self.tasks_to_encode(task))
+        logits, _ = self.class_logits(image_features, task, text)
+        zero_shot, _ = self.class_logits(image_features, task, (self.handwritten_features[columns], columns))
+        self.general_loss = divergence(logits, zero_shot, self.knobs.T)
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
 

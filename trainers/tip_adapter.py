@@ -30,7 +30,6 @@ from yacs.config import CfgNode
 
 from prompting.errors import InputError
 from prompting.losses import unit, within_task
-from prompting.templates import template_features
 from trainers.base import PromptTrainer
 from trainers.fitted import accuracy, split_features
 
@@ -114,16 +113,10 @@ class TipAdapter(PromptTrainer):
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=optim.LR, weight_decay=optim.WEIGHT_DECAY, eps=1e-4)
         return optimizer, build_lr_scheduler(optimizer, optim)
 
-    def zero_shot(self) -> Tensor:
-        """(classes, d) text features, encoded once."""
-        if not hasattr(self, "_zero_shot"):
-            self._zero_shot = template_features(self.tower.text, self.layout)
-        return self._zero_shot
-
     def task_logits(self, image_features: Tensor, task: int) -> Tensor:
         """(batch, d) -> (batch, classes of the task): the equation above."""
         classes = self.layout.classes_of(task)
-        text_features = self.zero_shot()[classes.start : classes.stop]
+        text_features = self.handwritten_features[classes.start : classes.stop]
         return self.logits(image_features, text_features) + self.model[task](image_features)
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
@@ -170,7 +163,7 @@ class TipAdapter(PromptTrainer):
                 continue
             classes = self.layout.classes_of(t)
             label = y[mine] - classes.start
-            clip = self.logits(x[mine], self.zero_shot()[classes.start : classes.stop])
+            clip = self.logits(x[mine], self.handwritten_features[classes.start : classes.stop])
             affinity, best = x[mine] @ cache.keys.t(), -1.0
             for beta in grid(k.MOST_BETA, k.STEPS_BETA):
                 votes = cache.votes(affinity, beta)

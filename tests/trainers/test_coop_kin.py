@@ -2,8 +2,6 @@
 counts against the published table, runs, and what they refuse."""
 
 import copy
-import csv
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +12,7 @@ from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import template_features, words_before_name
 from scripts.launch_plan import ROOT, make_plan
+from tests.trainers.conftest import published_parameters
 from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
 from trainers.contexts import ClassContextTable, ContextTable, word_vectors
 from trainers.prograd import divergence, project
@@ -49,11 +48,7 @@ def test_parameter_counts_are_the_published_ones(collection, method):
 
 
 def test_published_counts_above_are_those_of_the_table():
-    table = Path(__file__).resolve().parents[3] / "shared" / "paper" / "results.csv"
-    if not table.exists():
-        pytest.skip("the published table is not beside this checkout")
-    with open(table) as file:
-        rows = {(r["collection"], r["method"]): r["trainable_params"] for r in csv.DictReader(file)}
+    rows = published_parameters()
     assert {key: str(value) for key, value in PUBLISHED.items()} == {key: rows[key] for key in PUBLISHED}
 
 

@@ -2,7 +2,6 @@
 touch."""
 
 import copy
-import csv
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from prompting.prompts import Vocabulary, lay_out
 from prompting.reference import encode_plain
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import TextTower, import_clip
+from tests.trainers.conftest import published_parameters
 from trainers.coop import ContextTable
 from trainers.softcpt import MetaNetwork
 
@@ -199,11 +199,5 @@ def test_training_leaves_the_towers_bit_identical(workplace, method):
 
 def test_published_counts_above_are_those_of_the_table():
     """The figures in this file, against the published table where it lies beside the repository."""
-    from pathlib import Path
-
-    table = Path(__file__).resolve().parents[3] / "shared" / "paper" / "results.csv"
-    if not table.exists():
-        pytest.skip("the published table is not beside this checkout")
-    with open(table) as file:
-        rows = {(r["collection"], r["method"]): r["trainable_params"] for r in csv.DictReader(file)}
+    rows = published_parameters()
     assert {key: str(value) for key, value in PUBLISHED.items()} == {key: rows[key] for key in PUBLISHED}
