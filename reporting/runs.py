@@ -136,6 +136,11 @@ class Series:
             return ""
         return f"({len(self.runs)} of {len(self.seeds)} seeds)" if self.runs else "(no finished run)"
 
+    @property
+    def short_note(self) -> str:
+        """The same in a few characters, for tables of many methods, e.g. "[2]"."""
+        return f"[{len(self.runs)}]" if self.note else ""
+
     def over_seeds(self, value: Callable[[Run], float]) -> Stat:
         """The statistics of ``value(run)`` over the finished runs."""
         return Stat.of(value(run) for run in self.runs)

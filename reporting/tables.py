@@ -16,6 +16,7 @@ LEGEND = (
     "Accuracy in percent (C: mean over classes, otherwise overall); "
     "± is the population standard deviation over seeds."
 )
+SHORT_NOTES = "[n] marks means of n finished seeds, fewer than were asked for."
 METRICS = {"A": "overall", "C": "class mean"}
 
 
@@ -34,9 +35,25 @@ class Table:
         cells = [list(column) for column in zip(self.header, *self.rows, strict=True)]
         return Table(cells[0], cells[1:], best={(c - 1, r + 1) for r, c in self.best}, rules=set(rules))
 
+    @property
+    def width(self) -> int:
+        """Columns that its text takes on a terminal."""
+        return max(map(_width, self.text().splitlines()))
+
     def fitted(self, columns: int, rules: Iterable[int] = ()) -> Table:
         """This table if it is at most ``columns`` wide as text, and transposed otherwise."""
-        return self if max(map(_width, self.text().splitlines())) <= columns else self.transposed(rules)
+        return self if self.width <= columns else self.transposed(rules)
+
+    def only(self, columns: Sequence[int]) -> Table:
+        """Some of the columns, in the order given."""
+        pick = lambda row: [row[c] for c in columns]  # noqa: E731
+        best = {(r, columns.index(c)) for r, c in self.best if c in columns}
+        return Table(pick(self.header), list(map(pick, self.rows)), self.left, best, set(self.rules))
+
+    def headed(self, heads: dict[int, str]) -> Table:
+        """With other headings for some columns."""
+        header = [heads.get(c, head) for c, head in enumerate(self.header)]
+        return Table(header, self.rows, self.left, self.best, self.rules)
 
     def text(self, bold: bool = False) -> str:
         """For a terminal: aligned columns, long headings over several lines; ``bold`` stresses the best."""
@@ -138,8 +155,11 @@ def _total(run: Run) -> float:
     return run.seconds["total"]
 
 
-def method_table(many: Sequence[tuple[str, Series]]) -> Table:
-    """Methods (label, runs) as rows: accuracy by task, mean ± std over seeds, trainable parameters, seconds a run."""
+def method_table(many: Sequence[tuple[str, Series]], short: bool = False) -> Table:
+    """Methods (label, runs) as rows: accuracy by task, mean ± std over seeds, trainable parameters, seconds a run.
+
+    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    """
     tasks = check_same_tasks([series for _, series in many])
     table = Table(["method", *(_task_head(*task) for task in tasks), "mean ± std", "parameters", "seconds a run"], [])
     columns: dict[int, list[float]] = {c: [] for c in range(1, len(tasks) + 2)}
@@ -150,13 +170,17 @@ def method_table(many: Sequence[tuple[str, Series]]) -> Table:
             columns[c].append(stat.mean)
         cells = [percent(stat.mean) for stat in stats]
         cost = [f"{series.runs[0].parameters:,}" if series.runs else NOTHING, seconds(series.over_seeds(_total).mean)]
-        table.rows.append([f"{label} {series.note}".strip(), *cells, spread(mean), *cost])
+        note = series.short_note if short else series.note
+        table.rows.append([f"{label} {note}".strip(), *cells, spread(mean), *cost])
     _stress(table, columns)
     return table
 
 
-def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[int]) -> Table:
-    """Methods (label, runs at each shot count) as rows: mean ± std over seeds at every shot count, then parameters."""
+def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[int], short: bool = False) -> Table:
+    """Methods (label, runs at each shot count) as rows: mean ± std over seeds at every shot count, then parameters.
+
+    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    """
     check_same_tasks([series for _, row in many for series in row])
     table = Table(["method", *(f"{n} shot{'s' * (n != 1)}" for n in shots), "parameters"], [])
     columns: dict[int, list[float]] = {c: [] for c in range(1, len(shots) + 1)}
@@ -165,7 +189,8 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
         for c, series in enumerate(row, start=1):
             mean = series.over_seeds(lambda run: run.mean)
             columns[c].append(mean.mean)
-            cells.append(f"{spread(mean)} {series.note}".strip() if series.runs else NOTHING)
+            note = series.short_note if short else series.note
+            cells.append(f"{spread(mean)} {note}".strip() if series.runs else NOTHING)
             parameters = f"{series.runs[0].parameters:,}" if series.runs else parameters
         table.rows.append([label, *cells, parameters])
     _stress(table, columns)

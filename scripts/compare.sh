@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Zero-shot CLIP, CoOp per task, CoOp shared and SoftCPT in one table. bash scripts/compare.sh --help tells how.
+# Methods in one table: zero-shot CLIP, CoOp per task, CoOp shared and SoftCPT, or any. bash scripts/compare.sh --help tells how.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 setup_for=(compare "$@")

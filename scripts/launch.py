@@ -12,10 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SCRIPTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
@@ -23,13 +26,21 @@ sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 from launch_plan import ABOUT, METHODS, Job, Plan, make_parser, make_plan  # noqa: E402
 
 from prompting.errors import InputError, unknown  # noqa: E402
-from reporting import tables  # noqa: E402
+from reporting import comparison, tables  # noqa: E402
 from reporting.runs import RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
 NEEDS_OPENCLIP, ANSWERED = 10, 11
 
 FAILURE = "traceback.txt"
+
+
+class Failure(NamedTuple):
+    """A run that did not come to an end: why, in a line, and where more is told, if anywhere."""
+
+    job: Job
+    reason: str
+    details: str = ""
 
 
 def finished(job: Job) -> Run | None:
@@ -55,8 +66,12 @@ def settled(job: Job) -> bool:
     return all(path.stat().st_mtime <= done for path in job.files)
 
 
-def run_missing(plan: Plan) -> list[str]:
-    """Runs the jobs that are not settled, all in this process, and returns a line for each that failed."""
+def run_missing(plan: Plan) -> list[Failure]:
+    """Runs the jobs that are not settled, all in this process, and returns those that failed.
+
+    What a user has to mend (InputError) ends the command. In a comparison it may be about one method alone, such as a
+    tower that it cannot do: the others go on, unless none has a run and all say the same.
+    """
     missing = [job for job in plan.jobs if not settled(job)]
     if len(missing) < len(plan.jobs):
         print(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} runs are finished already.", flush=True)
@@ -67,20 +82,43 @@ def run_missing(plan: Plan) -> list[str]:
     except ModuleNotFoundError as error:
         raise InputError(f"Python has no module '{error.name}'; call bash {ABOUT[plan.command][0]}, which installs "
                          "what is needed.") from error
-    failures = []
+    failures: list[Failure] = []
+    refused: dict[tuple[str, int], str] = {}  # by method and shots: another seed would not help
     for number, job in enumerate(missing, start=1):
+        if (job.method, job.shots) in refused:
+            failures.append(Failure(job, refused[job.method, job.shots]))
+            continue
         name = describe(job, plan)
         print(f"[{number}/{len(missing)}] {name}", flush=True)
         try:
             train.run(job.argv, brief=True)
             read_run(job.folder)
             (job.folder / FAILURE).unlink(missing_ok=True)
-        except InputError:
-            raise
+        except InputError as error:
+            if plan.command != "compare":
+                raise
+            refused[job.method, job.shots] = " ".join(str(error).splitlines())
+            failures.append(Failure(job, refused[job.method, job.shots]))
+            print(f"Not possible: {refused[job.method, job.shots]}", flush=True)
         except (Exception, SystemExit) as error:  # one run that fails must not cost the others
-            failures.append(f"Failed: {name}: {first_line(error)} ({keep_traceback(job.folder)})")
-            print(failures[-1], file=sys.stderr, flush=True)
+            failures.append(Failure(job, first_line(error), keep_traceback(job.folder)))
+            print(f"Failed: {name}: {failures[-1].reason} ({failures[-1].details})", file=sys.stderr, flush=True)
+    if refused and len(failures) == len(plan.jobs) and len({failure.reason for failure in failures}) == 1:
+        raise InputError(failures[0].reason)
     return failures
+
+
+def listed_failures(plan: Plan, failures: Sequence[Failure]) -> list[str]:
+    """A line for each reason: the methods whose runs failed for it, and how many of theirs."""
+    lines = []
+    planned = Counter(job.method for job in plan.jobs)
+    for reason in dict.fromkeys(failure.reason for failure in failures):
+        alike = [failure for failure in failures if failure.reason == reason]
+        counts = Counter(failure.job.method for failure in alike)
+        methods = ", ".join(f"{method} ({count} of {planned[method]} runs)" for method, count in counts.items())
+        details = f" ({'first: ' * (len(alike) > 1)}{alike[0].details})" if alike[0].details else ""
+        lines.append(f"Failed: {methods}: {reason}{details}")
+    return lines
 
 
 def describe(job: Job, plan: Plan) -> str:
@@ -128,31 +166,41 @@ def report_method(plan: Plan) -> str:
     ])  # fmt: skip
 
 
-def report_comparison(plan: Plan) -> tuple[str, str]:
+def report_comparison(plan: Plan, failures: Sequence[Failure]) -> tuple[str, str]:
     """The comparison for the terminal and in Markdown; with several shot counts, Markdown has each one's tasks too."""
     label = {method: METHODS[method][2] for method in plan.methods}
-    by_shots = {n: [(label[m], series_of(plan, m, n)) for m in plan.methods] for n in plan.shots}
+    series = {(m, n): series_of(plan, m, n) for m in plan.methods for n in plan.shots}
+    by_shots = {n: [(label[m], series[m, n]) for m in plan.methods] for n in plan.shots}
     listed = ", ".join(map(str, plan.shots))
     title = f"{plan.dataset}, {listed} shot{'s' * (listed != '1')}, {plan.config}"
     bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     columns = shutil.get_terminal_size((120, 24)).columns
     by_task = {n: tables.method_table(rows) for n, rows in by_shots.items()}
-    # The line above the means, should tasks be rows: behind a method's tasks come mean, parameters, seconds.
-    rules = [len(by_task[plan.shots[0]].header) - 4]
     markdown = [f"# {title}", ""]
     if len(plan.shots) == 1:
-        top = by_task[plan.shots[0]].fitted(columns, rules)
+        top = comparison.one_shot_count(by_shots[plan.shots[0]], columns, bold)
     else:
-        top = tables.shots_table(
-            [(label[m], [by_shots[n][i][1] for n in plan.shots]) for i, m in enumerate(plan.methods)], plan.shots
-        )
-        markdown += [top.markdown(), ""]
+        rows = [(label[m], [series[m, n] for n in plan.shots]) for m in plan.methods]
+        top = comparison.several_shot_counts(rows, plan.shots, bold)
+        markdown += [tables.shots_table(rows, plan.shots).markdown(), ""]
     for n, table in by_task.items():
         markdown += [f"## {n} shot{'s' * (n != 1)}", ""] if len(plan.shots) > 1 else []
-        markdown += [table.fitted(200, rules).markdown(), ""]
-    seeds = f"Seeds {', '.join(map(str, plan.seeds))} (zero-shot CLIP has no chance in it and runs once)."
+        # The line above the means, should tasks be rows: behind a method's tasks come mean, parameters, seconds.
+        markdown += [table.fitted(200, [len(table.header) - 4]).markdown(), ""]
+    seeds = f"Seeds {', '.join(map(str, plan.seeds))}" + (
+        " (zero-shot CLIP has no chance in it and runs once)." if any(not job.shots for job in plan.jobs) else "."
+    )
+    text = [title, "", top, "", *wrapped(tables.LEGEND, columns), *wrapped(seeds, columns)]
     markdown += [f"{tables.LEGEND} {seeds}", ""]
-    return "\n".join([title, "", top.text(bold), "", tables.LEGEND, seeds]), "\n".join(markdown)
+    last = [*plan.left_out, *listed_failures(plan, failures)]
+    if last:
+        text += ["", *last]
+        markdown += [*(f"- {line}" for line in last), ""]
+    return "\n".join(text), "\n".join(markdown)
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -185,11 +233,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def carry_out(plan: Plan) -> int:
     """Runs, reports, and returns the exit status."""
     started = time.monotonic()
+    for line in plan.left_out:
+        print(line, flush=True)
     failures = run_missing(plan)
     if plan.command == "compare":
-        text, markdown = report_comparison(plan)
-        listed = "-".join(map(str, plan.shots))
-        file = plan.output / plan.dataset / f"compare_{listed}shots.md"
+        text, markdown = report_comparison(plan, failures)
+        file = plan.output / plan.dataset / plan.report
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(markdown, "utf-8")
         text += f"\nAlso in {file}"

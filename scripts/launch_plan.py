@@ -80,7 +80,7 @@ ABOUT = {
     "linear_probe": ("scripts/linear_probe/main.sh", "Fits LP-CLIP, a linear probe; prints accuracy by task."),
     "protonet": ("scripts/protonet/main.sh", "Fits ProtoNet, class means of features; prints accuracy by task."),
     "tip_adapter": ("scripts/tip_adapter/main.sh", "Fits Tip-Adapter or Tip-Adapter-F; prints accuracy by task."),
-    "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task, CoOp shared and SoftCPT in one table."),
+    "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task and shared, SoftCPT or others in one table."),
 }
 EXAMPLES = {
     "softcpt": ["garden8 4", "garden8 4 --variant NATS --seeds 1,2", "plants7 4 --data ~/data",
@@ -94,7 +94,7 @@ EXAMPLES = {
     "linear_probe": ["garden8 4", "plants7 4 --data ~/data"],
     "protonet": ["garden8 4", "garden8 4 -- TRAINER.PROTONET.DISTANCE cosine"],
     "tip_adapter": ["garden8 4", "garden8 4 --finetune yes --seeds 1,2"],
-    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data"],
+    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data", "garden8 4 --methods all"],
 }
 
 
@@ -115,7 +115,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a command asks for. ``shots`` and ``seeds`` are those of the methods that learn."""
+    """All that a command asks for. ``shots`` and ``seeds`` are those of the methods that learn.
+
+    A comparison is written to a file called ``report``; ``left_out`` says of every method that has no config of the
+    name asked for that it takes no part.
+    """
 
     command: str
     dataset: str
@@ -126,6 +130,8 @@ class Plan:
     output: Path
     jobs: list[Job]
     needs_openclip: bool
+    report: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -166,6 +172,9 @@ def make_parser(command: str) -> OneLineParser:
     if command == "coop":
         told = "task: a context for every task (default); class: one for every class; shared: one for all tasks"
         parser.add_argument("--context", default="task", help=told)
+    if command == "compare":
+        told = f"all, or names with commas between them, of {', '.join(METHODS)}; default: {','.join(COMPARED)}"
+        parser.add_argument("--methods", metavar="NAMES", help=told)
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
     parser.add_argument("--output", metavar="DIR", default=ROOT / "output", help="where runs go; default: output")
@@ -263,7 +272,55 @@ def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
         if given.finetune.lower() not in TIP_ADAPTERS:
             raise unknown("Choice of --finetune", given.finetune, TIP_ADAPTERS)
         return [TIP_ADAPTERS[given.finetune.lower()]]
-    return [SINGLE[command]] if command in SINGLE else COMPARED
+    return [SINGLE[command]] if command in SINGLE else compared_methods(given)
+
+
+def named_method(name: str) -> str:
+    """A method by the name of its run folders or of its row in a table, in capitals or not."""
+    known = {label.lower(): method for method, (_, _, label) in METHODS.items()}
+    known |= {method.lower(): method for method in METHODS}
+    if name.strip().lower() not in known:
+        raise unknown("Method", name.strip(), METHODS)
+    return known[name.strip().lower()]
+
+
+def compared_methods(given: argparse.Namespace) -> list[str]:
+    """The methods of a comparison, each once."""
+    if given.methods is None:
+        methods = COMPARED
+    elif given.methods.strip().lower() == "all":
+        methods = list(METHODS)
+    else:
+        methods = list(dict.fromkeys(named_method(name) for name in given.methods.split(",")))
+    return methods
+
+
+def report_name(shots: Sequence[int], methods: str) -> str:
+    """The file that a comparison is written to: with methods of its own it does not replace the usual comparison."""
+    usual = f"compare_{'-'.join(map(str, shots))}shots"
+    return folder_name(usual, [("methods", methods)] if methods else []) + ".md"
+
+
+def trainer_configs(
+    wanted: str, methods: Sequence[str], may_lack: bool
+) -> tuple[dict[str, Path], list[str], tuple[str, ...]]:
+    """The config of each method's trainer, the methods that have one, and a line for each that has none.
+
+    InputError for the first that has none, unless methods ``may_lack`` it: then only if all do.
+    """
+    configs, lines = {}, []
+    for trainer in dict.fromkeys(METHODS[method][0] for method in methods):
+        try:
+            configs[trainer] = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+        except InputError:
+            if not may_lack:
+                raise
+            names = ", ".join(method for method in methods if METHODS[method][0] == trainer)
+            lines.append(f"Left out, as configs/trainers/{trainer} has no '{wanted}': {names}")
+    if not configs:
+        known = {path.stem for path in (ROOT / "configs" / "trainers").glob("*/*.yaml")}
+        raise unknown("Config", wanted, known, where="configs/trainers")
+    return configs, [method for method in methods if METHODS[method][0] in configs], tuple(lines)
 
 
 def make_plan(command: str, argv: Sequence[str]) -> Plan:
@@ -289,9 +346,9 @@ def make_plan(command: str, argv: Sequence[str]) -> Plan:
         seeds = whole_numbers(given.seeds, "Seeds", 0, "1,2,3")
 
     wanted = given.cfg or default_config(dataset_file)
-    configs = {}
-    for trainer in dict.fromkeys(METHODS[method][0] for method in methods):
-        configs[trainer] = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+    asked = getattr(given, "methods", None)
+    every = bool(asked) and asked.strip().lower() == "all"
+    configs, methods, left_out = trainer_configs(wanted, methods, every)
     data, output = usable_folder(given.data, "--data"), usable_folder(given.output, "--output")
     part = folder_name(next(iter(configs.values())).stem, pairs)
 
@@ -310,4 +367,5 @@ def make_plan(command: str, argv: Sequence[str]) -> Plan:
                 jobs.append(Job(method, shot, seed, folder, words + keys, files))
     tower = {key.upper(): value for key, value in pairs}.get("MODEL.BACKBONE.NAME")
     needs = tower.startswith("open_clip:") if tower else any(map(names_openclip, configs.values()))
-    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs)
+    report = report_name(shots, "all" if every else "" if methods == COMPARED else ",".join(methods))
+    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs, report, left_out)

@@ -29,7 +29,10 @@ def run(argv, brief=False):
     if keys.get("FAKE.BAD") == str(seed):
         from prompting.errors import InputError
         raise InputError("Image x.jpg is corrupt; replace it.")
-    method = next((METHODS[v] for v in keys.values() if v in METHODS), "ZeroshotCLIP")
+    if keys.get("FAKE.REFUSE") == flags["--trainer"]:
+        from prompting.errors import InputError
+        raise InputError(f"{flags['--trainer']} cannot do this tower; take another.")
+    method = next((METHODS[v] for v in keys.values() if v in METHODS), folder.parents[2].name)
     record = {
         "finished": True, "method": method, "trainer": flags["--trainer"], "dataset": "Tiny8", "backbone": "ViT",
         "config": Path(flags["--config-file"]).stem, "seed": seed, "shots": int(keys.get("DATASET.NUM_SHOTS", -1)),
