@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from reporting.paired import Paired
 from reporting.runs import Run, Series, Stat, check_same_tasks
 
 NOTHING = "-"
@@ -195,3 +196,43 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
         table.rows.append([label, *cells, parameters])
     _stress(table, columns)
     return table
+
+
+PAIRED_LEGEND = (
+    "Row minus {against} in points, run by run on the same shots and seeds; seeds are averaged first, then tasks. "
+    "95 % interval: Student's t over tasks{seeds}. * the interval leaves 0 out: unlikely by chance, "
+    "though of twenty such intervals one does so by chance alone. Pairs: of task, shots and seed."
+)
+OVER_SEEDS = " (over seeds where there is one task: the chance of draws and training, nothing of other tasks)"
+
+
+def paired_table(rows: Sequence[tuple[str, str, Paired]]) -> Table:
+    """(method, shots, difference) as rows: difference, its interval, a mark, tasks won, pairs.
+
+    Of rows of one method only the first names it, with a line above.
+    """
+    several = len({shots for _, shots, _ in rows}) > 1
+    heads = ["method", *["shots"] * several, "difference", "95 % interval", "", "interval over", "tasks won", "pairs"]
+    table = Table(heads, [], left=1)
+    before = None
+    for label, shots, d in rows:
+        if several and label != before and before is not None:
+            table.rules.add(len(table.rows))
+        found = not math.isnan(d.low)
+        table.rows.append([
+            label if label != before else "",
+            *[shots] * several,
+            _signed(d.mean),
+            f"[{_signed(d.low)}, {_signed(d.high)}]" if found else NOTHING,
+            "*" if d.significant else "",
+            f"{d.units} {d.over}" if found else NOTHING,
+            f"{d.won} of {d.tasks}" + f", {d.even} even" * (d.even > 0) if d.tasks else NOTHING,
+            f"{d.pairs}" if d.pairs == d.asked else f"{d.pairs} of {d.asked}",
+        ])  # fmt: skip
+        before = label
+    return table
+
+
+def _signed(value: float) -> str:
+    """A difference in points with its sign, kept where it rounds to 0: [-0.0, +0.9] holds 0, [+0.0, +0.9] does not."""
+    return NOTHING if math.isnan(value) else f"{value + 0.0:+.1f}"

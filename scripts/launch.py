@@ -27,6 +27,7 @@ from launch_plan import ABOUT, METHODS, Job, Plan, make_parser, make_plan  # noq
 
 from prompting.errors import InputError, unknown  # noqa: E402
 from reporting import comparison, tables  # noqa: E402
+from reporting.paired import paired  # noqa: E402
 from reporting.runs import RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
@@ -192,11 +193,29 @@ def report_comparison(plan: Plan, failures: Sequence[Failure]) -> tuple[str, str
     )
     text = [title, "", top, "", *wrapped(tables.LEGEND, columns), *wrapped(seeds, columns)]
     markdown += [f"{tables.LEGEND} {seeds}", ""]
+    if plan.against:
+        table, legend = differences(plan, series)
+        head = f"Difference to {label[plan.against]}"
+        text += ["", head, "", table.text(), "", *wrapped(legend, columns)]
+        markdown += [f"## {head}", "", table.markdown(), "", legend, ""]
     last = [*plan.left_out, *listed_failures(plan, failures)]
     if last:
         text += ["", *last]
         markdown += [*(f"- {line}" for line in last), ""]
     return "\n".join(text), "\n".join(markdown)
+
+
+def differences(plan: Plan, series: dict[tuple[str, int], Series]) -> tuple[tables.Table, str]:
+    """What every other method reaches minus what ``plan.against`` does, by shot count and over all; and the legend."""
+    rows = []
+    for method in plan.methods:
+        if method == plan.against:
+            continue
+        cells = [(series[method, n], series[plan.against, n]) for n in plan.shots]
+        rows += [(METHODS[method][2], str(n), paired([cell])) for n, cell in zip(plan.shots, cells, strict=True)]
+        rows += [(METHODS[method][2], "all", paired(cells))] if len(cells) > 1 else []
+    over_seeds = tables.OVER_SEEDS if any(d.over == "seeds" for *_, d in rows) else ""
+    return tables.paired_table(rows), tables.PAIRED_LEGEND.format(against=METHODS[plan.against][2], seeds=over_seeds)
 
 
 def wrapped(text: str, columns: int) -> list[str]:

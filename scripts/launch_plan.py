@@ -94,7 +94,8 @@ EXAMPLES = {
     "linear_probe": ["garden8 4", "plants7 4 --data ~/data"],
     "protonet": ["garden8 4", "garden8 4 -- TRAINER.PROTONET.DISTANCE cosine"],
     "tip_adapter": ["garden8 4", "garden8 4 --finetune yes --seeds 1,2"],
-    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data", "garden8 4 --methods all"],
+    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data", "garden8 4 --methods all",
+                "garden8 1,4 --methods PLOT,CoOp-CA --against SoftCPT-NATA"],
 }
 
 
@@ -117,8 +118,8 @@ class Job:
 class Plan:
     """All that a command asks for. ``shots`` and ``seeds`` are those of the methods that learn.
 
-    A comparison is written to a file called ``report``; ``left_out`` says of every method that has no config of the
-    name asked for that it takes no part.
+    A comparison is written to a file called ``report``; ``against`` is the method that others are subtracted from, and
+    ``left_out`` says of every method that has no config of the name asked for that it takes no part.
     """
 
     command: str
@@ -131,6 +132,7 @@ class Plan:
     jobs: list[Job]
     needs_openclip: bool
     report: str = ""
+    against: str | None = None
     left_out: tuple[str, ...] = ()
 
 
@@ -175,6 +177,8 @@ def make_parser(command: str) -> OneLineParser:
     if command == "compare":
         told = f"all, or names with commas between them, of {', '.join(METHODS)}; default: {','.join(COMPARED)}"
         parser.add_argument("--methods", metavar="NAMES", help=told)
+        told = "a method; prints what the others reach minus what it reaches, task by task, with intervals"
+        parser.add_argument("--against", metavar="NAME", help=told)
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
     parser.add_argument("--output", metavar="DIR", default=ROOT / "output", help="where runs go; default: output")
@@ -285,13 +289,16 @@ def named_method(name: str) -> str:
 
 
 def compared_methods(given: argparse.Namespace) -> list[str]:
-    """The methods of a comparison, each once."""
+    """The methods of a comparison, each once; the one to subtract is among them."""
     if given.methods is None:
         methods = COMPARED
     elif given.methods.strip().lower() == "all":
         methods = list(METHODS)
     else:
-        methods = list(dict.fromkeys(named_method(name) for name in given.methods.split(",")))
+        methods = [named_method(name) for name in given.methods.split(",")]
+    methods = list(dict.fromkeys([*methods, *([named_method(given.against)] if given.against is not None else [])]))
+    if given.against is not None and len(methods) == 1:
+        raise InputError(f"--against {methods[0]} has nothing to be compared with; --methods names other methods.")
     return methods
 
 
@@ -346,9 +353,12 @@ def make_plan(command: str, argv: Sequence[str]) -> Plan:
         seeds = whole_numbers(given.seeds, "Seeds", 0, "1,2,3")
 
     wanted = given.cfg or default_config(dataset_file)
-    asked = getattr(given, "methods", None)
+    asked, against = (getattr(given, flag, None) for flag in ("methods", "against"))
+    against = against and named_method(against)
     every = bool(asked) and asked.strip().lower() == "all"
     configs, methods, left_out = trainer_configs(wanted, methods, every)
+    if against and against not in methods:
+        trainer_configs(wanted, [against], False)  # says what is wrong
     data, output = usable_folder(given.data, "--data"), usable_folder(given.output, "--output")
     part = folder_name(next(iter(configs.values())).stem, pairs)
 
@@ -368,4 +378,4 @@ def make_plan(command: str, argv: Sequence[str]) -> Plan:
     tower = {key.upper(): value for key, value in pairs}.get("MODEL.BACKBONE.NAME")
     needs = tower.startswith("open_clip:") if tower else any(map(names_openclip, configs.values()))
     report = report_name(shots, "all" if every else "" if methods == COMPARED else ",".join(methods))
-    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs, report, left_out)
+    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs, report, against, left_out)

@@ -1,8 +1,10 @@
-"""scripts/compare.sh's choice of methods, and what becomes of those that fail."""
+"""scripts/compare.sh's choice of methods, differences between them, and what becomes of those that fail."""
+
+import json
 
 import pytest
 
-from tests.scripts.test_launch import launch  # noqa: F401
+from tests.scripts.test_launch import launch, run_folder  # noqa: F401
 
 
 def methods_of(calls):
@@ -15,7 +17,10 @@ def methods_of(calls):
         (["--methods", "SoftCPT-NATB"], "Method 'SoftCPT-NATB' is unknown; did you mean 'SoftCPT-"),
         (["--methods", "coop-cs,,CoOp-CA"], "Method '' is unknown"),
         (["--methods", ""], "Method '' is unknown"),
+        (["--against", "softcpt"], "Method 'softcpt' is unknown; did you mean 'SoftCPT-"),
+        (["--methods", "CoOp-CA", "--against", "coop-ca"], "nothing to be compared with"),
         (["--methods", "CoOp-CA,PLOT"], "Config 'small' is unknown in configs/trainers/PLOT"),
+        (["--methods", "all", "--against", "PLOT"], "Config 'small' is unknown in configs/trainers/PLOT"),
         (["--methods", "all", "--cfg", "smal"], "Config 'smal' is unknown in configs/trainers; did you mean 'small'?"),
     ],
 )
@@ -78,3 +83,43 @@ def test_what_no_method_can_do_is_one_line(launch, clone, capsys):  # noqa: F811
     captured = capsys.readouterr()
     assert captured.err == "Image x.jpg is corrupt; replace it.\n"
     assert not list(clone.rglob("compare*.md"))
+
+
+def test_differences(launch, clone, capsys):  # noqa: F811
+    words = ["compare", "tiny8", "1,4", "--methods", "CoOp-CA,ZeroshotCLIP", "--against", "softcpt-nata"]
+    assert launch(*words) == 0
+    for seed, gain in ((1, 2.0), (2, 4.0), (3, 6.0)):
+        path = run_folder(clone, "CoOp-CA", seed=seed) / "results.json"
+        record = json.loads(path.read_text())
+        for number, task in enumerate(record["tasks"]):
+            task["accuracy"] += gain + number  # task means 4 and 5: t(1) * s / sqrt(2) = 12.706 * 0.5
+        path.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert launch(*words) == 0
+    out = capsys.readouterr().out
+    table = out[out.index("Difference to SoftCPT-NATA") :].splitlines()
+    assert table[2].split() == "method shots difference 95 % interval interval over tasks won pairs".split()
+    cells = [line.split() for line in table[4:12]]
+    assert cells[0] == "CoOp-CA (per task) 1 +0.0 [+0.0, +0.0] 2 tasks 0 of 2, 2 even 6".split()
+    assert cells[1] == "4 +4.5 [-1.9, +10.9] 2 tasks 2 of 2 6".split()
+    assert cells[2][:1] == ["all"] and cells[2][-1] == "12" and cells[3][0].startswith("---")
+    assert cells[4][:3] == ["Zero-shot", "CLIP", "1"] and cells[5][1:5] == ["-1.0", "[-1.0,", "-1.0]", "*"]
+    assert "the interval leaves 0 out" in " ".join(out.split())
+    assert not any(line.startswith("SoftCPT") for line in table[:12])
+    (file,) = (clone / "output/tiny8").glob("compare*.md")
+    text = file.read_text("utf-8")
+    assert "## Difference to SoftCPT-NATA" in text and "leaves 0 out" in text
+    assert "|  | 4 | +4.5 | [-1.9, +10.9] |  | 2 tasks | 2 of 2 | 6 |" in text
+
+
+def test_differences_with_failed_runs(launch, capsys):  # noqa: F811
+    words = ["--against", "SoftCPT-NATA", "--", "FAKE.FAIL", "3"]
+    assert launch("compare", "tiny8", "4", *words) == 1
+    out = capsys.readouterr().out
+    rows = out[out.index("Difference to") :].splitlines()
+    assert next(row for row in rows if row.startswith("CoOp-CA")).endswith("4 of 6")
+    assert launch("compare", "plain", "4", "--against", "CoOp-MT", "--", "FAKE.REFUSE", "CoOp") == 1
+    rows = capsys.readouterr().out.splitlines()
+    assert next(row for row in reversed(rows) if row.startswith("SoftCPT-NATA")).split()[1:] == ["-"] * 4 + [
+        "0", "of", "6"
+    ]  # fmt: skip
