@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,6 @@ tasks:
     classnames: {dark_red: crimson}
 """
 CLASSES = {"kinds": ("rose", "tulip", "ox-eye_daisy"), "colours": ("blue", "dark_red")}
-
-
-def published_parameters() -> dict[tuple[str, str], str]:
-    """Parameters by (collection, method) in the published table; skips where the checkout has none beside it."""
-    table = REPOSITORY.parent / "shared" / "paper" / "results.csv"
-    if not table.exists():
-        pytest.skip("the published table is not beside this checkout")
-    with open(table) as file:
-        return {(row["collection"], row["method"]): row["trainable_params"] for row in csv.DictReader(file)}
 
 
 class Workplace:

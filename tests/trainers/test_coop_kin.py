@@ -1,5 +1,5 @@
-"""CoOp with a context per class and from words, KgCoOp and ProGrad: from first principles in float64, their parameter
-counts against the published table, runs, and what they refuse."""
+"""CoOp with a context per class and from words, KgCoOp and ProGrad: from first principles in float64, runs, and what
+they refuse."""
 
 import copy
 
@@ -12,44 +12,12 @@ from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import template_features, words_before_name
 from scripts.launch_plan import ROOT, make_plan
-from tests.trainers.conftest import published_parameters
-from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
-from trainers.contexts import ClassContextTable, ContextTable, word_vectors
+from tests.trainers.test_methods import batch, in_float64, loss_by_tasks
+from trainers.contexts import word_vectors
 from trainers.prograd import divergence, project
 
-PUBLISHED = {
-    ("General-10", "CoOp-CS"): 9756672,
-    ("Plant-6", "CoOp-CS"): 950272,
-    ("RS-8", "CoOp-CS"): 1703936,
-    ("Fashion-20", "CoOp-CS"): 638976,
-    ("General-10", "KgCoOp"): 20480,
-    ("Plant-6", "KgCoOp"): 12288,
-    ("RS-8", "KgCoOp"): 16384,
-    ("Fashion-20", "KgCoOp"): 40960,
-    ("General-10", "ProGrad"): 81920,
-    ("Plant-6", "ProGrad"): 49152,
-    ("RS-8", "ProGrad"): 65536,
-    ("Fashion-20", "ProGrad"): 163840,
-}
 CS = ("CoOp", ("TRAINER.COOP.CONTEXT", "class"))
 KIN = [CS, ("KgCoOp", ()), ("ProGrad", ())]
-
-
-@pytest.mark.parametrize(("collection", "method"), PUBLISHED)
-def test_parameter_counts_are_the_published_ones(collection, method):
-    sizes = COLLECTIONS[collection]
-    with torch.device("meta"):
-        learner = {
-            "CoOp-CS": lambda: ClassContextTable(sizes, 16, 512),
-            "KgCoOp": lambda: ContextTable(len(sizes), 4, 512),
-            "ProGrad": lambda: ContextTable(len(sizes), 16, 512),
-        }[method]()
-    assert sum(p.numel() for p in learner.parameters()) == PUBLISHED[collection, method]
-
-
-def test_published_counts_above_are_those_of_the_table():
-    rows = published_parameters()
-    assert {key: str(value) for key, value in PUBLISHED.items()} == {key: rows[key] for key in PUBLISHED}
 
 
 @pytest.mark.parametrize(("trainer", "n_ctx"), [("KgCoOp", 4), ("ProGrad", 16)])

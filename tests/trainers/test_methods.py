@@ -1,5 +1,4 @@
-"""Each method from first principles in float64, its parameter count against the published table, and what it must not
-touch."""
+"""Each method from first principles in float64, and what it must not touch."""
 
 import copy
 
@@ -7,13 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prompting.prompts import Vocabulary, lay_out
+from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.tasks import Task, TaskLayout
-from prompting.towers import TextTower, import_clip
-from tests.trainers.conftest import published_parameters
-from trainers.coop import ContextTable
-from trainers.softcpt import MetaNetwork
 
 # Classes of every task of a collection (facts of the published collections); names do not matter for counting.
 COLLECTIONS = {
@@ -22,55 +17,12 @@ COLLECTIONS = {
     "RS-8": (30, 45, 31, 45, 7, 10, 21, 19),
     "Fashion-20": (4,) * 18 + (3, 3),
 }
-PUBLISHED = {
-    ("General-10", "CoOp-CA"): 81920,
-    ("General-10", "CoOp-MT"): 8192,
-    ("General-10", "SoftCPT-NATA"): 8392704,
-    ("General-10", "SoftCPT-NATS"): 8421376,
-    ("Plant-6", "CoOp-CA"): 49152,
-    ("Plant-6", "CoOp-MT"): 8192,
-    ("Plant-6", "SoftCPT-NATA"): 8392704,
-    ("RS-8", "CoOp-CA"): 65536,
-    ("RS-8", "CoOp-MT"): 8192,
-    ("RS-8", "SoftCPT-NATA"): 8392704,
-    ("RS-8", "SoftCPT-NATS"): 8421376,
-    ("Fashion-20", "CoOp-CA"): 163840,
-    ("Fashion-20", "CoOp-MT"): 8192,
-    ("Fashion-20", "SoftCPT-NATA"): 8392704,
-}
-PUBLISHED_M = 8  # the table counts with 8 task context vectors; the released runs train 4
-
-
-@pytest.fixture(scope="module")
-def rn50_text() -> TextTower:
-    """The text tower in RN50's shape, on the meta device: shapes without memory."""
-    clip = import_clip()
-    with torch.device("meta"):
-        model = clip.model.CLIP(1024, 224, (3, 4, 6, 3), 64, None, 77, 49408, 512, 8, 12)
-    tokenizer = clip.clip._tokenizer
-    return TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))
 
 
 def layout_of_sizes(sizes) -> TaskLayout:
     return TaskLayout(
         tuple(Task(f"task {t}", tuple(f"class {c}" for c in range(size))) for t, size in enumerate(sizes))
     )
-
-
-@pytest.mark.parametrize(("collection", "method"), PUBLISHED)
-def test_parameter_counts_are_the_published_ones(rn50_text, collection, method):
-    layout = layout_of_sizes(COLLECTIONS[collection])
-    learner = {
-        "CoOp-CA": lambda: ContextTable(len(layout), 16, rn50_text.width),
-        "CoOp-MT": lambda: ContextTable(1, 16, rn50_text.width),
-        "SoftCPT-NATA": lambda: MetaNetwork(rn50_text, layout, 16, PUBLISHED_M, per_task=False),
-        "SoftCPT-NATS": lambda: MetaNetwork(rn50_text, layout, 16, PUBLISHED_M, per_task=True),
-    }[method]()
-    count = sum(p.numel() for p in learner.parameters())
-    expected = PUBLISHED[collection, method]
-    if method == "SoftCPT-NATS":  # published with 8 tasks' worth of task context for every collection
-        expected += (len(layout) - 8) * PUBLISHED_M * 512
-    assert count == expected
 
 
 def in_float64(trainer, tower64):
@@ -156,9 +108,6 @@ def test_the_meta_network_starts_as_published():
 
     sub_network = SubNetwork(1024, 16, 512)
     assert sub_network.bias is None and float(sub_network.weight.detach().std()) == pytest.approx(0.02, rel=0.01)
-    assert (
-        sum(p.numel() for p in SubNetwork(1024, 16, 512, bias=True).parameters()) == 8396800
-    )  # SoftCPT*, as published
 
 
 def test_coop_per_task_trains_each_task_as_if_by_itself(workplace, tmp_path):
@@ -195,9 +144,3 @@ def test_training_leaves_the_towers_bit_identical(workplace, method):
         p.requires_grad for p in trainer.model.parameters()
     )
     assert all(p.grad is None for p in trainer.tower.parameters())
-
-
-def test_published_counts_above_are_those_of_the_table():
-    """The figures in this file, against the published table where it lies beside the repository."""
-    rows = published_parameters()
-    assert {key: str(value) for key, value in PUBLISHED.items()} == {key: rows[key] for key in PUBLISHED}
