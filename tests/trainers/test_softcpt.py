@@ -205,3 +205,22 @@ def test_the_launcher_knows_every_variant():
         dataset = ["--dataset-config-file", str(REPOSITORY / "configs/datasets/plant6.yaml")]
         cfg = train.setup_cfg(train.parse_args(["--trainer", "SoftCPT", *dataset, *knobs(VARIANT=variant)]))
         assert softcpt.SoftCPT.label(cfg) == method  # or the launcher would not know its own finished runs
+
+
+def test_the_released_schedule_runs_down_up_and_down():
+    from dassl.optim import build_lr_scheduler
+
+    file = str(REPOSITORY / "configs/trainers/SoftCPT/rn50_ep50_released.yaml")
+    dataset = ["--dataset-config-file", str(REPOSITORY / "configs/datasets/plant6.yaml"), "--config-file", file]
+    cfg = train.setup_cfg(train.parse_args(["--trainer", "SoftCPT", *dataset]))
+    assert (cfg.MODEL.BACKBONE.NAME, cfg.OPTIM.STEPS_PER_EPOCH) == ("RN50", 3)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.OPTIM.LR)
+    scheduler, rates = build_lr_scheduler(optimizer, cfg.OPTIM), []
+    for _ in range(cfg.OPTIM.MAX_EPOCH):
+        rates.append(optimizer.param_groups[0]["lr"])
+        for _ in range(cfg.OPTIM.STEPS_PER_EPOCH):
+            optimizer.step()
+            scheduler.step()
+    turns = [a < b for a, b in zip(rates[1:], rates[2:], strict=False)]
+    assert rates[0] == 1e-5 and sum(a != b for a, b in zip(turns, turns[1:], strict=False)) == 2
+    assert min(rates[1:]) < 1e-5 and rates[34] > 0.99 * rates[1] and not turns[0] and not turns[-1]
