@@ -1,16 +1,18 @@
 """The meta network: names in, prompt contexts out (paper, section on the meta network).
 
-Names become features by the text encoder, behind a few learnable vectors; a sub-network turns features into contexts.
+Names become features by the text encoder, behind a few learnable vectors; a sub-network turns features, brought to a
+scale, into contexts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
+from prompting.losses import unit
 from prompting.prompts import lay_out
 from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import TextTower
@@ -21,6 +23,12 @@ SUB_NETWORKS = {
     "lincls": "one linear map of the class feature alone",
     "mlp": "two linear maps with a ReLU between, of the features side by side",
 }
+SCALES = {
+    "raw": "features as the text tower gives them (published)",
+    "unit": "features of unit norm",
+    "standard": "direction of the mean feature, plus each feature's deviation from the mean, both of size 1",
+}
+LEAST_VARIANCE = 1e-6  # of features of unit norm: below it names are the same
 BOTTLENECK, LEAST = 16, 32  # the hidden layer of "mlp" has a text feature's width over 16, as CoCoOp's meta-net, or 32
 
 
@@ -75,6 +83,56 @@ def join(kind: str, class_features: Tensor, task_features: Tensor) -> Tensor:
     return torch.cat([class_features, task_features], dim=-1)
 
 
+class FeatureScale(nn.Module):
+    """Brings text features to a scale that does not depend on the tower.
+
+    A linear map W of features x writes S = W x, so a descent step of size e moves the context of task t by
+    -e sum_u <x_t, x_u> g_u, with g_u the gradient of u's context: what CoOp with a context per task would do, times the
+    Gram matrix of the features. Raw features multiply that step by their squared norm, and a context's size at the start
+    by their norm; both are the tower's and mean nothing. Features of unit norm repair this, but how much tasks share
+    is still the tower's: features of most text towers lie in a narrow cone, where any two names have a high cosine.
+
+    "standard", of features of unit norm u_t, with their mean c and the root mean square r of |u_t - c| over all names:
+
+        x_t = c / |c| + (u_t - c) / r
+
+    so that S_t = shared + own: a context that all tasks learn at the rate of CoOp's shared one, and deviations that begin
+    and move like CoOp's contexts per task, those of related names together. A single name has no deviation: x_t = c / |c|.
+
+    c and r are those of the names that training knows. They follow the features in training, where gradients pass
+    through them, and are saved: a name that comes later is placed among those that were there.
+
+    Args:
+        kind: one of SCALES.
+        features: gives the (names, feature_dim) features of all names as training starts.
+    """
+
+    def __init__(self, kind: str, features: Callable[[], Tensor]):
+        super().__init__()
+        self.kind = kind
+        if kind == "standard":
+            unit_features = unit(features().detach())
+            self.names = len(unit_features)
+            centre = unit_features.mean(0)
+            self.register_buffer("centre", centre)
+            self.register_buffer("variance", (unit_features - centre).square().sum(-1).mean())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, feature_dim) of n of the names -> (n, feature_dim), in float32 at least unless "raw"."""
+        if self.kind == "raw":
+            return features
+        features = unit(features)
+        if self.kind == "unit":
+            return features
+        centre, variance = self.centre, self.variance
+        if self.training:
+            # Each name pulls with a weight of 1 / names: all of them make their mean itself, a batch's few a running mean.
+            centre = centre + (features - centre).sum(0) / self.names
+            variance = variance + ((features - centre).square().sum(-1) - variance).sum() / self.names
+            self.centre, self.variance = centre.detach(), variance.detach()
+        return unit(centre) + (features - centre) * variance.clamp(min=LEAST_VARIANCE).rsqrt()
+
+
 class NamePrompts:
     """Prompts ``[SOS] U_1 .. U_M  name . [EOT]`` of the names of tasks or of classes, ready for the text encoder.
 
@@ -99,6 +157,12 @@ class NamePrompts:
 
     def _pack(self, which: tuple[int, ...]) -> PackedPrompts:
         return pack([self._prompts[i] for i in which]).to(self._text.positional_embedding.device)
+
+    @torch.no_grad()
+    def all_features(self, context: Tensor | None) -> Tensor:
+        """(names, feature_dim) of all names, not normalised, without gradients."""
+        device = self._text.positional_embedding.device
+        return self.features(range(len(self._prompts)), None if context is None else context.to(device))
 
     def features(self, which: Sequence[int], context: Tensor | None) -> Tensor:
         """(len(which), feature_dim) of some of the names, by their numbers, not normalised."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from dassl.data import DataManager
+from dassl.data.transforms import build_transform
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
@@ -40,6 +41,7 @@ from trainers.resuming import ResumingTrainer
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 MOST = 0.7  # a batch whose tasks have this share of all classes has all classes encoded
+STILL = {"normalize", "instance_norm", "center_crop"}  # transforms that draw nothing
 TEST_ROWS = 4096  # test images whose logits are computed at a time
 
 
@@ -123,7 +125,10 @@ class PromptTrainer(ResumingTrainer):
             raise InputError(f"TRAINER.{self.section}.PREC is '{precision}'; it must be {' or '.join(PRECISIONS)}.")
 
     def build_data_loader(self):
-        dm = DataManager(self.cfg, dataset_wrapper=SeededImages)
+        # Without augmentation a training image is shown as it would be tested. Dassl would squash it to a square.
+        self.still = STILL.issuperset(self.cfg.INPUT.TRANSFORMS)
+        as_tested = build_transform(self.cfg, is_train=False) if self.still else None
+        dm = DataManager(self.cfg, custom_tfm_train=as_tested, dataset_wrapper=SeededImages)
         self.dm, self.layout = dm, layout_of(dm.dataset)
         self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
         self.val_loader, self.test_loader = dm.val_loader, dm.test_loader
@@ -310,7 +315,10 @@ class PromptTrainer(ResumingTrainer):
         """Replace the training images of all epochs to come by the features of the very views they would have shown."""
         loader = self.train_loader_x
         epochs = range(self.start_epoch, self.max_epoch)
-        self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
+        if self.still:
+            self._views = dict.fromkeys(epochs, unit(self.features.fixed(loader.dataset, self.watch.encoding)))
+        else:
+            self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
         # The sampler is kept, and with it the order of batches.
         if isinstance(loader.batch_sampler, OneTaskBatches):
             self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)

@@ -34,7 +34,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from prompting.errors import InputError, unknown
-from prompting.meta_network import SUB_NETWORKS, NamePrompts, build_sub_network, join
+from prompting.meta_network import SCALES, SUB_NETWORKS, FeatureScale, NamePrompts, build_sub_network, join
 from prompting.tasks import TaskLayout
 from prompting.towers import TextTower
 from trainers.base import PromptLearner, PromptTrainer
@@ -56,6 +56,9 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAINER.SOFTCPT = CfgNode()
     cfg.TRAINER.SOFTCPT.VARIANT = "NATA"  # NATA, NATS, CATA, CATS, CSTA, CSTS or STAR
     cfg.TRAINER.SOFTCPT.SUB_NETWORK = "linear"  # linear or mlp; for class-specific variants also linmean or lincls
+    # What the sub-network makes of its features' norms: raw (published), unit or standard (for any tower, see
+    # prompting.meta_network.FeatureScale).
+    cfg.TRAINER.SOFTCPT.FEATURES = "raw"
     cfg.TRAINER.SOFTCPT.N_CTX = 16  # L: context vectors in a class prompt
     cfg.TRAINER.SOFTCPT.TASK_N_CTX = 4  # M: learnable vectors in a task prompt; STAR has none
     cfg.TRAINER.SOFTCPT.CLASS_N_CTX = 4  # K: learnable vectors in a class-specific variant's first class prompt
@@ -80,6 +83,7 @@ class MetaNetwork(PromptLearner):
         per_class: one set of class context vectors per class (CS) instead of one for all (CA).
         kind: which sub-network, one of SUB_NETWORKS.
         bias: whether a linear sub-network has one.
+        features: how the sub-network's features are scaled, one of SCALES.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class MetaNetwork(PromptLearner):
         per_class: bool = False,
         kind: str = "linear",
         bias: bool = False,
+        features: str = "raw",
     ):
         super().__init__()
         self.n_ctx, self.position, self.kind, self._layout = n_ctx, position, kind, layout
@@ -105,24 +110,31 @@ class MetaNetwork(PromptLearner):
         self.task_context = self._tasks.new_context() if self._tasks else None
         self._classes = NamePrompts(text, layout.classnames, class_n_ctx, per_class) if self.class_specific else None
         self.class_context = self._classes.new_context() if self._classes else None
+        if self._tasks:
+            self.task_scale = FeatureScale(features, lambda: self._tasks.all_features(self.task_context))
+        if self._classes:
+            self.class_scale = FeatureScale(features, lambda: self._classes.all_features(self.class_context))
         self.sub_network = build_sub_network(kind, text.feature_dim, n_ctx, text.width, self.class_specific, bias)
 
     def context_of_class(self, task: int, flat_class: int) -> int:
         return flat_class if self.class_specific else task
 
+    def _task_features(self, tasks: Sequence[int]) -> Tensor:
+        return self.task_scale(self._tasks.features(tasks, self.task_context))
+
     def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
         """(all tasks, L, ctx_dim) S^t or (all classes, L, ctx_dim) S^c, zeros for what is not asked for."""
         tasks = list(tasks)
         if not self.class_specific:
-            features, wanted, of = self._tasks.features(tasks, self.task_context), tasks, len(self._layout)
+            features, wanted, of = self._task_features(tasks), tasks, len(self._layout)
         else:
             wanted = self._layout.classes_of_all(tasks) if classes is None else list(classes)
             of = self._layout.n_classes
-            features = self._classes.features(wanted, self.class_context)
+            features = self.class_scale(self._classes.features(wanted, self.class_context))
             if self._tasks:
                 row = {task: i for i, task in enumerate(tasks)}
                 rows = [row[task] for task in self._layout.task_of_class[wanted].tolist()]
-                task_features = self._tasks.features(tasks, self.task_context)
+                task_features = self._task_features(tasks)
                 features = join(self.kind, features, task_features[torch.tensor(rows, device=features.device)])
         written = self.sub_network(features)
         contexts = written.new_zeros(of, *written.shape[1:])
@@ -147,6 +159,8 @@ class SoftCPT(PromptTrainer):
             raise unknown("SoftCPT variant", k.VARIANT, VARIANTS)
         if k.SUB_NETWORK not in SUB_NETWORKS:
             raise unknown("Sub-network", k.SUB_NETWORK, SUB_NETWORKS)
+        if k.FEATURES not in SCALES:
+            raise unknown("Scale of features", k.FEATURES, SCALES)
         if k.SUB_NETWORK in ("linmean", "lincls") and k.VARIANT not in CLASS_SPECIFIC:
             raise InputError(
                 f"The sub-network {k.SUB_NETWORK} reads class features, and SoftCPT's variant {k.VARIANT} has none; "
@@ -171,6 +185,7 @@ class SoftCPT(PromptTrainer):
             per_class=k.VARIANT.startswith("CS"),
             kind=k.SUB_NETWORK,
             bias=star,
+            features=k.FEATURES,
         )
 
     def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:

@@ -25,8 +25,11 @@ def knobs(**values) -> list[str]:
     return [word for key, value in values.items() for word in (f"TRAINER.SOFTCPT.{key}", str(value))]
 
 
-def expected_features(text, layout, learner, variant, kind, position):
-    """Text features of all classes by the paper's equations, and the leaves they are a function of."""
+def expected_features(text, layout, learner, variant, kind, position, scale=lambda features: features):
+    """Text features of all classes by the paper's equations, and the leaves they are a function of.
+
+    ``scale``: what is made of the features of names before the sub-network reads them.
+    """
     leaf = {name: p.detach().clone().requires_grad_() for name, p in learner.named_parameters()}
     u, v = leaf.get("task_context"), leaf.get("class_context")
     m, tasks = 0 if u is None else 4, range(len(layout))
@@ -35,12 +38,13 @@ def expected_features(text, layout, learner, variant, kind, position):
         [lay_out(text.vocabulary, layout.tasks[t].name, t if variant.endswith("TS") else 0, m) for t in tasks],
         u,
     )
+    f = scale(f)
     x = f
     if variant in CLASS_SPECIFIC:
         per_class = variant.startswith("CS")
         names = enumerate(layout.classnames)
         prompts = [lay_out(text.vocabulary, name, c if per_class else 0, 4) for c, name in names]
-        g, f = encode_plain(text, prompts, v), f[layout.task_of_class]
+        g, f = scale(encode_plain(text, prompts, v)), f[layout.task_of_class]
         x = {"linmean": (g + f) / 2, "lincls": g}.get(kind, torch.cat([g, f], 1))
     if kind == "mlp":
         x = (x @ leaf["sub_network.hidden_weight"] + leaf["sub_network.hidden_bias"]).clamp(min=0)
