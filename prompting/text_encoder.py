@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prompting.frozen import linear
+from prompting.low_rank import UpdatedAttention
 from prompting.towers import TextBlock, TextTower
 
 # A row's tokens attend over the whole row (masked), so longer rows waste attention, and shorter ones copy shared tokens
@@ -180,7 +181,10 @@ def _project(block: TextBlock, x: Tensor, which: tuple[int, ...]) -> Tensor:
     """Queries, keys, values (0, 1, 2) of flat tokens: (tokens, len(which), heads, head_dim)."""
     attention, width = block.attn, x.shape[-1]
     part = slice(which[0] * width, (which[-1] + 1) * width)
-    projected = linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
+    if isinstance(attention, UpdatedAttention):
+        projected = attention.project(x, which)
+    else:
+        projected = linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
     return projected.unflatten(-1, (len(which), block.heads, -1))
 
 

@@ -39,6 +39,8 @@ METHODS = {
     "SoftCPT-STAR": ("SoftCPT", ["TRAINER.SOFTCPT.VARIANT", "STAR"], "SoftCPT*"),
     "CoCoOp": ("CoCoOp", [], "CoCoOp"),
     "PLOT": ("PLOT", [], "PLOT"),
+    "CLIP-LoRA": ("CLIPLoRA", [], "CLIP-LoRA"),
+    "MVLPT": ("MVLPT", [], "MVLPT"),
 }
 # Scripts of methods that have one form only.
 SINGLE = {
@@ -48,6 +50,8 @@ SINGLE = {
     "plot": "PLOT",
     "prograd": "ProGrad",
     "protonet": "ProtoNet",
+    "clip_lora": "CLIP-LoRA",
+    "mvlpt": "MVLPT",
 }
 COMPARED = ["ZeroshotCLIP", "CoOp-CA", "CoOp-MT", "SoftCPT-NATA"]
 CONTEXTS = {"task": "CoOp-CA", "class": "CoOp-CS", "shared": "CoOp-MT"}
@@ -80,6 +84,8 @@ ABOUT = {
     "linear_probe": ("scripts/linear_probe/main.sh", "Fits LP-CLIP, a linear probe; prints accuracy by task."),
     "protonet": ("scripts/protonet/main.sh", "Fits ProtoNet, class means of features; prints accuracy by task."),
     "tip_adapter": ("scripts/tip_adapter/main.sh", "Fits Tip-Adapter or Tip-Adapter-F; prints accuracy by task."),
+    "clip_lora": ("scripts/clip_lora/main.sh", "Trains and tests CLIP-LoRA, once per seed; prints accuracy by task."),
+    "mvlpt": ("scripts/mvlpt/main.sh", "Trains and tests MVLPT, once per seed, and prints accuracy by task."),
     "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task and shared, SoftCPT or others in one table."),
 }
 EXAMPLES = {
@@ -94,6 +100,8 @@ EXAMPLES = {
     "linear_probe": ["garden8 4", "plants7 4 --data ~/data"],
     "protonet": ["garden8 4", "garden8 4 -- TRAINER.PROTONET.DISTANCE cosine"],
     "tip_adapter": ["garden8 4", "garden8 4 --finetune yes --seeds 1,2"],
+    "clip_lora": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- TRAINER.CLIPLORA.ENCODER text"],
+    "mvlpt": ["garden8 4", "garden8 4 --seeds 1,2", "garden8 4 -- TRAINER.MVLPT.SHARED_SHARE 0.2"],
     "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data", "garden8 4 --methods all",
                 "garden8 1,4 --methods PLOT,CoOp-CA --against SoftCPT-NATA"],
 }

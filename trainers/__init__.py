@@ -4,10 +4,12 @@ from yacs.config import CfgNode
 
 from trainers import (
     base,
+    clip_lora,
     cocoop,
     coop,
     kgcoop,
     linear_probe,
+    mvlpt,
     plot,
     prograd,
     protonet,
@@ -16,7 +18,20 @@ from trainers import (
     zsclip,
 )
 
-METHODS = (softcpt, coop, zsclip, cocoop, kgcoop, linear_probe, plot, prograd, protonet, tip_adapter)
+METHODS = (
+    softcpt,
+    coop,
+    zsclip,
+    cocoop,
+    kgcoop,
+    linear_probe,
+    plot,
+    prograd,
+    protonet,
+    tip_adapter,
+    clip_lora,
+    mvlpt,
+)
 
 
 def extend_cfg(cfg: CfgNode) -> None:

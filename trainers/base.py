@@ -21,7 +21,7 @@ from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 from yacs.config import CfgNode
 
 from datasets.collection import layout_of
@@ -133,12 +133,18 @@ class PromptTrainer(ResumingTrainer):
         self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
         self.val_loader, self.test_loader = dm.val_loader, dm.test_loader
         self.num_classes, self.num_source_domains, self.lab2cname = dm.num_classes, dm.num_source_domains, dm.lab2cname
-        if self.one_task_batches and len(self.layout) > 1:
-            plain = self.train_loader_x
-            batches = OneTaskBatches([item.domain for item in dm.dataset.train_x], plain.batch_size)
+        plain = self.train_loader_x
+        batches = self.batches(plain, [item.domain for item in dm.dataset.train_x])
+        if batches is not None:
             self.train_loader_x = DataLoader(
                 plain.dataset, batch_sampler=batches, num_workers=plain.num_workers, pin_memory=plain.pin_memory
             )
+
+    def batches(self, plain: DataLoader, tasks: list[int]) -> Sampler | None:
+        """What forms the training batches: None, Dassl's ``plain`` loader itself, or a batch sampler over images of
+        ``tasks``. It is told the epoch (attribute ``epoch``), and draws from PyTorch's global generator alone."""
+        separate = self.one_task_batches and len(self.layout) > 1
+        return OneTaskBatches(tasks, plain.batch_size) if separate else None
 
     def build_model(self):
         cfg = self.cfg
@@ -320,7 +326,7 @@ class PromptTrainer(ResumingTrainer):
         else:
             self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
         # The sampler is kept, and with it the order of batches.
-        if isinstance(loader.batch_sampler, OneTaskBatches):
+        if loader.batch_size is None:  # batches come from `batches`
             self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)
         else:
             self.train_loader_x = DataLoader(
@@ -331,7 +337,7 @@ class PromptTrainer(ResumingTrainer):
         # All that an epoch draws depends on (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
         if self.cfg.SEED >= 0:
             set_random_seed((self.cfg.SEED * 1_000_003 + self.epoch) % (1 << 32))
-        self.train_loader_x.dataset.epoch = self.epoch
+        self.train_loader_x.dataset.epoch = self.train_loader_x.batch_sampler.epoch = self.epoch
 
     def after_epoch(self):
         super().after_epoch()

@@ -15,22 +15,46 @@ class OneTaskBatches(Sampler):
     one (Dassl's rule). Batches of different tasks are shuffled among each other. A method whose parameters belong to
     one task each, and whose optimiser leaves parameters without gradient alone, thereby trains every task exactly as
     if by itself.
+
+    With ``count``, an epoch has so many batches of every task, whatever its size: from as many passes over its images
+    as that takes, incomplete batches kept.
     """
 
-    def __init__(self, tasks: Sequence[int], batch_size: int):
-        self.batch_size = batch_size
+    def __init__(self, tasks: Sequence[int], batch_size: int, count: int | None = None):
+        self.batch_size, self.count = batch_size, count
         self.members: dict[int, torch.Tensor] = {
             task: torch.tensor([i for i, t in enumerate(tasks) if t == task]) for task in sorted(set(tasks))
         }
 
+    def _count(self, members: torch.Tensor) -> int:
+        return self.count or max(1, len(members) // self.batch_size)
+
     def __len__(self) -> int:
-        return sum(max(1, len(members) // self.batch_size) for members in self.members.values())
+        return sum(map(self._count, self.members.values()))
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = []
         for members in self.members.values():
-            shuffled = members[torch.randperm(len(members))]
-            count = max(1, len(members) // self.batch_size)
-            batches += [shuffled[i * self.batch_size : (i + 1) * self.batch_size].tolist() for i in range(count)]
+            mine: list[torch.Tensor] = []
+            while len(mine) < self._count(members):
+                mine += members[torch.randperm(len(members))].split(self.batch_size)
+            batches += [batch.tolist() for batch in mine[: self._count(members)]]
         for index in torch.randperm(len(batches)).tolist():
             yield batches[index]
+
+
+class JointThenOneTask(Sampler):
+    """The batches of ``joint`` before epoch ``first``, those of ``separate`` from it on. ``epoch`` is set from
+    outside."""
+
+    def __init__(self, joint: Sampler, separate: OneTaskBatches, first: int):
+        self.joint, self.separate, self.first, self.epoch = joint, separate, first, 0
+
+    def _now(self) -> Sampler:
+        return self.joint if self.epoch < self.first else self.separate
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._now())

@@ -1,0 +1,166 @@
+"""CLIP-LoRA: low-rank few-shot adaptation of vision-language models (arXiv 2405.18541).
+
+No prompt is learned; the towers themselves move, a little. Every query, key and value matrix W of the attention layers
+of both towers gets a low-rank update (prompting.low_rank), which the cross-entropy of the few shots trains:
+
+    W + alpha / sqrt(r) B A                   r = 2, alpha = 1, dropout 0.25 before A
+    logits                                    exp(logit_scale) x cosine(image feature, feature of the task's template)
+
+On a collection each task has updates of its own and is trained by itself; an image is encoded by the towers of its own
+task, in training and test. The towers' own weights stay as they are: A and B are all that is learned and saved, which
+makes 6 r width a layer and task. With ENCODER "text" or "vision" one tower stays frozen. The image tower must be a
+vision transformer; with any other, such as a ResNet, ENCODER must be "text". With "text" the feature bank is used.
+
+After github.com/MaxZanella/CLIP-LoRA: AdamW, learning rate 2e-4, weight decay 0.01, cosine, 500 steps a shot in batches
+of 32 (the last one of a pass over the images may be smaller), scale alpha / sqrt(r) and not alpha / r. Ours deviates:
+* Steps are dealt out to OPTIM.MAX_EPOCH epochs, all of the same number (rounded to whole batches); the learning rate
+  falls after each of these and not after every step, and to 0 and not 1e-6; an image that comes several times in an
+  epoch shows the same view.
+* In the text tower, tokens that several prompts begin with are one token (prompting.text_encoder), with one draw of the
+  dropout for all of them; the public code draws for each prompt.
+* Templates are the tasks' own; the public code has them too, but takes "a photo of a {}." for most data sets.
+* A and B compute in float32 whatever the tower computes in (published: float16 under autocast, with a gradient scaler;
+  there is none here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from dassl.engine import TRAINER_REGISTRY
+from torch import Tensor, nn
+from yacs.config import CfgNode
+
+from prompting.errors import InputError, unknown
+from prompting.losses import unit
+from prompting.low_rank import LowRank, image_blocks, updated
+from prompting.templates import template_prompts
+from prompting.towers import Tower
+from trainers.base import PromptLearner, PromptTrainer
+from trainers.batches import OneTaskBatches
+
+ENCODERS = {"both": "both towers", "text": "the text tower", "vision": "the image tower"}
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """cfg.TRAINER.CLIPLORA, with the public code's values."""
+    cfg.TRAINER.CLIPLORA = CfgNode()
+    cfg.TRAINER.CLIPLORA.ENCODER = "both"  # which tower is tuned: both, text or vision
+    cfg.TRAINER.CLIPLORA.RANK = 2  # r
+    cfg.TRAINER.CLIPLORA.ALPHA = 1.0  # weight of the updates, before it is divided by sqrt(r)
+    cfg.TRAINER.CLIPLORA.DROPOUT = 0.25  # share of A's inputs that is left out in training
+    # Training steps of each task, per shot, dealt out to OPTIM.MAX_EPOCH epochs. 0, or all images instead of shots: as
+    # many steps as the epochs have batches.
+    cfg.TRAINER.CLIPLORA.ITERATIONS = 500
+    cfg.TRAINER.CLIPLORA.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+
+
+class TowerUpdates(PromptLearner):
+    """Low-rank updates of each task, of the towers that are tuned; prompts have no context.
+
+    Args:
+        tower: the frozen CLIP.
+        n_tasks: how many tasks there are.
+        encoder: one of ENCODERS.
+        rank, alpha, dropout: see LowRank.
+    """
+
+    n_ctx = 0
+
+    def __init__(self, tower: Tower, n_tasks: int, encoder: str, rank: int, alpha: float, dropout: float):
+        super().__init__()
+        text, image = tower.text.blocks, image_blocks(tower.visual)
+
+        def of_each_task(blocks: Sequence[nn.Module]) -> nn.ModuleList:
+            width = blocks[0].attn.embed_dim
+            return nn.ModuleList(LowRank(len(blocks), width, rank, alpha, dropout) for _ in range(n_tasks))
+
+        self.text = of_each_task(text) if encoder != "vision" else None
+        self.image = of_each_task(image) if encoder != "text" else None
+
+    def context_of_class(self, task: int, flat_class: int) -> int:
+        return 0
+
+
+@TRAINER_REGISTRY.register()
+class CLIPLoRA(PromptTrainer):
+    """Low-rank updates of the towers' attention layers, each task trained by itself."""
+
+    section = "CLIPLORA"
+    one_task_batches = True
+
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        return "CLIP-LoRA"
+
+    @property
+    def uses_bank(self) -> bool:
+        return self.knobs.ENCODER == "text"
+
+    def check_cfg(self, cfg):
+        super().check_cfg(cfg)
+        k = cfg.TRAINER.CLIPLORA
+        if k.ENCODER not in ENCODERS:
+            raise unknown("Encoder to tune", k.ENCODER, ENCODERS)
+        for name, fits, must in (
+            ("RANK", k.RANK >= 1, "1 or more"),
+            ("DROPOUT", 0 <= k.DROPOUT < 1, "at least 0 and below 1"),
+            ("ITERATIONS", k.ITERATIONS >= 0, "0 or more"),
+        ):
+            if not fits:
+                raise InputError(f"TRAINER.CLIPLORA.{name} is {k[name]}; it must be {must}.")
+        if cfg.MODEL.COMPILE:
+            raise InputError("CLIP-LoRA changes its text tower from task to task; leave MODEL.COMPILE False.")
+
+    def batches(self, plain, tasks):
+        """So many batches of every task and epoch that the steps come out as ITERATIONS says."""
+        cfg = self.cfg
+        steps = self.knobs.ITERATIONS * max(cfg.DATASET.NUM_SHOTS, 0)
+        return OneTaskBatches(tasks, plain.batch_size, max(1, round(steps / cfg.OPTIM.MAX_EPOCH)) if steps else None)
+
+    def build_learner(self) -> PromptLearner:
+        k = self.knobs
+        if k.ENCODER != "text":
+            if image_blocks(self.tower.visual) is None:
+                raise InputError(
+                    f"The image tower of '{self.tower.name}' is no vision transformer, and CLIP-LoRA updates attention "
+                    "layers; set TRAINER.CLIPLORA.ENCODER text."
+                )
+            print("CLIP-LoRA tunes the image tower: images are encoded as they come")
+        return TowerUpdates(self.tower, len(self.layout), k.ENCODER, k.RANK, k.ALPHA, k.DROPOUT)
+
+    def class_prompts(self) -> list[list[int]]:
+        return template_prompts(self.tower.text.vocabulary, self.layout)
+
+    def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Every task's prompts are encoded by the text tower with its updates."""
+        if self.model.text is None:
+            columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
+            return self.handwritten_features[columns], columns
+        parts = []
+        for task in tasks:
+            with updated(self.tower.text.blocks, self.model.text[task]):
+                parts.append(super().text_features([task], classes))
+        features, columns = zip(*parts, strict=True)
+        return torch.cat(features), torch.cat(columns)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """The images themselves, when it depends on their task what their features are."""
+        return super().encode_images(images) if self.uses_bank else images
+
+    def adapted_features(self, images: Tensor, task: Tensor) -> Tensor:
+        """(batch, feature_dim) of unit norm: every image's feature from its own task's image tower."""
+        blocks, images = image_blocks(self.tower.visual), images.to(self.tower.dtype)
+        parts, order = [], []
+        for index in task.unique().tolist():
+            mine = (task == index).nonzero().squeeze(1)
+            with updated(blocks, self.model.image[index]):
+                parts.append(unit(self.tower.visual(images[mine].contiguous(memory_format=torch.channels_last))))
+            order.append(mine)
+        return torch.cat(parts)[torch.cat(order).argsort()]
+
+    def class_logits(self, image_features, task, text=None):
+        """``image_features`` are images when the image tower is tuned."""
+        features = image_features if self.uses_bank else self.adapted_features(image_features, task)
+        return super().class_logits(features, task, text)
