@@ -80,7 +80,7 @@ class UpdatedAttention(nn.Module):
 
 @contextmanager
 def updated(blocks: Sequence[nn.Module], updates: LowRank) -> Iterator[None]:
-    """Inside, the attention layers ``attn`` of some blocks compute with their updates; afterwards they are as before."""
+    """Inside, the attention layers ``attn`` of some blocks compute with their updates; afterwards as before."""
     before = [block.attn for block in blocks]
     try:
         for layer, (block, attention) in enumerate(zip(blocks, before, strict=True)):
