@@ -18,7 +18,9 @@ of 32 (the last one of a pass over the images may be smaller), scale alpha / sqr
   epoch shows the same view.
 * In the text tower, tokens that several prompts begin with are one token (prompting.text_encoder), with one draw of the
   dropout for all of them; the public code draws for each prompt.
-* Templates are the tasks' own; the public code has them too, but takes "a photo of a {}." for most data sets.
+* Templates are the tasks' own; the public code takes "a photo of a {}." for every data set.
+* The gradient is that of the updated towers at every dropout. In the public code it is so with a dropout above 0, as
+  published; without, its layers take their update back before the backward pass, which then sees the frozen matrices.
 * A and B compute in float32 whatever the tower computes in (published: float16 under autocast, with a gradient scaler;
   there is none here).
 """

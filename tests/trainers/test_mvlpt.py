@@ -11,6 +11,7 @@ import train
 from prompting.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
+from scripts.launch_plan import METHODS, ROOT, make_plan
 from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
 from trainers.mvlpt import SharedThenOwn
 
@@ -163,3 +164,21 @@ def test_a_share_outside_0_to_1_is_refused_in_one_line(workplace):
     with pytest.raises(InputError, match="SHARED_SHARE is 1.5; it must be from 0 to 1"):
         workplace.trainer("MVLPT", "TRAINER.MVLPT.SHARED_SHARE", "1.5")
     assert workplace.trainer("MVLPT", "TRAINER.MVLPT.SHARED_SHARE", "0.0").one_task_batches
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "trainer"), [("mvlpt", "MVLPT", "MVLPT"), ("clip_lora", "CLIP-LoRA", "CLIPLoRA")]
+)
+def test_the_launcher_knows_it_and_every_config_can_be_used(command, method, trainer, tmp_path):
+    plan = make_plan(command, ["garden8", "4", "--output", str(tmp_path)])
+    assert plan.methods == [method] and len(plan.jobs) == 3 and METHODS[method][0] == trainer
+    assert (ROOT / "scripts" / command / "main.sh").exists()
+    configs = {path.name: path for path in (ROOT / f"configs/trainers/{trainer}").glob("*.yaml")}
+    assert {path.name for path in (ROOT / "configs/trainers/CoOp").glob("*.yaml")} <= configs.keys()
+    for path in configs.values():
+        files = ["--config-file", str(path), "--dataset-config-file", str(ROOT / "configs/datasets/garden8.yaml")]
+        named = ["MODEL.BACKBONE.NAME", "ViT-B/32"]  # a checkpoint on disk need not be there
+        cfg = train.setup_cfg(train.parse_args(["--trainer", trainer, *files, *named]))
+        trainer_class = train.TRAINER_REGISTRY.get(trainer)
+        assert trainer_class.label(cfg) == method
+        trainer_class.check_cfg(trainer_class.__new__(trainer_class), cfg)
