@@ -11,27 +11,31 @@ resumed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import yaml
 from dassl.config import get_cfg_default
-from dassl.data.datasets import DATASET_REGISTRY
+from dassl.data.datasets import DATASET_REGISTRY, build_dataset
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.utils import collect_env_info, count_num_param, set_random_seed
 from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
+from datasets.collection import layout_of
 from datasets.declared import register_collection
 from prompting.errors import InputError, unknown
 from prompting.towers import checkpoint_file
 from trainers.base import search_folders
+from trainers.resuming import checkpoint_of
 from trainers.run_folder import (
     Progress,
     Tee,
@@ -71,7 +75,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--eval-only", action="store_true", help="evaluate --model-dir's checkpoint instead of training"
     )
     parser.add_argument("--model-dir", default="", help="run folder to load for --eval-only")
-    parser.add_argument("--load-epoch", type=int, help="its epoch; without it, the best on validation")
+    parser.add_argument("--load-epoch", type=int, help="its epoch; without it, the one the run ended with")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("opts", default=None, nargs=argparse.REMAINDER, help="config overrides: KEY VALUE ...")
     return parser.parse_args(argv)
@@ -118,11 +122,16 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         raise unknown("Dataset", cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
     checkpoint = checkpoint_file(cfg.MODEL.BACKBONE.NAME, search_folders(cfg))
     if checkpoint is not None:
-        cfg.MODEL.BACKBONE.DIGEST = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+        cfg.MODEL.BACKBONE.DIGEST = digest(checkpoint)
     check_ranges(cfg)
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     cfg.freeze()
     return cfg
+
+
+def digest(path: Path) -> str | None:
+    """A hash of a file's content; None where there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
 
 
 def check_ranges(cfg: CfgNode) -> None:
@@ -244,6 +253,7 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         return {}
     report = trainer.report()
     report["seconds"]["total"] = round(time.time() - began, 3)
+    source, epoch = (args.model_dir, args.load_epoch) if args.eval_only else (folder, None)
     results = {
         "finished": True,
         "method": trainer.label(cfg),
@@ -255,6 +265,7 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         "seed": cfg.SEED,
         **report,
         "evaluated": args.model_dir if args.eval_only else None,
+        "checkpoint": digest(checkpoint_of(source, epoch)),
         "versions": versions(),
         "device": str(trainer.device),
         "git_commit": git_commit(),
@@ -265,10 +276,18 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
     return results
 
 
-def _build(cfg: CfgNode):
-    """Dassl's build_trainer, whose own complaints about settings become one line."""
+def task_names(argv: list[str]) -> list[str]:
+    """The names of the tasks that a run with this command line is about; no image is read and nothing is written into
+    its folder."""
+    cfg = setup_cfg(parse_args(argv))
+    with contextlib.redirect_stdout(None):
+        return [task.name for task in layout_of(_build(cfg, build_dataset)).tasks]
+
+
+def _build(cfg: CfgNode, build: Callable = build_trainer):
+    """Dassl's build_trainer, or another such function, whose own complaints about settings become one line."""
     try:
-        return build_trainer(cfg)
+        return build(cfg)
     except (ValueError, AssertionError, FileNotFoundError) as error:
         raise InputError(f"These settings cannot be used: {' '.join(str(error).split())}") from error
 

@@ -61,7 +61,7 @@ class TaskCollection(DatasetBase):
         self.test_only = not any(images.train for images in tasks)
         if not self.test_only and shots >= 1:
             tasks = [self._few(images, shots, seed, root, allow_fewer) for images in tasks]
-        tasks = [images.with_classes(half(len(images.task.classnames), classes)) for images in tasks]
+        tasks = [images.with_classes(chosen_classes(images.task, classes)) for images in tasks]
         self.layout = TaskLayout(tuple(images.task for images in tasks))
         parts: dict[str, list[Datum]] = {
             part: [datum for t, images in enumerate(tasks) for datum in self._data(t, getattr(images, part))]
@@ -106,14 +106,35 @@ def half(count: int, which: str) -> range:
     return {"all": range(count), "base": range(middle), "new": range(middle, count)}[which]
 
 
+def chosen_classes(task: Task, which: str) -> range:
+    """The classes of a task that DATASET.SUBSAMPLE_CLASSES names."""
+    if which != "all" and len(task.classnames) < 2:
+        raise InputError(
+            f"DATASET.SUBSAMPLE_CLASSES is '{which}', but task '{task.name}' has a single class, which cannot be "
+            "halved."
+        )
+    return half(len(task.classnames), which)
+
+
 def chosen_tasks(tasks: Sequence[TaskImages], which: str) -> list[TaskImages]:
-    """The tasks that DATASET.SUBSAMPLE_TASKS names: all, base, new or task<i>, counted from 0."""
-    known = (*SUBSETS, *(f"task{i}" for i in range(len(tasks))))
-    check_choice(
-        "DATASET.SUBSAMPLE_TASKS", which, known if len(known) < 8 else (*known[:3], f"task0 to {known[-1]}")
-    ) if which not in known else None
-    indices = [int(which[4:])] if which.startswith("task") else half(len(tasks), which)
-    return [tasks[i] for i in indices]
+    """The tasks that DATASET.SUBSAMPLE_TASKS names: all, base, new, or task<i>, counted from 0, several joined by +.
+
+    In whatever order they are named, they keep the collection's.
+    """
+    numbers = {f"task{i}": i for i in range(len(tasks))}
+    parts = which.split("+")
+    if all(part in numbers for part in parts):
+        return [tasks[i] for i in sorted({numbers[part] for part in parts})]
+    if which not in SUBSETS:
+        names = [*numbers] if len(numbers) < 5 else [f"task0 to {[*numbers][-1]}"]
+        known = [*SUBSETS, *names]
+        raise InputError(
+            f"DATASET.SUBSAMPLE_TASKS is '{which}'; it must be {', '.join(known[:-1])} or {known[-1]}, or several such "
+            "tasks joined by +."
+        )
+    if which != "all" and len(tasks) < 2:
+        raise InputError(f"DATASET.SUBSAMPLE_TASKS is '{which}', but there is a single task, which cannot be halved.")
+    return [tasks[i] for i in half(len(tasks), which)]
 
 
 def layout_of(dataset: DatasetBase) -> TaskLayout:

@@ -11,6 +11,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 RESULTS = "results.json"
+EVALUATION = "evaluation.json"  # of a checkpoint that another run left
 # A folder with any of these was a run's, whether or not it came to an end.
 TRACES = (RESULTS, "config.yaml", "log.txt")
 
@@ -30,7 +31,10 @@ class TaskScore:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run. ``shots`` and ``seed`` are its own, ``seconds`` has "train", "test" and "total"."""
+    """One finished run. ``shots`` and ``seed`` are its own, ``seconds`` has "train", "test" and "total".
+
+    ``checkpoint`` is a hash of the one that it ended with or evaluated; None where there is none, or none was noted.
+    """
 
     folder: Path
     method: str
@@ -42,6 +46,7 @@ class Run:
     tasks: tuple[TaskScore, ...]
     parameters: int
     seconds: dict[str, float]
+    checkpoint: str | None = None
 
     @property
     def mean(self) -> float:
@@ -57,22 +62,22 @@ def _field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> 
     return value
 
 
-def read_run(folder: str | Path) -> Run:
-    """The finished run in ``folder``.
+def read_run(folder: str | Path, file: str = RESULTS) -> Run:
+    """The finished run in ``folder``, or the finished evaluation where ``file`` is EVALUATION.
 
     Raises RunError when there is none: no results.json, one that is not JSON or lacks something, no finished mark.
     """
     folder = Path(folder)
-    path = folder / RESULTS
+    path = folder / file
     try:
         record = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise RunError(f"{folder} is not finished: it has no {RESULTS}") from None
+        raise RunError(f"{folder} is not finished: it has no {file}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not whole JSON"
         raise RunError(f"{path} cannot be read: {reason}") from None
     if not isinstance(record, dict) or record.get("finished") is not True:
-        raise RunError(f"{folder} is not finished: {RESULTS} does not say so")
+        raise RunError(f"{folder} is not finished: {file} does not say so")
 
     where, number = str(path), (int, float)
     tasks = tuple(
@@ -89,14 +94,20 @@ def read_run(folder: str | Path) -> Run:
         tasks=tasks,
         parameters=_field(_field(record, "counts", dict, where), "trainable_parameters", int, where),
         seconds={key: float(_field(seconds, key, number, where)) for key in ("train", "test", "total")},
+        checkpoint=str(record["checkpoint"]) if record.get("checkpoint") else None,
     )
 
 
 def find_runs(root: str | Path) -> tuple[list[Run], list[str]]:
-    """All finished runs under ``root`` in order of paths, and for every other run folder a line that says why."""
+    """All finished runs under ``root`` in order of paths, and for every other run folder a line that says why.
+
+    Folders of evaluations are neither.
+    """
     found: list[Run] = []
     skipped: list[str] = []
     for folder in sorted({path.parent for trace in TRACES for path in Path(root).rglob(trace)}):
+        if (folder / EVALUATION).exists() and not (folder / RESULTS).exists():
+            continue  # not meant to train anything
         try:
             found.append(read_run(folder))
         except RunError as error:

@@ -2,6 +2,7 @@
 one process, and prints a table.
 
     python scripts/launch.py softcpt|coop|zsclip|compare <dataset> <shots> [options]    --help says more
+    python scripts/launch.py base_to_new|new_tasks <method> <dataset> <shots> [options]
 
 Everything up to the first run uses the standard library alone, so that a misspelt name is told at once, and before
 anything is installed: with --check as its first word it stops there and says by its exit status what the runs need.
@@ -23,12 +24,13 @@ from typing import NamedTuple
 SCRIPTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 
+import protocols  # noqa: E402
 from launch_plan import ABOUT, METHODS, Job, Plan, make_parser, make_plan  # noqa: E402
 
 from prompting.errors import InputError, unknown  # noqa: E402
 from reporting import comparison, tables  # noqa: E402
 from reporting.paired import paired  # noqa: E402
-from reporting.runs import RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
+from reporting.runs import EVALUATION, RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
 NEEDS_OPENCLIP, ANSWERED = 10, 11
@@ -44,16 +46,34 @@ class Failure(NamedTuple):
     details: str = ""
 
 
+def results_of(job: Job) -> Path:
+    """The file whose mark says that a job's run is finished."""
+    return job.folder / (RESULTS if job.of is None else EVALUATION)
+
+
 def finished(job: Job) -> Run | None:
     """The job's run if it is finished; None if it has to run (again)."""
     try:
-        run = read_run(job.folder)
+        run = read_run(job.folder, results_of(job).name)
     except RunError:
         return None
-    if (run.method, run.seed) != (job.method, job.seed) or (job.shots and run.shots != job.shots):
+    trains = job.shots and job.of is None  # an evaluation draws no shots
+    if (run.method, run.seed) != (job.method, job.seed) or (trains and run.shots != job.shots):
         raise InputError(f"{job.folder} holds a run of {run.method} with {run.shots} shots and seed {run.seed}, "
                          "which does not belong there; move it away.")
-    return run
+    return run if job.of is None or still_evaluates(run, job) else None
+
+
+def still_evaluates(run: Run, job: Job) -> bool:
+    """Is an evaluation one of what the run that it evaluated holds now?
+
+    Runs say which checkpoint they ended with, if they are not older than that; a run that was redone is younger than
+    its evaluation, even where it came to the same.
+    """
+    trained = finished(job.of)
+    if trained is None or (trained.checkpoint and trained.checkpoint != run.checkpoint):
+        return False
+    return results_of(job.of).stat().st_mtime_ns <= results_of(job).stat().st_mtime_ns
 
 
 def settled(job: Job) -> bool:
@@ -63,8 +83,26 @@ def settled(job: Job) -> bool:
     """
     if finished(job) is None:
         return False
-    done = (job.folder / RESULTS).stat().st_mtime
+    done = results_of(job).stat().st_mtime
     return all(path.stat().st_mtime <= done for path in job.files)
+
+
+def import_train(script: str):
+    """train.py, with PyTorch behind it: seconds, spent once."""
+    try:
+        import train
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"Python has no module '{error.name}'; call bash {script}, which installs what is needed."
+        ) from error
+    return train
+
+
+def task_names(job: Job, script: str) -> list[str]:
+    """The names of the tasks that a job is about: from its results if there are any, since that needs no PyTorch."""
+    if settled(job):
+        return [task.name for task in finished(job).tasks]
+    return import_train(script).task_names(job.argv)
 
 
 def run_missing(plan: Plan) -> list[Failure]:
@@ -78,22 +116,21 @@ def run_missing(plan: Plan) -> list[Failure]:
         print(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} runs are finished already.", flush=True)
     if not missing:
         return []
-    try:
-        import train  # with PyTorch behind it: seconds, spent once
-    except ModuleNotFoundError as error:
-        raise InputError(f"Python has no module '{error.name}'; call bash {ABOUT[plan.command][0]}, which installs "
-                         "what is needed.") from error
+    train = import_train(plan.script)
     failures: list[Failure] = []
     refused: dict[tuple[str, int], str] = {}  # by method and shots: another seed would not help
     for number, job in enumerate(missing, start=1):
         if (job.method, job.shots) in refused:
             failures.append(Failure(job, refused[job.method, job.shots]))
             continue
-        name = describe(job, plan)
+        name = describe(job)
+        if job.of is not None and finished(job.of) is None:
+            print(f"[{number}/{len(missing)}] {name}: the run to be tested has failed", flush=True)
+            continue
         print(f"[{number}/{len(missing)}] {name}", flush=True)
         try:
             train.run(job.argv, brief=True)
-            read_run(job.folder)
+            read_run(job.folder, results_of(job).name)
             (job.folder / FAILURE).unlink(missing_ok=True)
         except InputError as error:
             if plan.command != "compare":
@@ -122,10 +159,9 @@ def listed_failures(plan: Plan, failures: Sequence[Failure]) -> list[str]:
     return lines
 
 
-def describe(job: Job, plan: Plan) -> str:
-    if not job.shots:
-        return f"{job.method} on {plan.dataset}"
-    return f"{job.method} on {plan.dataset}, {job.shots} shot{'s' * (job.shots != 1)}, seed {job.seed}"
+def describe(job: Job) -> str:
+    shots = f", {job.shots} shot{'s' * (job.shots != 1)}, seed {job.seed}" if job.shots else ""
+    return f"{job.method} on {job.dataset}{shots}{job.note and ', '}{job.note}"
 
 
 def first_line(error: BaseException) -> str:
@@ -153,7 +189,7 @@ def series_of(plan: Plan, method: str, shots: int) -> Series:
 def report_method(plan: Plan) -> str:
     """The table of a single method, and where its runs are."""
     series = series_of(plan, plan.methods[0], plan.shots[0] if plan.shots else 0)
-    head = describe(plan.jobs[0], plan).split(", seed")[0] + f" ({plan.config})"
+    head = describe(plan.jobs[0]).split(", seed")[0] + f" ({plan.config})"
     if not series.runs:
         return f"{head}: no finished run"
     train, test = (series.over_seeds(lambda run, part=part: run.seconds[part]).mean for part in ("train", "test"))
@@ -231,13 +267,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a run
             stream.reconfigure(errors="replace")
     try:
-        if command not in ABOUT:
-            raise unknown("Command", command, ABOUT)
+        known = {**ABOUT, **protocols.ABOUT}
+        if command not in known:
+            raise unknown("Command", command, known)
         own = rest[: rest.index("--")] if "--" in rest else rest
+        by_protocol = command in protocols.ABOUT
         if "-h" in own or "--help" in own:
-            make_parser(command).print_help()
+            (protocols.make_parser(command, own[0]) if by_protocol else make_parser(command)).print_help()
             return ANSWERED if check else 0
-        plan = make_plan(command, rest)
+        if by_protocol:
+            plan = protocols.make_plan(command, rest, None if check else task_names)
+        else:
+            plan = make_plan(command, rest)
         if check:
             return NEEDS_OPENCLIP if plan.needs_openclip else 0
         return carry_out(plan)
@@ -261,6 +302,8 @@ def carry_out(plan: Plan) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(markdown, "utf-8")
         text += f"\nAlso in {file}"
+    elif plan.command in protocols.ABOUT:
+        text = protocols.report(plan, finished)
     else:
         text = report_method(plan)
     print(f"\n{text}\nDone in {time.monotonic() - started:.0f} s", flush=True)

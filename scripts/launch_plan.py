@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -41,6 +41,26 @@ METHODS = {
     "PLOT": ("PLOT", [], "PLOT"),
     "CLIP-LoRA": ("CLIPLoRA", [], "CLIP-LoRA"),
     "MVLPT": ("MVLPT", [], "MVLPT"),
+}
+# What a method's parameters are tied to, and how, where they are tied to anything: it has none for other classes or
+# other tasks. The trainers say the same (PromptTrainer.tied_to), but cannot be asked before PyTorch is there.
+TIED_TO = {
+    "LP-CLIP": ("classes", "weights for every class"),
+    "ProtoNet": ("classes", "a mean feature for every class"),
+    "Tip-Adapter": ("classes", "a cache of every class's images"),
+    "Tip-Adapter-F": ("classes", "a cache of every class's images"),
+    "CoOp-CA": ("tasks", "a context for every task"),
+    "CoOp-CS": ("classes", "a context for every class"),
+    "KgCoOp": ("tasks", "a context for every task"),
+    "ProGrad": ("tasks", "a context for every task"),
+    "SoftCPT-NATS": ("tasks", "a task context for every task"),
+    "SoftCPT-CATS": ("tasks", "a task context for every task"),
+    "SoftCPT-CSTA": ("classes", "a class context for every class"),
+    "SoftCPT-CSTS": ("classes", "a class context for every class"),
+    "CoCoOp": ("tasks", "a context and a meta-net for every task"),
+    "PLOT": ("tasks", "contexts for every task"),
+    "CLIP-LoRA": ("tasks", "updates of the towers for every task"),
+    "MVLPT": ("tasks", "a context for every task"),
 }
 # Scripts of methods that have one form only.
 SINGLE = {
@@ -111,15 +131,19 @@ EXAMPLES = {
 class Job:
     """One run: ``argv`` is what train.run gets, ``files`` the configs that it reads.
 
-    ``shots`` is 0 for zero-shot CLIP, which looks at no training image.
+    ``shots`` is 0 for zero-shot CLIP, which looks at no training image. ``of`` is the run whose checkpoint this one
+    evaluates, None where it trains by itself; ``note`` says what is special about it.
     """
 
     method: str
+    dataset: str
     shots: int
     seed: int
     folder: Path
     argv: list[str]
     files: list[Path]
+    note: str = ""
+    of: Job | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +155,7 @@ class Plan:
     """
 
     command: str
+    script: str
     dataset: str
     config: str
     methods: list[str]
@@ -154,14 +179,25 @@ class OneLineParser(argparse.ArgumentParser):
 def make_parser(command: str) -> OneLineParser:
     """The parser of a command's own arguments, those before "--"."""
     script, about = ABOUT[command]
-    examples = "\n".join(f"  bash {script} {example}" for example in EXAMPLES[command])
-    parser = OneLineParser(
+    parser = bare_parser(script, about, [f"bash {script} {example}" for example in EXAMPLES[command]])
+    add_arguments(parser, command)
+    return parser
+
+
+def bare_parser(script: str, about: str, examples: Sequence[str]) -> OneLineParser:
+    """A parser without arguments, whose help tells what every command has in common."""
+    listed = "\n".join(f"  {example}" for example in examples)
+    return OneLineParser(
         prog=f"bash {script}",
         description=about + " Finished runs are reported and skipped, interrupted ones go on.",
-        epilog=f"What follows -- sets configuration keys: -- KEY VALUE [KEY VALUE ...]\n\nexamples:\n{examples}",
+        epilog=f"What follows -- sets configuration keys: -- KEY VALUE [KEY VALUE ...]\n\nexamples:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def add_arguments(parser: OneLineParser, command: str) -> None:
+    """The arguments of a command; of "", those that all have."""
     parser.add_argument("dataset", nargs="?", help="a name in configs/datasets or configs/collections, or a .yaml file")
     if command == "zsclip":
         parser.add_argument("shots", nargs="?", help="has no influence")
@@ -190,7 +226,6 @@ def make_parser(command: str) -> OneLineParser:
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
     parser.add_argument("--output", metavar="DIR", default=ROOT / "output", help="where runs go; default: output")
-    return parser
 
 
 def whole_numbers(text: str, what: str, least: int, example: str) -> list[int]:
@@ -235,14 +270,14 @@ def names_openclip(config_file: Path) -> bool:
     return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)
 
 
-def override_pairs(words: list[str]) -> list[tuple[str, str]]:
+def override_pairs(words: list[str], own_keys: Mapping[str, str] = OWN_KEYS) -> list[tuple[str, str]]:
     """KEY VALUE pairs of what follows "--"; whether the keys exist is for train.py to say."""
     if len(words) % 2:
         raise InputError(f"What follows -- comes in pairs, KEY VALUE; the last key, '{words[-1]}', has no value.")
     pairs = list(zip(words[::2], words[1::2], strict=True))
     for key, _ in pairs:
-        if key.upper() in OWN_KEYS:
-            raise InputError(f"{key} cannot follow --: {OWN_KEYS[key.upper()]} sets it.")
+        if key.upper() in own_keys:
+            raise InputError(f"{key} cannot follow --: {own_keys[key.upper()]} sets it.")
     return pairs
 
 
@@ -300,7 +335,7 @@ def compared_methods(given: argparse.Namespace) -> list[str]:
     """The methods of a comparison, each once; the one to subtract is among them."""
     if given.methods is None:
         methods = COMPARED
-    elif given.methods.strip().lower() == "all":
+    elif every(given.methods):
         methods = list(METHODS)
     else:
         methods = [named_method(name) for name in given.methods.split(",")]
@@ -338,16 +373,108 @@ def trainer_configs(
     return configs, [method for method in methods if METHODS[method][0] in configs], tuple(lines)
 
 
-def make_plan(command: str, argv: Sequence[str]) -> Plan:
-    """The runs that a command asks for; InputError with one line for whatever is wrong with it."""
+@dataclass(frozen=True)
+class Request:
+    """A command's words, read and checked; makes its runs. ``pairs`` are the KEY VALUE pairs that follow "--"."""
+
+    command: str
+    script: str
+    given: argparse.Namespace
+    pairs: list[tuple[str, str]]
+    dataset_file: Path
+    methods: list[str]
+    shots: list[int]
+    seeds: list[int]
+    configs: dict[str, Path]  # by trainer
+    data: Path
+    output: Path
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """The config's part of the runs' folders."""
+        return folder_name(self.config.stem, self.pairs)
+
+    @property
+    def config(self) -> Path:
+        return next(iter(self.configs.values()))
+
+    def job(
+        self,
+        method: str,
+        shots: int,
+        seed: int,
+        keys: Sequence[tuple[str, str]] = (),
+        dataset_file: Path | None = None,
+        note: str = "",
+        of: Job | None = None,
+    ) -> Job:
+        """One run. ``keys`` are more KEY VALUE pairs; with ``of``, an evaluation of that run's checkpoint, which needs
+        no shots and lies in that run's folder."""
+        trainer, chosen, _ = METHODS[method]
+        config, dataset_file = self.configs.get(trainer, self.config), dataset_file or self.dataset_file
+        pairs = [*self.pairs, *keys]
+        if of is None:
+            part = folder_name(config.stem, pairs)
+            folder = self.output / dataset_file.stem / method / part / f"{shots}shots" / f"seed{seed}"
+        else:
+            folder = of.folder / "tested" / folder_name(dataset_file.stem, list(keys))
+        flags = {"--root": self.data, "--seed": seed, "--trainer": trainer, "--dataset-config-file": dataset_file}
+        flags |= {"--config-file": config, "--output-dir": folder}
+        argv = [str(word) for flag in flags.items() for word in flag]
+        argv += ["DATASET.NUM_SHOTS", str(shots)] if shots and of is None else []
+        argv += [*chosen, "BANK.DIR", str(self.output / ".bank"), *(word for pair in pairs for word in pair)]
+        if of is not None:
+            argv = ["--eval-only", "--model-dir", str(of.folder), *argv]
+        files = [dataset_file, *config_chain(config)]
+        return Job(method, dataset_file.stem, shots, seed, folder, argv, files, note, of)
+
+    def needs_openclip(self) -> bool:
+        """Whether a run's tower is an OpenCLIP model."""
+        tower = {key.upper(): value for key, value in self.pairs}.get("MODEL.BACKBONE.NAME")
+        return tower.startswith("open_clip:") if tower else any(map(names_openclip, self.configs.values()))
+
+    def plan_fields(self, jobs: list[Job]) -> dict:
+        """What a `Plan` of these runs consists of."""
+        asked = {key: getattr(self, key) for key in ("command", "script", "methods", "shots", "seeds", "output")}
+        needs = self.needs_openclip()
+        return asked | {"dataset": self.dataset_file.stem, "config": self.part, "jobs": jobs, "needs_openclip": needs}
+
+
+    def of_comparison(self) -> dict:
+        """What a `Plan` of a comparison has besides: its file, the method to subtract, who takes no part."""
+        if self.command != "compare":
+            return {}
+        asked, against = self.given.methods, self.given.against
+        chosen = "all" if every(asked) else "" if self.methods == COMPARED else ",".join(self.methods)
+        report = report_name(self.shots, chosen)
+        return {"report": report, "against": against and named_method(against), "left_out": self.left_out}
+
+
+def every(asked: str | None) -> bool:
+    """Whether --methods asks for all there are."""
+    return asked is not None and asked.strip().lower() == "all"
+
+
+def read_words(
+    command: str,
+    argv: Sequence[str],
+    parser: OneLineParser,
+    usage: str,
+    script: str,
+    own_keys: Mapping[str, str] = OWN_KEYS,
+) -> Request:
+    """The words behind a command; InputError with one line for whatever is wrong with them.
+
+    ``usage`` is an example of a call, for messages; ``own_keys`` are those that cannot follow "--", and what sets them.
+    """
     argv = list(argv)
     split = argv.index("--") if "--" in argv else len(argv)
-    given = make_parser(command).parse_intermixed_args(argv[:split])
-    pairs = override_pairs(argv[split + 1 :])
-    usage = f"bash {ABOUT[command][0]} {EXAMPLES[command][0]}"
+    given = parser.parse_intermixed_args(argv[:split])
+    pairs = override_pairs(argv[split + 1 :], own_keys)
     if given.dataset is None:
         raise InputError(f"Which dataset? For example: {usage}")
-    dataset_file = find_config(given.dataset, ["configs/datasets", "configs/collections"], "Dataset")
+    dataset_file = find_dataset(given.dataset)
     methods = chosen_methods(command, given)
 
     shots, seeds = [], []
@@ -363,27 +490,25 @@ def make_plan(command: str, argv: Sequence[str]) -> Plan:
     wanted = given.cfg or default_config(dataset_file)
     asked, against = (getattr(given, flag, None) for flag in ("methods", "against"))
     against = against and named_method(against)
-    every = bool(asked) and asked.strip().lower() == "all"
-    configs, methods, left_out = trainer_configs(wanted, methods, every)
+    configs, methods, left_out = trainer_configs(wanted, methods, may_lack=every(asked))
     if against and against not in methods:
         trainer_configs(wanted, [against], False)  # says what is wrong
     data, output = usable_folder(given.data, "--data"), usable_folder(given.output, "--output")
-    part = folder_name(next(iter(configs.values())).stem, pairs)
+    return Request(command, script, given, pairs, dataset_file, methods, shots, seeds, configs, data, output, left_out)
 
+
+def find_dataset(name: str) -> Path:
+    """The file of a data set or collection."""
+    return find_config(name, ["configs/datasets", "configs/collections"], "Dataset")
+
+
+def make_plan(command: str, argv: Sequence[str]) -> Plan:
+    """The runs that a command asks for; InputError with one line for whatever is wrong with it."""
+    script = ABOUT[command][0]
+    request = read_words(command, argv, make_parser(command), f"bash {script} {EXAMPLES[command][0]}", script)
     jobs = []
-    for method in methods:
-        trainer, chosen, _ = METHODS[method]
-        for shot in shots if trainer != "ZeroshotCLIP" else [0]:
-            for seed in seeds if shot else [1]:
-                folder = output / dataset_file.stem / method / part / f"{shot}shots" / f"seed{seed}"
-                keys = ["DATASET.NUM_SHOTS", str(shot)] if shot else []
-                keys += [*chosen, "BANK.DIR", str(output / ".bank"), *(word for pair in pairs for word in pair)]
-                flags = {"--root": data, "--seed": seed, "--trainer": trainer, "--dataset-config-file": dataset_file}
-                flags |= {"--config-file": configs[trainer], "--output-dir": folder}
-                words = [str(word) for flag in flags.items() for word in flag]
-                files = [dataset_file, *config_chain(configs[trainer])]
-                jobs.append(Job(method, shot, seed, folder, words + keys, files))
-    tower = {key.upper(): value for key, value in pairs}.get("MODEL.BACKBONE.NAME")
-    needs = tower.startswith("open_clip:") if tower else any(map(names_openclip, configs.values()))
-    report = report_name(shots, "all" if every else "" if methods == COMPARED else ",".join(methods))
-    return Plan(command, dataset_file.stem, part, methods, shots, seeds, output, jobs, needs, report, against, left_out)
+    for method in request.methods:
+        for shot in request.shots if METHODS[method][0] != "ZeroshotCLIP" else [0]:
+            for seed in request.seeds if shot else [1]:
+                jobs.append(request.job(method, shot, seed))
+    return Plan(**request.plan_fields(jobs), **request.of_comparison())

@@ -55,7 +55,7 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.DATASET.DECLARATION = ""  # filled in: what a collection's YAML file says
     cfg.MODEL.BACKBONE.DIGEST = ""  # filled in: a hash of the checkpoint file
     cfg.DATASET.SUBSAMPLE_CLASSES = "all"  # of every task: all, base (the first half, rounded up) or new (the others)
-    cfg.DATASET.SUBSAMPLE_TASKS = "all"  # all, base, new, or task<i>, counted from 0
+    cfg.DATASET.SUBSAMPLE_TASKS = "all"  # all, base, new, or task<i>+task<j>.., from 0
     cfg.DATASET.ALLOW_FEWER_SHOTS = False  # a class with fewer images than shots gives all it has, instead of an error
     # The released SoftCPT code registers one scheduler under several model names and so steps it several times an
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
@@ -111,6 +111,14 @@ class PromptTrainer(ResumingTrainer):
     def label(cls, cfg: CfgNode) -> str:
         """What the method is called in tables and run folders."""
         return cls.__name__
+
+    @classmethod
+    def tied_to(cls, cfg: CfgNode) -> str:
+        """What learned parameters belong to: "tasks", "classes", or "nothing", so that others can be tested with them.
+
+        scripts/launch_plan.py has the same in TIED_TO.
+        """
+        return "tasks" if cls.one_task_batches else "nothing"
 
     @property
     def knobs(self) -> CfgNode:

@@ -48,6 +48,10 @@ class CoOp(PromptTrainer):
         """As the published table calls them: CA for a context per task, CS for one per class, MT for one shared."""
         return LABELS.get(cfg.TRAINER.COOP.CONTEXT, "CoOp")
 
+    @classmethod
+    def tied_to(cls, cfg: CfgNode) -> str:
+        return {"task": "tasks", "class": "classes"}.get(cfg.TRAINER.COOP.CONTEXT, "nothing")
+
     @property
     def one_task_batches(self) -> bool:
         return self.knobs.CONTEXT != "shared"

@@ -52,6 +52,10 @@ class FittedTrainer(PromptTrainer):
         """Set the learner's tensors from `split_features`."""
         raise NotImplementedError
 
+    @classmethod
+    def tied_to(cls, cfg) -> str:
+        return "classes"
+
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         if cfg.RESUME:

@@ -12,6 +12,7 @@ from dassl.engine import TrainerX
 from dassl.utils import load_checkpoint
 
 from prompting.errors import InputError
+from trainers.transfer import check_tied, note_tasks
 
 
 @contextlib.contextmanager
@@ -23,8 +24,31 @@ def one_line(what: str, remedy: str):
         raise InputError(f"{what} ({' '.join(str(error).split()) or type(error).__name__}); {remedy}.") from None
 
 
+def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
+    """The checkpoint of an epoch in a run's folder; without one, that which the run ended with: the best on validation
+    if it kept that, or else the newest. It need not exist."""
+    folder = Path(directory) / "prompt_learner"
+    if epoch is not None:
+        return folder / f"model.pth.tar-{epoch}"
+    best = folder / "model-best.pth.tar"
+    try:
+        return best if best.exists() else folder / (folder / "checkpoint").read_text(encoding="utf-8").strip()
+    except OSError:
+        return best
+
+
 class ResumingTrainer(TrainerX):
-    """Saves after every epoch and resumes by itself. The only model is called "prompt_learner", as in CoOp."""
+    """Saves after every epoch and resumes by itself. The only model is called "prompt_learner", as in CoOp.
+
+    Subclasses have a ``layout``, a ``label`` and say by ``tied_to`` whether a checkpoint is of use for another.
+    """
+
+    def save_model(self, epoch, directory, *args, **kwargs):
+        note_tasks(directory, self.layout)
+        super().save_model(epoch, directory, *args, **kwargs)
+
+    def _check_tied(self, directory) -> None:
+        check_tied(directory, self.layout, self.tied_to(self.cfg), self.label(self.cfg))
 
     def _checkpoint_for_resuming(self) -> None:
         """Keep the newest epoch's checkpoint, which a killed run goes on from, and those that CHECKPOINT_FREQ names."""
@@ -44,21 +68,23 @@ class ResumingTrainer(TrainerX):
             directory = self.output_dir
         elif self.cfg.RESUME and not other.exists():
             raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
+        else:
+            self._check_tied(directory)
         with one_line(f"The checkpoint in {directory} cannot be resumed", "remove that folder to start anew"):
             return super().resume_model_if_exist(directory)
 
     def load_model(self, directory, epoch=None):
-        """Load a trained learner from a run folder: the given epoch's, or model-best.pth.tar."""
+        """Load a trained learner from a run folder: the given epoch's, or what the run ended with."""
         if not directory:
             print("Note that load_model() is skipped as no pretrained model is given")
             return
-        name = f"model.pth.tar-{epoch}" if epoch is not None else "model-best.pth.tar"
-        path = os.path.join(directory, "prompt_learner", name)
+        path = str(checkpoint_of(directory, epoch))
         if not os.path.exists(path):
             raise InputError(
                 f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
                 "with --load-epoch."
             )
+        self._check_tied(directory)
         with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch"):
             checkpoint = load_checkpoint(path)
         try:

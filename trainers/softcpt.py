@@ -152,6 +152,11 @@ class SoftCPT(PromptTrainer):
         """As the published table calls them, but SoftCPT-STAR for SoftCPT*, since run folders are named so too."""
         return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
 
+    @classmethod
+    def tied_to(cls, cfg: CfgNode) -> str:
+        variant = cfg.TRAINER.SOFTCPT.VARIANT
+        return "classes" if variant.startswith("CS") else "tasks" if variant.endswith("TS") else "nothing"
+
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         k = cfg.TRAINER.SOFTCPT

@@ -85,6 +85,10 @@ class TipAdapter(PromptTrainer):
     def label(cls, cfg: CfgNode) -> str:
         return "Tip-Adapter-F" if cfg.TRAINER.TIPADAPTER.FINETUNE else "Tip-Adapter"
 
+    @classmethod
+    def tied_to(cls, cfg: CfgNode) -> str:
+        return "classes"
+
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         k = cfg.TRAINER.TIPADAPTER

@@ -1,6 +1,8 @@
 """A small clone of the repository: the real scripts, invented configs, and a train.py that only writes results."""
 
+import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,20 @@ import json
 from pathlib import Path
 
 METHODS = {"NATA": "SoftCPT-NATA", "NATS": "SoftCPT-NATS", "task": "CoOp-CA", "shared": "CoOp-MT"}
+TASKS = [{"name": "petal colour", "metric": "A"}, {"name": "leaf shape", "metric": "C"}]
+PARTS = {"all": TASKS, "base": TASKS[:1], "new": TASKS[1:], "task0": TASKS[:1], "task1": TASKS[1:]}
 calls = []
+
+
+def task_names(argv):
+    calls.append("names")
+    return [task["name"] for task in TASKS]
 
 
 def run(argv, brief=False):
     calls.append(argv)
+    tested = argv[2] if argv[0] == "--eval-only" else None
+    argv = argv[3:] if tested else argv
     flags = dict(zip(argv[:12:2], argv[1:12:2]))
     keys = dict(zip(argv[12::2], argv[13::2]))
     folder, seed = Path(flags["--output-dir"]), int(flags["--seed"])
@@ -32,16 +43,22 @@ def run(argv, brief=False):
     if keys.get("FAKE.REFUSE") == flags["--trainer"]:
         from prompting.errors import InputError
         raise InputError(f"{flags['--trainer']} cannot do this tower; take another.")
-    method = next((METHODS[v] for v in keys.values() if v in METHODS), folder.parents[2].name)
+    run_folder = folder.parents[1] if tested else folder
+    method = next((METHODS[v] for v in keys.values() if v in METHODS), run_folder.parents[2].name)
+    gain = seed - 10 * bool(tested) + int(keys.get("FAKE.GAIN", 0))
     record = {
         "finished": True, "method": method, "trainer": flags["--trainer"], "dataset": "Tiny8", "backbone": "ViT",
         "config": Path(flags["--config-file"]).stem, "seed": seed, "shots": int(keys.get("DATASET.NUM_SHOTS", -1)),
-        "tasks": [{"name": "petal colour", "metric": "A", "accuracy": 50.0 + seed},
-                  {"name": "leaf shape", "metric": "C", "accuracy": 60.0 + seed}],
+        "tasks": [task | {"accuracy": (50.0 if task["metric"] == "A" else 60.0) + gain}
+                  for task in PARTS[keys.get("DATASET.SUBSAMPLE_TASKS", "all")]],
         "mean": 0.0, "counts": {"trainable_parameters": 4096},
         "seconds": {"train": 3.0, "test": 1.0, "total": 4.5},
     }
-    (folder / "results.json").write_text(json.dumps(record))
+    if tested:
+        record["checkpoint"] = json.loads((Path(tested) / "results.json").read_text())["checkpoint"]
+    else:
+        record["checkpoint"] = f"{folder} {len(calls)}"
+    (folder / ("evaluation.json" if tested else "results.json")).write_text(json.dumps(record))
     return record
 """
 
@@ -73,3 +90,25 @@ def clone(tmp_path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
+
+
+def load(path: Path, name: str):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def launch(clone, monkeypatch):
+    """scripts/launch.py over the clone's configs and fake train module; call launch("softcpt", "tiny8", "4")."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("launch_plan", "protocols"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    module = load(ROOT / "scripts" / "launch.py", "launch_under_test")
+    monkeypatch.setattr(sys.modules["launch_plan"], "ROOT", clone)
+    fake = load(clone / "train.py", "fake_train")
+    monkeypatch.setitem(sys.modules, "train", fake)
+    call = lambda *words: module.main([str(word) for word in words])  # noqa: E731
+    call.train, call.protocols = fake, sys.modules["protocols"]
+    return call

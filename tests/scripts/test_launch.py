@@ -1,33 +1,8 @@
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def load(path: Path, name: str):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def launch(clone, monkeypatch):
-    """scripts/launch.py over the clone's configs and fake train module; call launch("softcpt", "tiny8", "4")."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "launch_plan", raising=False)
-    module = load(ROOT / "scripts" / "launch.py", "launch_under_test")
-    monkeypatch.setattr(sys.modules["launch_plan"], "ROOT", clone)
-    fake = load(clone / "train.py", "fake_train")
-    monkeypatch.setitem(sys.modules, "train", fake)
-    call = lambda *words: module.main([str(word) for word in words])  # noqa: E731
-    call.train = fake
-    return call
 
 
 def run_folder(clone, method="SoftCPT-NATA", config="small", shots=4, seed=1):
