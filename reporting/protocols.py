@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from reporting.runs import Run, RunError, Series, Stat, TaskScore, check_same_tasks
-from reporting.tables import METRICS, NOTHING, Table, percent, spread
+from reporting.tables import FIXED_SPACE, METRICS, NOTHING, Table, percent, spread
 
 SPREAD = "± is the population standard deviation over seeds."
 BASE_TO_NEW_LEGEND = (
@@ -45,7 +45,7 @@ def base_to_new_table(base: Series, new: Series) -> Table:
     """
     of_new = {run.seed: run for run in new.runs}
     pairs = [(run, of_new[run.seed]) for run in base.runs if run.seed in of_new]
-    note = missing(len(pairs), len(base.seeds))
+    note = missing(len(pairs), len(base.seeds)).replace(" ", FIXED_SPACE)
     names = check_same_tasks([base, new])
     table = Table(["task", "metric", *(f"{head} {note}".strip() for head in ("base", "new", "H"))], [], left=2)
     table.rules = {len(names)}
@@ -90,7 +90,7 @@ def new_tasks_table(
         stat = Stat.of(by_seed)
         cell = f"{spread(stat)} {missing(stat.count, len(seeds))}".strip()
         gain = stat.mean - zero
-        difference = NOTHING if math.isnan(gain) else f"{gain:+.1f}"
+        difference = NOTHING if math.isnan(gain) else f"{round(gain, 1) + 0:+.1f}"
         table.rows.append([name, METRICS.get(metric, metric), cell, percent(zero), difference])
 
     zeros = [math.nan if zero_shot is None else zero_shot.tasks[number].accuracy for number in tasks]

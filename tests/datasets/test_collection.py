@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from datasets.collection import TaskImages, chosen_tasks, half, list_images, read_class_folders
+from datasets.collection import TaskImages, chosen_classes, chosen_tasks, half, list_images, read_class_folders
 from datasets.declared import register_collection
 from datasets.fewshot import draw, few_shot, recorded, split_in_three
 from datasets.images import SeededImages, read_image
@@ -178,6 +178,20 @@ def test_the_two_halves_of_classes_and_tasks():
         InputError, match="DATASET.SUBSAMPLE_TASKS is 'task3'; it must be all, base, new, task0, task1 or"
     ):
         chosen_tasks(tasks, "task3")
+    for named in ("task0+task2", "task2+task0", "task2+task0+task2"):
+        assert [t.task.name for t in chosen_tasks(tasks, named)] == ["a", "c"]
+    for named in ("task0+task3", "base+task2", "task0+", "", "task00", "task-1", "Task0"):
+        with pytest.raises(InputError, match="task1 or task2, or several such tasks joined by") as error:
+            chosen_tasks(tasks, named)
+        assert f"is '{named}'" in str(error.value)
+    with pytest.raises(InputError, match="all, base, new or task0 to task11, or"):
+        chosen_tasks(tasks * 4, "task12")
+    assert len(chosen_tasks(tasks[:1], "all")) == len(chosen_tasks(tasks[:1], "task0")) == 1
+    for part in ("base", "new"):
+        with pytest.raises(InputError, match=f"is '{part}', but there is a single task"):
+            chosen_tasks(tasks[:1], part)
+        with pytest.raises(InputError, match=f"is '{part}', but task 'a' has a single class"):
+            chosen_classes(Task("a", ("rose",)), part)
     new = tasks[0].with_classes(range(2, 3))
     assert new.task.classnames == ("daisy",) == new.folders and new.train == new.val == new.test == [("2.jpg", 0)]
 

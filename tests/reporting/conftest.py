@@ -21,7 +21,7 @@ def make_run(tmp_path):
             "tasks": [
                 {"name": n, "metric": m, "accuracy": a} for n, m, a in zip(names, metrics, accuracies, strict=True)
             ],
-            "counts": {"trainable_parameters": 8390656},
+            "checkpoint": f"{seed}", "counts": {"trainable_parameters": 8390656},
             "seconds": {"train": 10.0, "test": 2.0, "total": 12.5},
         }  # fmt: skip
         (folder / "results.json").write_text(json.dumps(record | changes), "utf-8")

@@ -55,7 +55,7 @@ def run(argv, brief=False):
         "seconds": {"train": 3.0, "test": 1.0, "total": 4.5},
     }
     if tested:
-        record["checkpoint"] = json.loads((Path(tested) / "results.json").read_text())["checkpoint"]
+        record["checkpoint"] = json.loads((Path(tested) / "results.json").read_text()).get("checkpoint")
     else:
         record["checkpoint"] = f"{folder} {len(calls)}"
     (folder / ("evaluation.json" if tested else "results.json")).write_text(json.dumps(record))
