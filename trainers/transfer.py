@@ -1,7 +1,7 @@
 """Whether what was learned on some tasks and classes can be used on others.
 
-A run's folder says which tasks and classes its parameters were learned on, in prompt_learner/tasks.json. Shapes alone
-do not tell: four tasks' contexts would load for four other tasks.
+A run's folder says which tasks and classes its parameters were learned on, in tasks.json. Shapes alone do not
+tell: four tasks' contexts would load for four other tasks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHOWN = 3  # names in a message
 
 def note_tasks(folder: Path | str, layout: TaskLayout) -> None:
     """Write down, beside a run's checkpoints, what they are learned on."""
-    path = Path(folder) / "prompt_learner" / FILE
+    path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
     path.write_text(json.dumps({"tasks": tasks}, indent=1) + "\n", encoding="utf-8")
@@ -27,7 +27,7 @@ def note_tasks(folder: Path | str, layout: TaskLayout) -> None:
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
     """(name, class names) of the tasks that a run's checkpoints are learned on; None where that is not written."""
     try:
-        tasks = json.loads((Path(folder) / "prompt_learner" / FILE).read_text(encoding="utf-8"))["tasks"]
+        tasks = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))["tasks"]
         return [(task["name"], list(task["classnames"])) for task in tasks]
     except (OSError, ValueError, KeyError, TypeError):
         return None

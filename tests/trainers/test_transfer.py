@@ -90,7 +90,7 @@ def test_shapes_do_not_tell_but_names_do(workplace):
         evaluate(workplace, "CoOp", ())
     with pytest.raises(InputError, match="tied to its tasks"):
         train.run(["--resume", str(workplace.output / "run"), *workplace.flags("CoOp", "on", epochs=2)], brief=True)
-    (workplace.output / "run" / "prompt_learner" / "tasks.json").write_text("{")
+    (workplace.output / "run" / "tasks.json").write_text("{")
     assert evaluate(workplace, "CoOp", ())["finished"]  # what wrote nothing down is judged by its shapes
     workplace.run("CoOp", "one", "DATASET.SUBSAMPLE_TASKS", "task0", **SHORT)
     flags = ["--eval-only", "--model-dir", str(workplace.output / "one")]
