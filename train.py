@@ -4,8 +4,8 @@
         --config-file configs/trainers/SoftCPT/garden_vit_ep50.yaml --output-dir output/mine DATASET.NUM_SHOTS 4
 
 A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tasks.json (what they are learned on),
-tensorboard/ and, written last, results.json, whose ``"finished": true`` is what makes a run finished. A finished run is reported, not repeated; an unfinished one is
-resumed.
+tensorboard/ and, written last, results.json, whose ``"finished": true`` is what makes a run finished. A finished run is
+reported, not repeated; an unfinished one is resumed. With --eval-only it is evaluation.json, naming the checkpoint.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import os
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def bare_parser(script: str, about: str, examples: Sequence[str]) -> OneLinePars
     listed = "\n".join(f"  {example}" for example in examples)
     return OneLineParser(
         prog=f"bash {script}",
-        description=about + " Finished runs are reported and skipped, interrupted ones go on.",
+        description=textwrap.fill(about + " Finished runs are reported and skipped, interrupted ones go on.", 100),
         epilog=f"What follows -- sets configuration keys: -- KEY VALUE [KEY VALUE ...]\n\nexamples:\n{listed}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
