@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.scripts.test_launch import launch, run_folder  # noqa: F401
+from tests.scripts.test_launch import run_folder
 
 
 def methods_of(calls):
