@@ -12,9 +12,14 @@ from torch import Tensor
 from prompting.towers import TextTower
 
 
-def encode_plain(tower: TextTower, prompts: Sequence[Sequence[int]], contexts: Tensor | None = None) -> Tensor:
+def encode_plain(
+    tower: TextTower,
+    prompts: Sequence[Sequence[int]],
+    contexts: Tensor | None = None,
+    deep: Sequence[Tensor] = (),
+) -> Tensor:
     """Text features of prompts (see prompting.prompts): (N, feature_dim), not normalised; ``contexts`` (C, n_ctx,
-    width)."""
+    width), ``deep`` like it for the blocks behind the first."""
     length = tower.positional_embedding.shape[0]
     device = tower.positional_embedding.device
     tokens = torch.zeros(len(prompts), length, dtype=torch.long)
@@ -27,7 +32,10 @@ def encode_plain(tower: TextTower, prompts: Sequence[Sequence[int]], contexts: T
         x = torch.where((tokens < 0).unsqueeze(-1), vectors, x)
     x = (x.to(tower.dtype) + tower.positional_embedding.to(tower.dtype)).transpose(0, 1)
     mask = torch.full((length, length), float("-inf"), device=device, dtype=tower.dtype).triu(1)
-    for block in tower.blocks:
+    for i, block in enumerate(tower.blocks):
+        if 0 < i <= len(deep):
+            vectors = F.embedding((-1 - tokens).clamp(min=0), deep[i - 1].flatten(0, -2)).to(x.dtype)
+            x = torch.where((tokens < 0).unsqueeze(-1), vectors, x.transpose(0, 1)).transpose(0, 1)
         normed = block.ln_1(x)
         if block.attn.batch_first:
             normed = normed.transpose(0, 1)

@@ -23,6 +23,69 @@ IMAGENET = (
     "art of the {}.",
     "a photo of the small {}.",
 )
+# The first sixty of the eighty that the notebook begins with: the textual diversity of PromptSRC.
+IMAGENET_60 = (
+    "a bad photo of a {}.",
+    "a photo of many {}.",
+    "a sculpture of a {}.",
+    "a photo of the hard to see {}.",
+    "a low resolution photo of the {}.",
+    "a rendering of a {}.",
+    "graffiti of a {}.",
+    "a bad photo of the {}.",
+    "a cropped photo of the {}.",
+    "a tattoo of a {}.",
+    "the embroidered {}.",
+    "a photo of a hard to see {}.",
+    "a bright photo of a {}.",
+    "a photo of a clean {}.",
+    "a photo of a dirty {}.",
+    "a dark photo of the {}.",
+    "a drawing of a {}.",
+    "a photo of my {}.",
+    "the plastic {}.",
+    "a photo of the cool {}.",
+    "a close-up photo of a {}.",
+    "a black and white photo of the {}.",
+    "a painting of the {}.",
+    "a painting of a {}.",
+    "a pixelated photo of the {}.",
+    "a sculpture of the {}.",
+    "a bright photo of the {}.",
+    "a cropped photo of a {}.",
+    "a plastic {}.",
+    "a photo of the dirty {}.",
+    "a jpeg corrupted photo of a {}.",
+    "a blurry photo of the {}.",
+    "a photo of the {}.",
+    "a good photo of the {}.",
+    "a rendering of the {}.",
+    "a {} in a video game.",
+    "a photo of one {}.",
+    "a doodle of a {}.",
+    "a close-up photo of the {}.",
+    "a photo of a {}.",
+    "the origami {}.",
+    "the {} in a video game.",
+    "a sketch of a {}.",
+    "a doodle of the {}.",
+    "a origami {}.",
+    "a low resolution photo of a {}.",
+    "the toy {}.",
+    "a rendition of the {}.",
+    "a photo of the clean {}.",
+    "a photo of a large {}.",
+    "a rendition of a {}.",
+    "a photo of a nice {}.",
+    "a photo of a weird {}.",
+    "a blurry photo of a {}.",
+    "a cartoon {}.",
+    "art of a {}.",
+    "a sketch of the {}.",
+    "a embroidered {}.",
+    "a pixelated photo of a {}.",
+    "itap of the {}.",
+)
 
 
 def template_prompts(vocabulary: Vocabulary, layout: TaskLayout, template: str | None = None) -> list[list[int]]:
@@ -35,7 +98,9 @@ def template_prompts(vocabulary: Vocabulary, layout: TaskLayout, template: str |
 
 
 @torch.no_grad()
-def template_features(text: TextTower, layout: TaskLayout, more: Sequence[str] = (), own: bool = True) -> Tensor:
+def template_features(
+    text: TextTower, layout: TaskLayout, more: Sequence[str] = (), own: bool = True, alike: bool = True
+) -> Tensor:
     """Text features of all classes from their task's own template and from ``more`` that all tasks share.
 
     Args:
@@ -43,15 +108,17 @@ def template_features(text: TextTower, layout: TaskLayout, more: Sequence[str] =
         layout: the tasks.
         more: templates with {} where the class name goes.
         own: whether each task's own template takes part.
+        alike: whether all templates count alike. False: by the norms of their features, which are averaged as they are.
 
     Returns:
-        (classes, feature_dim) float32 of unit norm, in flat order: every prompt's feature is normalised, then a class's
-        are averaged and the mean normalised, as CLIP's authors do.
+        (classes, feature_dim) float32 of unit norm, in flat order: every prompt's feature is normalised (if ``alike``),
+        then a class's are averaged and the mean normalised, as CLIP's authors do.
     """
     total = 0
     for template in (*more, *([None] if own else [])):
         packed = pack(template_prompts(text.vocabulary, layout, template)).to(text.positional_embedding.device)
-        total = total + unit(encode(text, packed))
+        features = encode(text, packed)
+        total = total + (unit(features) if alike else features.to(torch.promote_types(features.dtype, torch.float32)))
     return unit(total)
 
 

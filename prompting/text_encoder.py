@@ -147,16 +147,21 @@ def _ancestors(before: Tensor, depth: int) -> Tensor:
     return seen
 
 
-def encode(tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None) -> Tensor:
+def encode(
+    tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None, deep: Sequence[Tensor] = ()
+) -> Tensor:
     """Text features of packed prompts.
 
     Args:
         tower: a text tower (prompting.towers.TextTower).
         packed: N prompts, on the tower's device.
         contexts: (C, n_ctx, ctx_dim), the vectors that the slots of the prompts refer to; None when there are no slots.
+        deep: fewer than the tower has blocks, each like ``contexts``: before block i, counted from 0, the states at
+            the slots are replaced by the vectors in ``deep[i - 1]`` (MaPLe, arXiv 2210.03117, section 3.1). What a slot
+            is replaced by depends on the slot alone, so prompts that begin alike still have the same states there.
 
     Returns:
-        (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts``.
+        (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
     """
     table = tower.token_embedding.weight[packed.vocabulary_rows]
     if contexts is not None:
@@ -164,17 +169,28 @@ def encode(tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = No
     x = F.embedding(packed.tokens, table).to(tower.dtype)
     x = x + tower.positional_embedding[packed.positions].to(tower.dtype)
     last = tower.blocks[-1]
-    for block in tower.blocks[:-1]:
+    for i, block in enumerate(tower.blocks[:-1]):
+        x = _deepened(x, packed, deep, i)
         q, k, v = _rows(_project(block, block.ln_1(x), (0, 1, 2)), packed.rows, packed.mask)
         x = block.finish(x, _attend(q, k, v, packed.mask).index_select(0, packed.place))
 
     # Of the last layer only the end tokens are read, so only they ask and only they go on.
+    x = _deepened(x, packed, deep, len(tower.blocks) - 1)
     normed = last.ln_1(x)
     k, v = _rows(_project(last, normed, (1, 2)), packed.rows, packed.mask)
     (q,) = _rows(_project(last, normed.index_select(0, packed.ends), (0,)), packed.end_rows, packed.end_mask)
     attended = _attend(q, k, v, packed.end_mask).index_select(0, packed.end_place)
     x = last.finish(x.index_select(0, packed.ends), attended)
     return tower.project(tower.ln_final(x).to(tower.dtype))
+
+
+def _deepened(x: Tensor, packed: PackedPrompts, deep: Sequence[Tensor], i: int) -> Tensor:
+    """The flat (tokens, width) states that block ``i`` is to see."""
+    if not 0 < i <= len(deep):
+        return x
+    slot = packed.tokens - len(packed.vocabulary_rows)
+    vectors = F.embedding(slot.clamp(min=0), deep[i - 1].flatten(0, -2)).to(x.dtype)
+    return torch.where((slot >= 0).unsqueeze(1), vectors, x)
 
 
 def _project(block: TextBlock, x: Tensor, which: tuple[int, ...]) -> Tensor:

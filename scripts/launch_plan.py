@@ -42,6 +42,8 @@ METHODS = {
     "PLOT": ("PLOT", [], "PLOT"),
     "CLIP-LoRA": ("CLIPLoRA", [], "CLIP-LoRA"),
     "MVLPT": ("MVLPT", [], "MVLPT"),
+    "MaPLe": ("MaPLe", [], "MaPLe"),
+    "PromptSRC": ("PromptSRC", [], "PromptSRC"),
 }
 # What a method's parameters are tied to, and how, where they are tied to anything: it has none for other classes or
 # other tasks. The trainers say the same (PromptTrainer.tied_to), but cannot be asked before PyTorch is there.
@@ -62,14 +64,18 @@ TIED_TO = {
     "PLOT": ("tasks", "contexts for every task"),
     "CLIP-LoRA": ("tasks", "updates of the towers for every task"),
     "MVLPT": ("tasks", "a context for every task"),
+    "MaPLe": ("tasks", "prompts of both towers for every task"),
+    "PromptSRC": ("tasks", "prompts of both towers for every task"),
 }
 # Scripts of methods that have one form only.
 SINGLE = {
     "cocoop": "CoCoOp",
     "kgcoop": "KgCoOp",
     "linear_probe": "LP-CLIP",
+    "maple": "MaPLe",
     "plot": "PLOT",
     "prograd": "ProGrad",
+    "promptsrc": "PromptSRC",
     "protonet": "ProtoNet",
     "clip_lora": "CLIP-LoRA",
     "mvlpt": "MVLPT",
@@ -102,6 +108,8 @@ ABOUT = {
     "zsclip": ("scripts/zsclip/main.sh", "Tests zero-shot CLIP, which learns nothing, and prints accuracy by task."),
     "cocoop": ("scripts/cocoop/main.sh", "Trains and tests CoCoOp, once per seed, and prints accuracy by task."),
     "plot": ("scripts/plot/main.sh", "Trains and tests PLOT, once per seed, and prints accuracy by task."),
+    "maple": ("scripts/maple/main.sh", "Trains and tests MaPLe, once per seed, and prints accuracy by task."),
+    "promptsrc": ("scripts/promptsrc/main.sh", "Trains and tests PromptSRC, once per seed; prints accuracy by task."),
     "linear_probe": ("scripts/linear_probe/main.sh", "Fits LP-CLIP, a linear probe; prints accuracy by task."),
     "protonet": ("scripts/protonet/main.sh", "Fits ProtoNet, class means of features; prints accuracy by task."),
     "tip_adapter": ("scripts/tip_adapter/main.sh", "Fits Tip-Adapter or Tip-Adapter-F; prints accuracy by task."),
@@ -117,6 +125,8 @@ EXAMPLES = {
     "prograd": ["garden8 4", "garden8 4 -- TRAINER.PROGRAD.LAMBDA 0.8"],
     "cocoop": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- DATALOADER.TRAIN_X.BATCH_SIZE 4"],
     "plot": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- TRAINER.PLOT.N 2"],
+    "maple": ["garden8 4", "garden8 4 --seeds 1", "dtd 16 --cfg vit_b16_c2_ep5_batch4_2ctx --data ~/data"],
+    "promptsrc": ["garden8 4", "garden8 4 --seeds 1", "dtd 16 --cfg vit_b16_c2_ep20_batch4_4+4ctx --data ~/data"],
     "zsclip": ["garden8", "garden8 --templates imagenet", "plants7 --data ~/data"],
     "linear_probe": ["garden8 4", "plants7 4 --data ~/data"],
     "protonet": ["garden8 4", "garden8 4 -- TRAINER.PROTONET.DISTANCE cosine"],

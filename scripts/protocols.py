@@ -52,7 +52,7 @@ SETS = {
 ZERO_SHOT = "ZeroshotCLIP"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BaseToNew(Plan):
     """A job on base classes and one on new classes for every seed."""
 
@@ -68,7 +68,7 @@ class Fold:
     jobs: dict[int, Job]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NewTasks(Plan):
     """``names`` are those of the tested collection's tasks, empty where they need not be known in advance."""
 

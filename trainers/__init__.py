@@ -9,9 +9,11 @@ from trainers import (
     coop,
     kgcoop,
     linear_probe,
+    maple,
     mvlpt,
     plot,
     prograd,
+    promptsrc,
     protonet,
     softcpt,
     tip_adapter,
@@ -31,6 +33,8 @@ METHODS = (
     tip_adapter,
     clip_lora,
     mvlpt,
+    maple,
+    promptsrc,
 )
 
 

@@ -1,0 +1,152 @@
+"""PromptSRC: self-regulating prompts (arXiv 2307.06948).
+
+Both towers are prompted independently, at the input and before further blocks (MaPLe's prompts without the coupling):
+
+    text     [SOS] P_0 class name . [EOT];  before block i < J_t the states of P are replaced by P_i
+    image    [class] patches  V_0 ;         before block i < J_v the states of V are replaced by V_i
+
+With x, w the features of images and classes under prompts, x', w' those of the frozen CLIP, and logits s, s':
+
+    loss     CE(s, y) + a mean|w - w'| + b mean|x - x'| + KL(softmax s' || softmax s) / classes     (self-consistency)
+    w'       the mean of a class's features in sixty templates, normalised                          (textual diversity)
+    deployed sum_e g_e P^(e) over the prompts after each epoch e = 1 .. E, the same for V,
+             g_e ~ exp(-(e - mean)^2 / (2 std^2)), summing to 1                                     (Gaussian averaging)
+
+with a = 25, b = 10. P and V are learned, for each task of a collection by itself, 46,080 numbers a task on ViT-B/16.
+
+After section 3 of the paper and github.com/muzairkhattak/PromptSRC. As there: P_0 starts from "a photo of a" and all else
+from a normal distribution with standard deviation 0.02; the KL divergence is divided by the number of classes (and by
+that of images); w' is a mean of features that are not normalised; an image prompt has no position; x' is that of the
+same augmented view. Deviation: what is learned, averaged and compared is in float32 (published: the tower's float16).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from dassl.engine import TRAINER_REGISTRY
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from yacs.config import CfgNode
+
+from prompting.errors import InputError
+from prompting.templates import IMAGENET_60, template_features
+from trainers.deep_prompts import DeepPrompts, DeepPromptTrainer
+
+
+def extend_cfg(cfg: CfgNode) -> None:
+    """cfg.TRAINER.PROMPTSRC, with the values published for base-to-new."""
+    cfg.TRAINER.PROMPTSRC = CfgNode()
+    cfg.TRAINER.PROMPTSRC.N_CTX_TEXT = 4  # context vectors in a class prompt
+    cfg.TRAINER.PROMPTSRC.N_CTX_VISION = 4  # prompt tokens in an image
+    cfg.TRAINER.PROMPTSRC.CTX_INIT = "a photo of a"  # its first N_CTX_TEXT words start the context, others stay words
+    cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT = 9  # J_t: the input and blocks 1 .. J_t - 1 have prompts
+    cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION = 9  # J_v
+    cfg.TRAINER.PROMPTSRC.TEXT_LOSS_WEIGHT = 25.0  # a
+    cfg.TRAINER.PROMPTSRC.IMAGE_LOSS_WEIGHT = 10.0  # b
+    cfg.TRAINER.PROMPTSRC.GPA_MEAN = 15.0  # the epoch, counted from 1, whose prompts weigh most in the average
+    cfg.TRAINER.PROMPTSRC.GPA_STD = 1.0  # epochs
+    cfg.TRAINER.PROMPTSRC.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+
+
+def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
+    """(epochs,) float64 g_1 .. g_E. By softmax, so that a mean far from all epochs leaves no 0 / 0."""
+    epoch = torch.arange(1, epochs + 1, dtype=torch.float64)
+    return torch.softmax(-((epoch - mean) ** 2) / (2 * std**2), dim=0)
+
+
+def consistency(logits: Tensor, frozen: Tensor) -> Tensor:
+    """KL(softmax frozen || softmax logits), averaged over images and divided by the number of classes; (images, n)."""
+    log_p, log_q = F.log_softmax(logits, dim=-1), F.log_softmax(frozen, dim=-1)
+    return (log_q.exp() * (log_q - log_p)).mean()
+
+
+class IndependentPrompts(DeepPrompts):
+    """Text and vision prompts for each task, and the weighted sum of those of past epochs.
+
+    Args:
+        text: (J_t, n_ctx, ctx_dim) sizes of a task's text prompts; vision: (J_v, n, width) of its vision prompts.
+        start: (n_ctx, ctx_dim), what the context is at first, or None.
+    """
+
+    def __init__(
+        self, n_tasks: int, text: tuple[int, int, int], vision: tuple[int, int, int], start: Tensor | None = None
+    ):
+        super().__init__()
+        self.n_ctx = text[1]
+        self.text = nn.ParameterList(torch.empty(text).normal_(std=0.02) for _ in range(n_tasks))
+        self.vision = nn.ParameterList(torch.empty(vision).normal_(std=0.02) for _ in range(n_tasks))
+        if start is not None:
+            for prompts in self.text:
+                prompts.data[0] = start
+        # A buffer, so that it is in the checkpoint and a resumed run goes on with it.
+        self.register_buffer("average", torch.zeros_like(parameters_to_vector(self.parameters()).detach()))
+
+    def n_tasks(self) -> int:
+        return len(self.text)
+
+    def text_prompts(self, task: int) -> Tensor:
+        return self.text[task]
+
+    def vision_prompts(self, task: int) -> Tensor:
+        return self.vision[task]
+
+    @torch.no_grad()
+    def remember(self, weight: float) -> None:
+        """Add the present prompts to the average."""
+        self.average += weight * parameters_to_vector(self.parameters())
+
+    @torch.no_grad()
+    def deploy_average(self) -> None:
+        """Put the average in the place of the present prompts."""
+        vector_to_parameters(self.average.clone(), self.parameters())
+
+
+@TRAINER_REGISTRY.register()
+class PromptSRC(DeepPromptTrainer):
+    """Self-regulating prompts, each task trained by itself."""
+
+    section = "PROMPTSRC"
+    depth_keys = {"PROMPT_DEPTH_TEXT": ("text",), "PROMPT_DEPTH_VISION": ("image",)}
+
+    def check_cfg(self, cfg):
+        super().check_cfg(cfg)
+        if cfg.TRAINER.PROMPTSRC.GPA_STD <= 0:
+            raise InputError(f"TRAINER.PROMPTSRC.GPA_STD is {cfg.TRAINER.PROMPTSRC.GPA_STD}; it must be above 0.")
+
+    def build_prompts(self) -> DeepPrompts:
+        k = self.knobs
+        self.check_length("N_CTX_TEXT")
+        self.check_length("N_CTX_VISION")
+        text = (k.PROMPT_DEPTH_TEXT, k.N_CTX_TEXT, self.tower.text.width)
+        vision = (k.PROMPT_DEPTH_VISION, k.N_CTX_VISION, self.vision.width)
+        return IndependentPrompts(len(self.layout), text, vision, self.first_words(k.N_CTX_TEXT)[0])
+
+    @cached_property
+    def frozen_text(self) -> Tensor:
+        """(n_classes, feature_dim) w' of all classes."""
+        return template_features(self.tower.text, self.layout, IMAGENET_60, own=False, alike=False)
+
+    def loss(self, images: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (index,) = task.unique().tolist()  # batches are of one task
+        k, (w, columns) = self.knobs, self.text_features([index])
+        x, frozen_x, frozen_w = self.prompted(images, index), self.tower.encode_image(images), self.frozen_text[columns]
+        logits = self.logits(x, w)
+        column = torch.searchsorted(columns, label)
+        loss = (
+            F.cross_entropy(logits, column)
+            + k.TEXT_LOSS_WEIGHT * F.l1_loss(w, frozen_w)
+            + k.IMAGE_LOSS_WEIGHT * F.l1_loss(x, frozen_x)
+            + consistency(logits, self.logits(frozen_x, frozen_w))
+        )
+        return loss, logits, column
+
+    def after_epoch(self):
+        weights = gaussian_weights(self.max_epoch, self.knobs.GPA_MEAN, self.knobs.GPA_STD)
+        self.model.remember(weights[self.epoch].item())
+        if self.epoch + 1 == self.max_epoch:
+            print("Deploy the Gaussian-weighted average of all epochs' prompts")
+            self.model.deploy_average()
+        super().after_epoch()
