@@ -14,10 +14,11 @@ With x, w the features of images and classes under prompts, x', w' those of the 
 
 with a = 25, b = 10. P and V are learned, for each task of a collection by itself, 46,080 numbers a task on ViT-B/16.
 
-After section 3 of the paper and github.com/muzairkhattak/PromptSRC. As there: P_0 starts from "a photo of a" and all else
-from a normal distribution with standard deviation 0.02; the KL divergence is divided by the number of classes (and by
-that of images); w' is a mean of features that are not normalised; an image prompt has no position; x' is that of the
-same augmented view. Deviation: what is learned, averaged and compared is in float32 (published: the tower's float16).
+After section 3 of the paper and github.com/muzairkhattak/PromptSRC. As there: P_0 starts from "a photo of a" and all
+else from a normal distribution with standard deviation 0.02; the KL divergence is divided by the number of classes (and
+by that of images); w' is a mean of features that are not normalised; an image prompt has no position; x' is that of
+the same augmented view. Deviation: what is learned, averaged and compared is in float32 (published: the tower's
+float16).
 """
 
 from __future__ import annotations
