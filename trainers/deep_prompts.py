@@ -66,11 +66,6 @@ class DeepPromptTrainer(PromptTrainer):
         """The method's learner; ``self.vision`` is there besides what `build_learner` finds."""
         raise NotImplementedError
 
-    def check_length(self, key: str) -> None:
-        """InputError unless the knob, a number of prompt tokens, is positive."""
-        if self.knobs[key] < 1:
-            raise InputError(f"TRAINER.{self.section}.{key} is {self.knobs[key]}; it must be 1 or more.")
-
     # -- text --
 
     def first_words(self, n_ctx: int) -> tuple[Tensor | None, list[int]]:

@@ -80,7 +80,6 @@ class MaPLe(DeepPromptTrainer):
 
     def build_prompts(self) -> DeepPrompts:
         k, width = self.knobs, self.vision.width
-        self.check_length("N_CTX")
         start, _ = self.first_words(k.N_CTX)
         n_tasks, ctx_dim = len(self.layout), self.tower.text.width
         return CoupledPromptsOfTasks(n_tasks, k.PROMPT_DEPTH, k.N_CTX, ctx_dim, width, start)

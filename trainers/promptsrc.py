@@ -114,13 +114,17 @@ class PromptSRC(DeepPromptTrainer):
 
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
-        if cfg.TRAINER.PROMPTSRC.GPA_STD <= 0:
-            raise InputError(f"TRAINER.PROMPTSRC.GPA_STD is {cfg.TRAINER.PROMPTSRC.GPA_STD}; it must be above 0.")
+        k = cfg.TRAINER.PROMPTSRC
+        for name, fits, must in (
+            ("N_CTX_TEXT", k.N_CTX_TEXT >= 1, "at least 1"),
+            ("N_CTX_VISION", k.N_CTX_VISION >= 1, "at least 1"),
+            ("GPA_STD", k.GPA_STD > 0, "above 0"),
+        ):
+            if not fits:
+                raise InputError(f"TRAINER.PROMPTSRC.{name} is {k[name]}; it must be {must}.")
 
     def build_prompts(self) -> DeepPrompts:
         k = self.knobs
-        self.check_length("N_CTX_TEXT")
-        self.check_length("N_CTX_VISION")
         text = (k.PROMPT_DEPTH_TEXT, k.N_CTX_TEXT, self.tower.text.width)
         vision = (k.PROMPT_DEPTH_VISION, k.N_CTX_VISION, self.vision.width)
         return IndependentPrompts(len(self.layout), text, vision, self.first_words(k.N_CTX_TEXT)[0])

@@ -1,14 +1,16 @@
 """The fast text encoder equals CLIP's own, for every position of the name and every way of sharing contexts."""
 
+import types
+
 import pytest
 import torch
 
 from prompting.errors import InputError
 from prompting.losses import unit
-from prompting.prompts import POSITIONS, lay_out, sentence
+from prompting.prompts import POSITIONS, Vocabulary, lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode, pack
-from prompting.towers import import_clip, load_tower
+from prompting.towers import TextTower, import_clip, load_tower
 from tests.conftest import needs_on_cpu, random_clip
 
 NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4
@@ -149,3 +151,39 @@ def test_a_context_per_image_is_shared_by_its_classes(tower64):
     packed = pack(prompts)
     assert len(packed.tokens) == 1 + images * (4 + sum(len(prompt) - 5 for prompt in prompts[:4]))
     torch.testing.assert_close(encode(tower64.text, packed, contexts), encode_plain(tower64.text, prompts, contexts))
+
+
+@pytest.fixture(scope="module")
+def four_blocks():
+    """A text tower with four blocks, in float64."""
+    model = random_clip(text_layers=4)
+    tokenizer = import_clip().clip._tokenizer
+    tower = TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77)).double().requires_grad_(False)
+    for module in tower.modules():
+        if isinstance(module, torch.nn.LayerNorm):  # clip's own goes through float32
+            module.forward = types.MethodType(torch.nn.LayerNorm.forward, module)
+    return tower
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize("sets", [1, 2, 3])
+def test_deep_contexts_equal_the_plain_path(four_blocks, position, sets):
+    prompts = [lay_out(four_blocks.vocabulary, name, i % 3, 5, position) for i, name in enumerate(NAMES)]
+    torch.manual_seed(0)
+    contexts, *deep = (torch.randn(1 + sets, 3, 5, 64, dtype=torch.float64) * 0.1).requires_grad_().unbind()
+    fast = encode(four_blocks, pack(prompts), contexts, deep)
+    plain = encode_plain(four_blocks, prompts, contexts, deep)
+    torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
+    weights = torch.randn_like(plain)
+    wanted = torch.autograd.grad((plain * weights).sum(), [contexts, *deep])
+    for a, b in zip(torch.autograd.grad((fast * weights).sum(), [contexts, *deep]), wanted, strict=True):
+        assert b.flatten(1).abs().amax(1).min() > 1e-6
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_deep_contexts_are_one_graph_for_torch_compile(tower):
+    packed = pack([lay_out(tower.text.vocabulary, name, i % 3, 5) for i, name in enumerate(NAMES)])
+    contexts, deep = torch.randn(2, 3, 5, tower.text.width).unbind()
+    compiled = torch.compile(encode, backend="eager", fullgraph=True)
+    args = (tower.text, packed, contexts, [deep])
+    torch.testing.assert_close(compiled(*args), encode(*args))
