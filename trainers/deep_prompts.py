@@ -37,7 +37,11 @@ class DeepPrompts(PromptLearner):
         raise NotImplementedError
 
     def contexts(self, tasks: Sequence[int]) -> Tensor:
-        """(depth, tasks, n_ctx, ctx_dim)."""
+        return self.layers(tasks)[0]
+
+    def layers(self, tasks: Sequence[int]) -> Tensor:
+        """(depth, tasks, n_ctx, ctx_dim): the contexts of all tasks, and what replaces them; only those of ``tasks``
+        carry gradients."""
         used = set(tasks)
         every = (self.text_prompts(t) if t in used else self.text_prompts(t).detach() for t in range(self.n_tasks()))
         return torch.stack(list(every), dim=1)
@@ -91,7 +95,7 @@ class DeepPromptTrainer(PromptTrainer):
 
     def text_features(self, tasks, classes=None):
         packed, columns = self.packed(tasks)
-        contexts, *deep = self.model.contexts(tasks)
+        contexts, *deep = self.model.layers(tasks)
         return unit(self.encode(self.tower.text, packed, contexts, deep)), columns
 
     # -- images --
