@@ -87,17 +87,18 @@ class FeatureScale(nn.Module):
     """Brings text features to a scale that does not depend on the tower.
 
     A linear map W of features x writes S = W x, so a descent step of size e moves the context of task t by
-    -e sum_u <x_t, x_u> g_u, with g_u the gradient of u's context: what CoOp with a context per task would do, times the
-    Gram matrix of the features. Raw features multiply that step by their squared norm, and a context's size at the start
-    by their norm; both are the tower's and mean nothing. Features of unit norm repair this, but how much tasks share
-    is still the tower's: features of most text towers lie in a narrow cone, where any two names have a high cosine.
+    -e sum_u <x_t, x_u> g_u, with g_u the gradient of u's context: what CoOp with a context per task would do, times
+    the Gram matrix of the features. Raw features multiply that step by their squared norm, and a context's size at the
+    start by their norm; both are the tower's and mean nothing. Features of unit norm repair this, but how much tasks
+    share is still the tower's: features of most text towers lie in a narrow cone, where any two names are alike.
 
     "standard", of features of unit norm u_t, with their mean c and the root mean square r of |u_t - c| over all names:
 
         x_t = c / |c| + (u_t - c) / r
 
-    so that S_t = shared + own: a context that all tasks learn at the rate of CoOp's shared one, and deviations that begin
-    and move like CoOp's contexts per task, those of related names together. A single name has no deviation: x_t = c / |c|.
+    so that S_t = shared + own: a context that all tasks learn at the rate of CoOp's shared one, and deviations that
+    begin and move like CoOp's contexts per task, those of related names together. A single name has no deviation:
+    x_t = c / |c|.
 
     c and r are those of the names that training knows. They follow the features in training, where gradients pass
     through them, and are saved: a name that comes later is placed among those that were there.
@@ -126,7 +127,7 @@ class FeatureScale(nn.Module):
             return features
         centre, variance = self.centre, self.variance
         if self.training:
-            # Each name pulls with a weight of 1 / names: all of them make their mean itself, a batch's few a running mean.
+            # Each name pulls with a weight of 1 / names: all of them make their mean, a batch's few a running mean.
             centre = centre + (features - centre).sum(0) / self.names
             variance = variance + ((features - centre).square().sum(-1) - variance).sum() / self.names
             self.centre, self.variance = centre.detach(), variance.detach()

@@ -25,12 +25,13 @@ SCRIPTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 
 import protocols  # noqa: E402
-from launch_plan import ABOUT, METHODS, Job, Plan, make_parser, make_plan  # noqa: E402
+from launch_plan import Job, Plan, make_parser, make_plan  # noqa: E402
 
 from prompting.errors import InputError, unknown  # noqa: E402
 from reporting import comparison, tables  # noqa: E402
 from reporting.paired import paired  # noqa: E402
 from reporting.runs import EVALUATION, RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
+from scripts.launch_methods import ABOUT, METHODS  # noqa: E402
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
 NEEDS_OPENCLIP, ANSWERED = 10, 11

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import launch_plan
-from launch_plan import CONTEXTS, METHODS, OWN_KEYS, TIED_TO, VARIANTS, Job, OneLineParser, Plan, Request
+from launch_plan import OWN_KEYS, Job, OneLineParser, Plan, Request
 
 from prompting.errors import InputError, unknown
 from reporting import protocols as tables
 from reporting.runs import Run, make_series
+from scripts import launch_methods
+from scripts.launch_methods import CONTEXTS, METHODS, TIED_TO, VARIANTS
 
 ABOUT = {
     "base_to_new": (
@@ -82,7 +84,7 @@ TaskNames = Callable[[Job, str], list[str]]
 
 
 def scripts_of_methods() -> list[str]:
-    return [command for command in launch_plan.ABOUT if command != "compare"]
+    return [command for command in launch_methods.ABOUT if command != "compare"]
 
 
 def make_parser(protocol: str, command: str) -> OneLineParser:

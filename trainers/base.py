@@ -116,7 +116,7 @@ class PromptTrainer(ResumingTrainer):
     def tied_to(cls, cfg: CfgNode) -> str:
         """What learned parameters belong to: "tasks", "classes", or "nothing", so that others can be tested with them.
 
-        scripts/launch_plan.py has the same in TIED_TO.
+        scripts/launch_methods.py has the same in TIED_TO.
         """
         return "tasks" if cls.one_task_batches else "nothing"
 

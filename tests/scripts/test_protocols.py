@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from scripts.launch_methods import METHODS, TIED_TO
 from tests.scripts.conftest import ROOT, load
 from tests.trainers.conftest import Workplace
 
@@ -102,14 +103,13 @@ def test_the_launcher_and_the_trainers_agree_on_what_parameters_are_tied_to(laun
     monkeypatch.delitem(sys.modules, "train")
     import train
 
-    plan = sys.modules["launch_plan"]
-    for method, (trainer, keys, _) in plan.METHODS.items():
+    for method, (trainer, keys, _) in METHODS.items():
         cfg = train.get_cfg_default()
         train.extend_cfg(cfg)
         cfg.merge_from_list(keys)
         tied = TRAINER_REGISTRY.get(trainer).tied_to(cfg)
-        assert plan.TIED_TO.get(method, ("nothing",))[0] == tied, method
-    assert set(plan.TIED_TO) <= set(plan.METHODS)
+        assert TIED_TO.get(method, ("nothing",))[0] == tied, method
+    assert set(TIED_TO) <= set(METHODS)
 
 
 @pytest.mark.parametrize("protocol", ["base_to_new", "new_tasks"])

@@ -20,7 +20,7 @@ from datasets.sources.fashion20 import KINDS, Fashion20
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import Preprocessing, TextTower, Tower, import_clip
-from scripts.launch_plan import METHODS
+from scripts.launch_methods import METHODS
 from tests.conftest import random_clip
 from tests.trainers import test_methods
 from trainers.base import REPOSITORY
@@ -28,7 +28,7 @@ from trainers.base import REPOSITORY
 COLLECTIONS = ("General-10", "Plant-6", "RS-8", "Fashion-20")
 COUNTED_M = ("TRAINER.SOFTCPT.TASK_N_CTX", "8")  # the table counts 8 task context vectors; the released runs train 4
 
-# Method, as scripts/launch_plan.py calls it, its name in the table, config keys beside those of its configs, and the
+# Method, as scripts/launch_methods.py calls it, its name in the table, config keys beside those of its configs, and the
 # published figures in the order of COLLECTIONS. None: the table gives no figure, as nothing is trained by steps.
 PUBLISHED = [
     ("ZeroshotCLIP", "ZS-CLIP", (), (None, None, None, None)),
