@@ -20,7 +20,7 @@ from dassl.data.transforms import build_transform
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 from yacs.config import CfgNode
 
@@ -34,6 +34,7 @@ from prompting.templates import template_features
 from prompting.text_encoder import PackedPrompts, encode, pack
 from prompting.towers import load_tower
 from trainers.batches import OneTaskBatches
+from trainers.contexts import PromptLearner
 from trainers.evaluator import TaskEvaluator
 from trainers.image_features import ImageFeatures
 from trainers.resuming import ResumingTrainer
@@ -76,21 +77,6 @@ class Watch:
 
     def epoch(self, done: int, total: int, loss: float) -> None:
         """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
-
-
-class PromptLearner(nn.Module):
-    """What a method learns. Its parameters are all that is trained, saved and counted."""
-
-    n_ctx: int
-    position: str = "end"
-
-    def context_of_class(self, task: int, flat_class: int) -> int:
-        """Which context the prompt of a class uses."""
-        raise NotImplementedError
-
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
-        """(contexts, n_ctx, ctx_dim) context vectors; only those of ``tasks`` need carry gradients."""
-        raise NotImplementedError
 
 
 class PromptTrainer(ResumingTrainer):
@@ -244,7 +230,7 @@ class PromptTrainer(ResumingTrainer):
     ) -> tuple[Tensor, Tensor]:
         """(batch, n) logits, -inf outside each image's own task, and the (n,) flat class indices of their columns.
 
-        ``text`` is what `text_features` or `text_for_testing` gave; without it that of the batch's tasks is computed.
+        ``text`` is what `text_features` gave; without it that of the batch's tasks is computed.
         """
         text_features, columns = text or self.text_features(self.tasks_to_encode(task))
         return within_task(self.logits(image_features, text_features), task, self.task_of_class[columns]), columns
@@ -265,7 +251,7 @@ class PromptTrainer(ResumingTrainer):
 
         Those of other tasks' classes do not count. What images have in common, such as text features, is computed here.
         """
-        text = self.text_for_testing()
+        text = self.text_features(range(len(self.layout)))
         return lambda image_features, task: self.class_logits(image_features, task, text)[0]
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -375,10 +361,6 @@ class PromptTrainer(ResumingTrainer):
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
-
-    def text_for_testing(self) -> tuple[Tensor, Tensor] | None:
-        """What of the text side is the same for all test images: `text_features` of all tasks."""
-        return self.text_features(range(len(self.layout)))
 
     def _test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
         """Image features and labels of a split, on the device."""

@@ -115,6 +115,6 @@ class CoCoOp(PromptTrainer):
         logits = self.task_by_task(image_features, task, self.logits_of_task)
         return logits, torch.arange(self.layout.n_classes, device=self.device)
 
-    def text_for_testing(self):
-        """Nothing: every image has class features of its own."""
-        return None
+    def classifier(self):
+        """Images have no text features in common: every one has class features of its own."""
+        return lambda image_features, task: self.class_logits(image_features, task)[0]

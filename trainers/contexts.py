@@ -1,4 +1,5 @@
-"""Contexts that are learned directly, and words that they may start from: what CoOp and its kin share."""
+"""Where context vectors come from: what every learner says of its own, and those that are learned directly, which may
+start from words."""
 
 from __future__ import annotations
 
@@ -8,7 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from prompting.towers import TextTower
-from trainers.base import PromptLearner
+
+
+class PromptLearner(nn.Module):
+    """What a method learns. Its parameters are all that is trained, saved and counted."""
+
+    n_ctx: int
+    position: str = "end"
+
+    def context_of_class(self, task: int, flat_class: int) -> int:
+        """Which context the prompt of a class uses."""
+        raise NotImplementedError
+
+    def contexts(self, tasks: Sequence[int]) -> Tensor:
+        """(contexts, n_ctx, ctx_dim) context vectors; only those of ``tasks`` need carry gradients."""
+        raise NotImplementedError
 
 
 def word_vectors(text: TextTower, words: str) -> Tensor | None:

@@ -119,9 +119,9 @@ class PLOT(PromptTrainer):
         learner = self.model
         return pack([with_context(self._prompts[c], k, learner.n_ctx) for k in range(learner.n) for c in columns])
 
-    def text_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """(N, n, feature_dim) w_k of some tasks' classes, and the (n,) flat class indices."""
-        features, columns = super().text_features(tasks)
+        features, columns = super().text_features(tasks, classes)
         return features.unflatten(0, (self.model.n, -1)), columns
 
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
