@@ -59,7 +59,12 @@ def tower(checkpoint):
 @pytest.fixture(scope="session")
 def tower64(checkpoint):
     """The random CLIP in float64, for comparisons with algebra."""
-    tower = load_tower(str(checkpoint)).double()
+    return in_double(load_tower(str(checkpoint)))
+
+
+def in_double(tower):
+    """A tower in float64, all of it."""
+    tower = tower.double()
     for module in tower.modules():
         if isinstance(module, torch.nn.LayerNorm):  # clip's own goes through float32
             module.forward = types.MethodType(torch.nn.LayerNorm.forward, module)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from dassl.utils import load_checkpoint
 
 import train
 from tests.conftest import write_images
-from trainers.base import REPOSITORY
+from trainers.base import REPOSITORY, PromptTrainer
 
 DECLARATION = """
 folder: tiny
@@ -61,6 +63,32 @@ class Workplace:
 
     def run(self, trainer: str, name: str = "run", *opts: str, **kwargs) -> dict:
         return train.run(self.flags(trainer, name, *opts, **kwargs), brief=True)
+
+    def killed_and_resumed(self, trainer: str, *opts: str, epochs: int = 4, at: int = 2) -> dict:
+        """Results of a run in the folder "whole", after a look that one in "parts", killed before epoch ``at`` and
+        called again, comes to the same tasks and, bit for bit, to the same learner."""
+        whole = self.run(trainer, "whole", *opts, epochs=epochs)
+        before_epoch = PromptTrainer.before_epoch
+
+        def killed(self):
+            if self.epoch == at:
+                raise KeyboardInterrupt
+            before_epoch(self)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(PromptTrainer, "before_epoch", killed)
+            self.run(trainer, "parts", *opts, epochs=epochs)
+        assert train.read_results(self.output / "parts") is None
+        resumed = self.run(trainer, "parts", *opts, epochs=epochs)
+        assert resumed["resumed_from_epoch"] == at and whole["resumed_from_epoch"] == 0
+        assert resumed["tasks"] == whole["tasks"]
+        first, second = (self.learned(name, epochs) for name in ("whole", "parts"))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+        return whole
+
+    def learned(self, name: str, epoch: int) -> dict[str, torch.Tensor]:
+        """The state of the learner that a run kept after an epoch."""
+        return load_checkpoint(str(self.output / name / "prompt_learner" / f"model.pth.tar-{epoch}"))["state_dict"]
 
     def trainer(self, trainer: str, *opts: str, **kwargs):
         """The built trainer, without training it."""

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from dassl.utils import load_checkpoint
 from torch import nn
 
 import train
@@ -153,26 +152,8 @@ def test_each_task_is_trained_as_if_by_itself(workplace, tmp_path):
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02 * moved)
 
 
-def test_a_killed_run_resumes_to_the_very_same_result(workplace, monkeypatch):
-    whole = workplace.run("CLIPLoRA", "whole", *FEW, epochs=4)
-    original = train.trainers.base.PromptTrainer.before_epoch
-
-    def killed(self):
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        workplace.run("CLIPLoRA", "parts", *FEW, epochs=4)
-    monkeypatch.undo()
-    resumed = workplace.run("CLIPLoRA", "parts", *FEW, epochs=4)
-    assert resumed["resumed_from_epoch"] == 2 and resumed["tasks"] == whole["tasks"]
-    first, second = (
-        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]
-        for name in ("whole", "parts")
-    )
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+def test_a_killed_run_resumes_to_the_very_same_result(workplace):
+    whole = workplace.killed_and_resumed("CLIPLoRA", *FEW)
     again = ["--eval-only", "--model-dir", str(workplace.output / "whole"), "--load-epoch", "4"]
     assert train.run([*again, *workplace.flags("CLIPLoRA", "again")], brief=True)["tasks"] == whole["tasks"]
 

@@ -2,12 +2,10 @@
 
 import copy
 import math
-import types
 
 import pytest
 import torch
 import torch.nn.functional as F
-from dassl.utils import load_checkpoint
 
 import train
 from prompting.errors import InputError
@@ -15,7 +13,7 @@ from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import IMAGENET_60
 from prompting.towers import load_tower
-from tests.conftest import random_clip
+from tests.conftest import in_double, random_clip
 from tests.prompting.test_vision_prompts import features
 from tests.trainers.test_methods import in_float64
 from trainers.maple import CoupledPromptsOfTasks
@@ -38,11 +36,7 @@ def tower_path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def three64(tower_path):
-    tower = load_tower(str(tower_path)).double()
-    for module in tower.modules():
-        if isinstance(module, torch.nn.LayerNorm):  # clip's own goes through float32
-            module.forward = types.MethodType(torch.nn.LayerNorm.forward, module)
-    return tower
+    return in_double(load_tower(str(tower_path)))
 
 
 @pytest.fixture
@@ -202,28 +196,9 @@ def test_a_whole_run(place, method):
 
 
 @pytest.mark.parametrize("method", DEPTHS)
-def test_a_killed_run_resumes_to_the_very_same_result(place, method, monkeypatch):
+def test_a_killed_run_resumes_to_the_very_same_result(place, method):
     more = ("TRAINER.PROMPTSRC.GPA_MEAN", "2.0") if method == "PromptSRC" else ()
-    opts = opts_of(method, *more)
-    whole = place.run(method, "whole", *opts, epochs=3)
-    original = train.trainers.base.PromptTrainer.before_epoch
-
-    def killed(self):
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        place.run(method, "parts", *opts, epochs=3)
-    monkeypatch.undo()
-    resumed = place.run(method, "parts", *opts, epochs=3)
-    assert resumed["resumed_from_epoch"] == 2 and resumed["tasks"] == whole["tasks"]
-    first, second = (
-        load_checkpoint(str(place.output / name / "prompt_learner" / "model.pth.tar-3"))["state_dict"]
-        for name in ("whole", "parts")
-    )
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    place.killed_and_resumed(method, *opts_of(method, *more), epochs=3)
 
 
 @pytest.mark.parametrize("method", DEPTHS)

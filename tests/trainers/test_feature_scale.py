@@ -108,30 +108,9 @@ def test_loss_and_gradient_of_a_standard_learner(workplace, tower64, monkeypatch
         torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(workplace, monkeypatch):
-    whole = workplace.run("SoftCPT", "whole", *STANDARD)
-    from trainers.softcpt import SoftCPT
-
-    after = SoftCPT.after_epoch
-
-    def killed(self):
-        after(self)
-        if self.epoch == 1:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(SoftCPT, "after_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        workplace.run("SoftCPT", "resumed", *STANDARD)
-    monkeypatch.undo()
-    resumed = workplace.run("SoftCPT", "resumed", *STANDARD)
-    assert resumed["resumed_from_epoch"] == 2 and resumed["tasks"] == whole["tasks"]
-    states = [
-        torch.load(workplace.output / name / "prompt_learner/model.pth.tar-3", weights_only=True)["state_dict"]
-        for name in ("whole", "resumed")
-    ]
-    assert "task_scale.centre" in states[0]
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name]), name
+def test_a_resumed_run_equals_an_uninterrupted_one(workplace):
+    workplace.killed_and_resumed("SoftCPT", *STANDARD)
+    assert "task_scale.centre" in workplace.learned("whole", 4)
 
 
 def test_an_unknown_scale_is_named(workplace):

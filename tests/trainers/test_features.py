@@ -219,31 +219,8 @@ def test_what_they_cannot_do_is_one_line(workplace, trainer, opts, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_killed_tip_adapter_f_resumes_to_the_same_result(workplace, monkeypatch):
-    from dassl.utils import load_checkpoint
-
-    import train
-
-    opts = (*F_OPTS, "TRAINER.TIPADAPTER.STEPS_BETA", "5")
-    whole = workplace.run("TipAdapter", "whole", *opts, epochs=4)
-    original = train.trainers.base.PromptTrainer.before_epoch
-
-    def killed(self):
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        workplace.run("TipAdapter", "parts", *opts, epochs=4)
-    monkeypatch.undo()
-    resumed = workplace.run("TipAdapter", "parts", *opts, epochs=4)
-    assert resumed["resumed_from_epoch"] == 2 and resumed["tasks"] == whole["tasks"]
-    first, second = (
-        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]
-        for name in ("whole", "parts")
-    )
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+def test_a_killed_tip_adapter_f_resumes_to_the_same_result(workplace):
+    workplace.killed_and_resumed("TipAdapter", *F_OPTS, "TRAINER.TIPADAPTER.STEPS_BETA", "5")
 
 
 def test_without_validation_images(workplace):

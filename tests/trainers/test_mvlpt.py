@@ -109,27 +109,9 @@ def test_each_stage_has_a_schedule_of_its_own(workplace, steps):
 
 
 @pytest.mark.parametrize("killed_at", [1, 2, 3])
-def test_a_killed_run_resumes_to_the_very_same_result(workplace, monkeypatch, killed_at):
+def test_a_killed_run_resumes_to_the_very_same_result(workplace, killed_at):
     """In the first stage, between both and in the second."""
-    whole = workplace.run("MVLPT", "whole", epochs=4)
-    original = train.trainers.base.PromptTrainer.before_epoch
-
-    def killed(self):
-        if self.epoch == killed_at:
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        workplace.run("MVLPT", "parts", epochs=4)
-    monkeypatch.undo()
-    resumed = workplace.run("MVLPT", "parts", epochs=4)
-    assert resumed["resumed_from_epoch"] == killed_at and resumed["tasks"] == whole["tasks"]
-    first, second = (
-        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]
-        for name in ("whole", "parts")
-    )
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    workplace.killed_and_resumed("MVLPT", at=killed_at)
 
 
 @pytest.mark.parametrize("opts", [(), ("BANK.TRAIN", "False"), ("TRAINER.MVLPT.CTX_INIT", "a photo of a")])

@@ -56,29 +56,8 @@ def test_learning_lowers_the_loss(workplace):
 
 
 @pytest.mark.parametrize(("trainer", "opts"), METHODS[:3])
-def test_a_killed_run_resumes_to_the_very_same_result(workplace, trainer, opts, monkeypatch):
-    whole = workplace.run(trainer, "whole", *opts, epochs=4)
-
-    original = train.trainers.base.PromptTrainer.before_epoch
-
-    def killed(self):
-        if self.epoch == 2:
-            raise KeyboardInterrupt
-        original(self)
-
-    monkeypatch.setattr(train.trainers.base.PromptTrainer, "before_epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        workplace.run(trainer, "parts", *opts, epochs=4)
-    assert train.read_results(workplace.output / "parts") is None
-    monkeypatch.undo()
-    resumed = workplace.run(trainer, "parts", *opts, epochs=4)
-    assert resumed["resumed_from_epoch"] == 2 and whole["resumed_from_epoch"] == 0
-    assert resumed["tasks"] == whole["tasks"]
-    first, second = (
-        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]
-        for name in ("whole", "parts")
-    )
-    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+def test_a_killed_run_resumes_to_the_very_same_result(workplace, trainer, opts):
+    workplace.killed_and_resumed(trainer, *opts)
 
 
 def test_a_damaged_checkpoint_is_one_line(workplace, capsys):
