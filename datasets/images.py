@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from prompting.errors import InputError
 
+STILL = {"normalize", "instance_norm", "center_crop"}  # transforms that draw nothing
 # Decoded training images are kept in memory up to this many bytes, so that few-shot images are decoded once a run.
 CACHE_BYTES = 2 << 30
 
@@ -37,6 +38,11 @@ def read_image(path: str) -> Image.Image:
 def data_root(cfg) -> Path:
     """The folder that holds the data sets."""
     return Path(cfg.DATASET.ROOT or "data").expanduser()
+
+
+def still(cfg) -> bool:
+    """Whether training images are not augmented: every epoch shows the same view of them."""
+    return STILL.issuperset(cfg.INPUT.TRANSFORMS)
 
 
 class SeededImages(DatasetWrapper):

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Sampler
 from yacs.config import CfgNode
 
 from datasets.collection import layout_of
-from datasets.images import Labels, SeededImages, data_root
+from datasets.images import Labels, SeededImages, data_root, still
 from prompting.errors import InputError
 from prompting.feature_bank import FeatureBank
 from prompting.losses import unit, within_task
@@ -42,7 +42,6 @@ from trainers.resuming import ResumingTrainer
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 MOST = 0.7  # a batch whose tasks have this share of all classes has all classes encoded
-STILL = {"normalize", "instance_norm", "center_crop"}  # transforms that draw nothing
 TEST_ROWS = 4096  # test images whose logits are computed at a time
 
 
@@ -120,8 +119,7 @@ class PromptTrainer(ResumingTrainer):
 
     def build_data_loader(self):
         # Without augmentation a training image is shown as it would be tested. Dassl would squash it to a square.
-        self.still = STILL.issuperset(self.cfg.INPUT.TRANSFORMS)
-        as_tested = build_transform(self.cfg, is_train=False) if self.still else None
+        as_tested = build_transform(self.cfg, is_train=False) if still(self.cfg) else None
         dm = DataManager(self.cfg, custom_tfm_train=as_tested, dataset_wrapper=SeededImages)
         self.dm, self.layout = dm, layout_of(dm.dataset)
         self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
@@ -315,10 +313,7 @@ class PromptTrainer(ResumingTrainer):
         """Replace the training images of all epochs to come by the features of the very views they would have shown."""
         loader = self.train_loader_x
         epochs = range(self.start_epoch, self.max_epoch)
-        if self.still:
-            self._views = dict.fromkeys(epochs, unit(self.features.fixed(loader.dataset, self.watch.encoding)))
-        else:
-            self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
+        self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
         # The sampler is kept, and with it the order of batches.
         if loader.batch_size is None:  # batches come from `batches`
             self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)

@@ -12,9 +12,10 @@ import torchvision
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datasets.images import EpochViews, SeededImages
+from datasets.images import EpochViews, SeededImages, still
 from prompting.errors import InputError
 from prompting.feature_bank import FeatureBank, FileDigests, tower_digest
+from prompting.losses import unit
 from prompting.towers import Tower
 
 CPU_PIXELS = 200_000  # measured: four images of 224 pixels are encoded four times faster than 64 at a time
@@ -62,8 +63,11 @@ class ImageFeatures:
     def views(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> dict[int, Tensor]:
         """The features of every image's view in every epoch: epoch -> (images, feature_dim) float32 of unit norm.
 
-        Each epoch is kept as soon as it is done, so that a killed run goes on with the next one.
+        Each epoch is kept as soon as it is done, so that a killed run goes on with the next one. Images that are not
+        augmented are encoded once, not once an epoch.
         """
+        if still(images.cfg):
+            return dict.fromkeys(epochs, unit(self.fixed(images, watch)))
         names = [images.name_of(item) for item in images.data_source]  # views are drawn from them
         key = self._key(images, names=names, seed=images.seed)
         keys = {epoch: {**key, "epoch": epoch} for epoch in epochs}

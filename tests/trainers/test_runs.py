@@ -320,3 +320,26 @@ def test_names_that_look_like_numbers(workplace, monkeypatch):
     flags = workplace.flags("CoOp")
     flags[flags.index("--output-dir") + 1] = "7"
     assert train.run(flags, brief=True)["finished"]
+
+
+STILL = ("INPUT.TRANSFORMS", "('normalize',)")
+
+
+def test_images_that_are_not_augmented_are_encoded_once(workplace):
+    """As they are tested: resized and cropped, not squashed; with and without the bank it is the same run."""
+    banked = workplace.run("SoftCPT", "banked", *STILL)
+    assert len(list((workplace.output / ".bank").glob("*.features"))) == 2  # training images and test images
+    plain = workplace.run("SoftCPT", "plain", *STILL, "BANK.TRAIN", "False", "BANK.TEST", "False")
+    assert banked["tasks"] == plain["tasks"]
+    learned = [workplace.learned(name, 3)["sub_network.weight"] for name in ("banked", "plain")]
+    torch.testing.assert_close(*learned, rtol=1e-4, atol=1e-6)
+    trainer = workplace.trainer("SoftCPT", *STILL)
+    train, test = trainer.train_loader_x.dataset, trainer.test_loader.dataset
+    test.data_source = train.data_source
+    assert torch.equal(train.view(0, epoch=0), train.view(0, epoch=1))
+    assert torch.equal(train.view(0, epoch=0), test.view(0, epoch=0))
+
+
+def test_tip_adapter_keys_of_images_that_are_not_augmented(workplace):
+    workplace.run("TipAdapter", "run", *STILL, "TRAINER.TIPADAPTER.STEPS_BETA", "5")
+    assert len(list((workplace.output / ".bank").glob("*.features"))) == 3  # training, validation and test images
