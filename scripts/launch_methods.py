@@ -89,8 +89,12 @@ ABOUT = {
     "compare": ("scripts/compare.sh", "Sets zero-shot CLIP, CoOp per task and shared, SoftCPT or others in one table."),
 }
 EXAMPLES = {
-    "softcpt": ["garden8 4", "garden8 4 --variant NATS --seeds 1,2", "plants7 4 --data ~/data",
-                "garden8 4 -- OPTIM.MAX_EPOCH 10 OPTIM.LR 0.005"],
+    "softcpt": [
+        "garden8 4",
+        "garden8 4 --variant NATS --seeds 1,2",
+        "plants7 4 --data ~/data",
+        "garden8 4 -- OPTIM.MAX_EPOCH 10 OPTIM.LR 0.005",
+    ],
     "coop": ["garden8 4", "garden8 4 --context shared --seeds 1,2", "garden8 4 -- OPTIM.MAX_EPOCH 10"],
     "kgcoop": ["garden8 4", "garden8 4 -- TRAINER.KGCOOP.W 4.0"],
     "prograd": ["garden8 4", "garden8 4 -- TRAINER.PROGRAD.LAMBDA 0.8"],
@@ -104,6 +108,11 @@ EXAMPLES = {
     "tip_adapter": ["garden8 4", "garden8 4 --finetune yes --seeds 1,2"],
     "clip_lora": ["garden8 4", "garden8 4 --seeds 1", "garden8 4 -- TRAINER.CLIPLORA.ENCODER text"],
     "mvlpt": ["garden8 4", "garden8 4 --seeds 1,2", "garden8 4 -- TRAINER.MVLPT.SHARED_SHARE 0.2"],
-    "compare": ["garden8 4", "garden8 1,2,4,8,16", "plants7 4 --data ~/data", "garden8 4 --methods all",
-                "garden8 1,4 --methods PLOT,CoOp-CA --against SoftCPT-NATA"],
+    "compare": [
+        "garden8 4",
+        "garden8 1,2,4,8,16",
+        "plants7 4 --data ~/data",
+        "garden8 4 --methods all",
+        "garden8 1,4 --methods PLOT,CoOp-CA --against SoftCPT-NATA",
+    ],
 }

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from prompting.errors import InputError, unknown
+from scripts import launch_words as words
 from scripts.launch_methods import (
     ABOUT,
     COMPARED,
@@ -24,24 +21,6 @@ from scripts.launch_methods import (
     TIP_ADAPTERS,
     VARIANTS,
 )
-
-ROOT = Path(__file__).resolve().parent.parent
-
-FALLBACK_CONFIG = "rn50_ep50"
-
-# Keys that a run's folder is named by, and what sets them.
-OWN_KEYS = {
-    "DATASET.NUM_SHOTS": "the shots after the dataset",
-    "DATASET.NAME": "the dataset",
-    "DATASET.ROOT": "--data",
-    "OUTPUT_DIR": "--output",
-    "SEED": "--seeds",
-    "TRAINER.NAME": "the script",
-    "TRAINER.SOFTCPT.VARIANT": "--variant",
-    "TRAINER.COOP.CONTEXT": "--context",
-    "TRAINER.ZEROSHOT.TEMPLATES": "--templates",
-    "TRAINER.TIPADAPTER.FINETUNE": "--finetune",
-}
 
 
 @dataclass(frozen=True)
@@ -86,14 +65,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message[:1].upper()}{message[1:]}; --help shows how to call this.")
-
-
-def make_parser(command: str) -> OneLineParser:
+def make_parser(command: str) -> words.OneLineParser:
     """The parser of a command's own arguments, those before "--"."""
     script, about = ABOUT[command]
     parser = bare_parser(script, about, [f"bash {script} {example}" for example in EXAMPLES[command]])
@@ -101,10 +73,10 @@ def make_parser(command: str) -> OneLineParser:
     return parser
 
 
-def bare_parser(script: str, about: str, examples: Sequence[str]) -> OneLineParser:
+def bare_parser(script: str, about: str, examples: Sequence[str]) -> words.OneLineParser:
     """A parser without arguments, whose help tells what every command has in common."""
     listed = "\n".join(f"  {example}" for example in examples)
-    return OneLineParser(
+    return words.OneLineParser(
         prog=f"bash {script}",
         description=textwrap.fill(about + " Finished runs are reported and skipped, interrupted ones go on.", 100),
         epilog=f"What follows -- sets configuration keys: -- KEY VALUE [KEY VALUE ...]\n\nexamples:\n{listed}",
@@ -113,7 +85,7 @@ def bare_parser(script: str, about: str, examples: Sequence[str]) -> OneLinePars
     )
 
 
-def add_arguments(parser: OneLineParser, command: str) -> None:
+def add_arguments(parser: words.OneLineParser, command: str) -> None:
     """The arguments of a command; of "", those that all have."""
     parser.add_argument("dataset", nargs="?", help="a name in configs/datasets or configs/collections, or a .yaml file")
     if command == "zsclip":
@@ -141,81 +113,10 @@ def add_arguments(parser: OneLineParser, command: str) -> None:
         told = "a method; prints what the others reach minus what it reaches, task by task, with intervals"
         parser.add_argument("--against", metavar="NAME", help=told)
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
-    parser.add_argument("--data", metavar="DIR", default=ROOT / "data", help="where the images are; default: data")
-    parser.add_argument("--output", metavar="DIR", default=ROOT / "output", help="where runs go; default: output")
-
-
-def whole_numbers(text: str, what: str, least: int, example: str) -> list[int]:
-    """The numbers of a comma-separated list, each once, in the order given."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) >= least for part in parts):
-        kind = "positive whole numbers" if least else "whole numbers from 0 on"
-        raise InputError(f"{what} must be {kind}, such as {example}, and not '{text}'.")
-    return list(dict.fromkeys(map(int, parts)))
-
-
-def find_config(name: str, folders: list[str], kind: str) -> Path:
-    """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` when it ends in .yaml."""
-    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
-        return Path(name).expanduser().absolute()
-    known = {path.stem: path for folder in folders for path in sorted((ROOT / folder).glob("*.yaml"))}
-    if name not in known:
-        raise unknown(kind, name, known, where=" and ".join(folders))
-    return known[name]
-
-
-def default_config(dataset_file: Path) -> str:
-    """The trainer config that a dataset or collection asks for, in a key "config:" or a comment "# default config:"."""
-    found = re.search(r"^(?:#\s*default config:|config:)\s*['\"]?([\w.+-]+)", dataset_file.read_text("utf-8"), re.M)
-    return found.group(1) if found else FALLBACK_CONFIG
-
-
-def config_chain(config_file: Path) -> list[Path]:
-    """A trainer config and those that it builds on by "_BASE_:", as far as they are there."""
-    chain: list[Path] = []
-    while config_file.is_file() and config_file not in chain:
-        chain.append(config_file)
-        base = re.search(r"^_BASE_:\s*['\"]?([^'\"#\n]+)", config_file.read_text("utf-8"), re.M)
-        if base:
-            config_file = (config_file.parent / base.group(1).strip()).resolve()
-    return chain
-
-
-def names_openclip(config_file: Path) -> bool:
-    """Whether a trainer config, or one that it builds on, names an OpenCLIP tower."""
-    texts = (path.read_text("utf-8") for path in config_chain(config_file))
-    return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)
-
-
-def override_pairs(words: list[str], own_keys: Mapping[str, str] = OWN_KEYS) -> list[tuple[str, str]]:
-    """KEY VALUE pairs of what follows "--"; whether the keys exist is for train.py to say."""
-    if len(words) % 2:
-        raise InputError(f"What follows -- comes in pairs, KEY VALUE; the last key, '{words[-1]}', has no value.")
-    pairs = list(zip(words[::2], words[1::2], strict=True))
-    for key, _ in pairs:
-        if key.upper() in own_keys:
-            raise InputError(f"{key} cannot follow --: {own_keys[key.upper()]} sets it.")
-    return pairs
-
-
-def folder_name(config: str, pairs: list[tuple[str, str]]) -> str:
-    """The config's part of a run's folder: overridden keys belong to it, or runs that differ would share a folder."""
-    plain = "+".join([config, *(f"{key}={value}" for key, value in sorted(pairs))])
-    name = re.sub(r"[^\w.+=@,-]", "_", plain)
-    if name != plain or len(name) > 120:
-        name = f"{name[:100]}+{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
-    return name
-
-
-def usable_folder(path: Path, flag: str) -> Path:
-    """``path`` as an absolute one, after a look at what can be told without touching anything."""
-    path = Path(path).expanduser().absolute()
-    there = next(p for p in [path, *path.parents] if p.exists())
-    if not there.is_dir():
-        raise InputError(f"{flag} {path}: {there} is a file and not a folder; give another folder.")
-    if flag == "--output" and not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{flag} {path}: {there} is not writable; give another folder.")
-    return path
+    parser.add_argument(
+        "--data", metavar="DIR", default=words.ROOT / "data", help="where the images are; default: data"
+    )
+    parser.add_argument("--output", metavar="DIR", default=words.ROOT / "output", help="where runs go; default: output")
 
 
 def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
@@ -265,7 +166,7 @@ def compared_methods(given: argparse.Namespace) -> list[str]:
 def report_name(shots: Sequence[int], methods: str) -> str:
     """The file that a comparison is written to: with methods of its own it does not replace the usual comparison."""
     usual = f"compare_{'-'.join(map(str, shots))}shots"
-    return folder_name(usual, [("methods", methods)] if methods else []) + ".md"
+    return words.folder_name(usual, [("methods", methods)] if methods else []) + ".md"
 
 
 def trainer_configs(
@@ -278,14 +179,14 @@ def trainer_configs(
     configs, lines = {}, []
     for trainer in dict.fromkeys(METHODS[method][0] for method in methods):
         try:
-            configs[trainer] = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+            configs[trainer] = words.find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
         except InputError:
             if not may_lack:
                 raise
             names = ", ".join(method for method in methods if METHODS[method][0] == trainer)
             lines.append(f"Left out, as configs/trainers/{trainer} has no '{wanted}': {names}")
     if not configs:
-        known = {path.stem for path in (ROOT / "configs" / "trainers").glob("*/*.yaml")}
+        known = {path.stem for path in (words.ROOT / "configs" / "trainers").glob("*/*.yaml")}
         raise unknown("Config", wanted, known, where="configs/trainers")
     return configs, [method for method in methods if METHODS[method][0] in configs], tuple(lines)
 
@@ -310,7 +211,7 @@ class Request:
     @property
     def part(self) -> str:
         """The config's part of the runs' folders."""
-        return folder_name(self.config.stem, self.pairs)
+        return words.folder_name(self.config.stem, self.pairs)
 
     @property
     def config(self) -> Path:
@@ -332,10 +233,10 @@ class Request:
         config, dataset_file = self.configs.get(trainer, self.config), dataset_file or self.dataset_file
         pairs = [*self.pairs, *keys]
         if of is None:
-            part = folder_name(config.stem, pairs)
+            part = words.folder_name(config.stem, pairs)
             folder = self.output / dataset_file.stem / method / part / f"{shots}shots" / f"seed{seed}"
         else:
-            folder = of.folder / "tested" / folder_name(dataset_file.stem, list(keys))
+            folder = of.folder / "tested" / words.folder_name(dataset_file.stem, list(keys))
         flags = {"--root": self.data, "--seed": seed, "--trainer": trainer, "--dataset-config-file": dataset_file}
         flags |= {"--config-file": config, "--output-dir": folder}
         argv = [str(word) for flag in flags.items() for word in flag]
@@ -343,20 +244,19 @@ class Request:
         argv += [*chosen, "BANK.DIR", str(self.output / ".bank"), *(word for pair in pairs for word in pair)]
         if of is not None:
             argv = ["--eval-only", "--model-dir", str(of.folder), *argv]
-        files = [dataset_file, *config_chain(config)]
+        files = [dataset_file, *words.config_chain(config)]
         return Job(method, dataset_file.stem, shots, seed, folder, argv, files, note, of)
 
     def needs_openclip(self) -> bool:
         """Whether a run's tower is an OpenCLIP model."""
         tower = {key.upper(): value for key, value in self.pairs}.get("MODEL.BACKBONE.NAME")
-        return tower.startswith("open_clip:") if tower else any(map(names_openclip, self.configs.values()))
+        return tower.startswith("open_clip:") if tower else any(map(words.names_openclip, self.configs.values()))
 
     def plan_fields(self, jobs: list[Job]) -> dict:
         """What a `Plan` of these runs consists of."""
         asked = {key: getattr(self, key) for key in ("command", "script", "methods", "shots", "seeds", "output")}
         needs = self.needs_openclip()
         return asked | {"dataset": self.dataset_file.stem, "config": self.part, "jobs": jobs, "needs_openclip": needs}
-
 
     def of_comparison(self) -> dict:
         """What a `Plan` of a comparison has besides: its file, the method to subtract, who takes no part."""
@@ -376,10 +276,10 @@ def every(asked: str | None) -> bool:
 def read_words(
     command: str,
     argv: Sequence[str],
-    parser: OneLineParser,
+    parser: words.OneLineParser,
     usage: str,
     script: str,
-    own_keys: Mapping[str, str] = OWN_KEYS,
+    own_keys: Mapping[str, str] = words.OWN_KEYS,
 ) -> Request:
     """The words behind a command; InputError with one line for whatever is wrong with them.
 
@@ -388,10 +288,10 @@ def read_words(
     argv = list(argv)
     split = argv.index("--") if "--" in argv else len(argv)
     given = parser.parse_intermixed_args(argv[:split])
-    pairs = override_pairs(argv[split + 1 :], own_keys)
+    pairs = words.override_pairs(argv[split + 1 :], own_keys)
     if given.dataset is None:
         raise InputError(f"Which dataset? For example: {usage}")
-    dataset_file = find_dataset(given.dataset)
+    dataset_file = words.find_dataset(given.dataset)
     methods = chosen_methods(command, given)
 
     shots, seeds = [], []
@@ -399,24 +299,19 @@ def read_words(
         if given.shots is None:
             raise InputError(f"How many shots (training images per class)? For example: {usage}")
         several = command == "compare"
-        shots = whole_numbers(given.shots, "Shots", 1, "1,2,4,8,16" if several else "4")
+        shots = words.whole_numbers(given.shots, "Shots", 1, "1,2,4,8,16" if several else "4")
         if len(shots) > 1 and not several:
             raise InputError(f"One shot count at a time, and not '{given.shots}'; scripts/compare.sh takes several.")
-        seeds = whole_numbers(given.seeds, "Seeds", 0, "1,2,3")
+        seeds = words.whole_numbers(given.seeds, "Seeds", 0, "1,2,3")
 
-    wanted = given.cfg or default_config(dataset_file)
+    wanted = given.cfg or words.default_config(dataset_file)
     asked, against = (getattr(given, flag, None) for flag in ("methods", "against"))
     against = against and named_method(against)
     configs, methods, left_out = trainer_configs(wanted, methods, may_lack=every(asked))
     if against and against not in methods:
         trainer_configs(wanted, [against], False)  # says what is wrong
-    data, output = usable_folder(given.data, "--data"), usable_folder(given.output, "--output")
+    data, output = words.usable_folder(given.data, "--data"), words.usable_folder(given.output, "--output")
     return Request(command, script, given, pairs, dataset_file, methods, shots, seeds, configs, data, output, left_out)
-
-
-def find_dataset(name: str) -> Path:
-    """The file of a data set or collection."""
-    return find_config(name, ["configs/datasets", "configs/collections"], "Dataset")
 
 
 def make_plan(command: str, argv: Sequence[str]) -> Plan:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import launch_plan
-from launch_plan import OWN_KEYS, Job, OneLineParser, Plan, Request
+from launch_plan import Job, Plan, Request
 
 from prompting.errors import InputError, unknown
 from reporting import protocols as tables
 from reporting.runs import Run, make_series
 from scripts import launch_methods
 from scripts.launch_methods import CONTEXTS, METHODS, TIED_TO, VARIANTS
+from scripts.launch_words import OWN_KEYS, OneLineParser, default_config, find_config, find_dataset
 
 ABOUT = {
     "base_to_new": (
@@ -169,7 +170,7 @@ def new_tasks(request: Request, task_names: TaskNames | None) -> NewTasks:
     request = with_zero_shot(request)
     tested = request.dataset_file
     if given.test is not None:
-        tested = launch_plan.find_dataset(given.test)
+        tested = find_dataset(given.test)
         if tested.stem == request.dataset_file.stem:
             raise InputError(
                 f"--test {given.test} is what is trained on; name another, or leave it out to hold tasks out."
@@ -217,9 +218,9 @@ def plan_fields(protocol: str, request: Request, jobs: list[Job]) -> dict:
 def with_zero_shot(request: Request) -> Request:
     """The request, able to make runs of zero-shot CLIP: by its config of the name asked for, or the method's own."""
     trainer = METHODS[ZERO_SHOT][0]
-    wanted = request.given.cfg or launch_plan.default_config(request.dataset_file)
+    wanted = request.given.cfg or default_config(request.dataset_file)
     try:
-        config = launch_plan.find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+        config = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
     except InputError:
         config = request.config
     return replace(request, configs={**request.configs, trainer: config})

@@ -15,9 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # The repository first: this folder bears the name of its package `datasets`.
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from launch_plan import OneLineParser, find_config, usable_folder  # noqa: E402
-
 from prompting.errors import InputError  # noqa: E402
+from scripts.launch_words import OneLineParser, find_config, usable_folder  # noqa: E402
 
 
 @dataclass(frozen=True)

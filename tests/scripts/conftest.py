@@ -106,7 +106,7 @@ def launch(clone, monkeypatch):
     for name in ("launch_plan", "protocols"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     module = load(ROOT / "scripts" / "launch.py", "launch_under_test")
-    monkeypatch.setattr(sys.modules["launch_plan"], "ROOT", clone)
+    monkeypatch.setattr("scripts.launch_words.ROOT", clone)
     fake = load(clone / "train.py", "fake_train")
     monkeypatch.setitem(sys.modules, "train", fake)
     call = lambda *words: module.main([str(word) for word in words])  # noqa: E731

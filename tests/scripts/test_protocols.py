@@ -90,7 +90,7 @@ def test_bad_input_is_one_line_before_anything_runs(launch, capsys, words, said,
     ],
 )
 def test_methods_that_cannot_refuse_in_one_line(launch, capsys, protocol, method, said, monkeypatch):
-    monkeypatch.setattr(sys.modules["launch_plan"], "ROOT", ROOT)
+    monkeypatch.setattr("scripts.launch_words.ROOT", ROOT)
     assert launch(protocol, method[0], "garden8", "4", *method[1:]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1 and re.search(said, captured.err), captured.err

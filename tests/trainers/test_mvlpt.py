@@ -12,7 +12,8 @@ from prompting.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from scripts.launch_methods import METHODS
-from scripts.launch_plan import ROOT, make_plan
+from scripts.launch_plan import make_plan
+from scripts.launch_words import ROOT
 from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
 from trainers.mvlpt import SharedThenOwn
 
