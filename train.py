@@ -33,6 +33,7 @@ import trainers
 from datasets.collection import layout_of
 from datasets.declared import register_collection
 from prompting.errors import InputError, unknown
+from prompting.files import write_atomically
 from prompting.towers import checkpoint_file
 from trainers.base import search_folders
 from trainers.resuming import checkpoint_of
@@ -46,7 +47,6 @@ from trainers.run_folder import (
     read_results,
     value_of,
     versions,
-    write_atomically,
 )
 
 

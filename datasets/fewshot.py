@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from prompting.errors import InputError
+from prompting.files import write_atomically
 
 T = TypeVar("T")
 Samples = list[tuple[str, int]]  # (path, class index within the task)
@@ -125,7 +126,5 @@ def recorded(
         record[part] = [(file.removeprefix(start), index) for file, index in samples]
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(record, indent=0), encoding="utf-8")
-        os.replace(partial, path)
+        write_atomically(path, json.dumps(record, indent=0))
     return train, val

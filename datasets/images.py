@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from prompting.errors import InputError
 
-STILL = {"normalize", "instance_norm", "center_crop"}  # transforms that draw nothing
+STILL = frozenset({"normalize", "instance_norm", "center_crop"})  # transforms that draw nothing
 # Decoded training images are kept in memory up to this many bytes, so that few-shot images are decoded once a run.
 CACHE_BYTES = 2 << 30
 

@@ -11,11 +11,13 @@ from torch import Tensor
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkl.is_available() else None
 # oneDNN adds up an output's products in one run, MKL in blocks: the longer the sum, the more that matters.
 _LONGEST_SUM = 1024
+# Newer compilers take oneDNN's operator with constant weights alone; PyTorch 2.1, which cannot be asked, takes any.
+_compiling = getattr(torch.compiler, "is_compiling", bool)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """``F.linear`` for a frozen layer: (tokens, inputs), (outputs, inputs), (outputs,) -> (tokens, outputs)."""
-    if _onednn is None or x.device.type != "cpu" or x.dtype != torch.float32 or weight.requires_grad:
+    if _compiling() or _onednn is None or x.device.type != "cpu" or x.dtype != torch.float32 or weight.requires_grad:
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
 

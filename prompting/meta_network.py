@@ -131,7 +131,9 @@ class FeatureScale(nn.Module):
             centre = centre + (features - centre).sum(0) / self.names
             variance = variance + ((features - centre).square().sum(-1) - variance).sum() / self.names
             self.centre, self.variance = centre.detach(), variance.detach()
-        return unit(centre) + (features - centre) * variance.clamp(min=LEAST_VARIANCE).rsqrt()
+        # Where all names were the same there was nothing to learn deviations from: a later name gets none.
+        scale = variance.clamp(min=LEAST_VARIANCE).rsqrt() * (variance > LEAST_VARIANCE)
+        return unit(centre) + (features - centre) * scale
 
 
 class NamePrompts:

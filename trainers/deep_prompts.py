@@ -75,8 +75,8 @@ class DeepPromptTrainer(PromptTrainer):
     def first_words(self, n_ctx: int) -> tuple[Tensor | None, list[int]]:
         """What ``n_ctx`` context vectors start from and the tokens that stay between context and name.
 
-        As in the public code: CTX_INIT's first ``n_ctx`` tokens become vectors, its others stay words; where it has
-        fewer than ``n_ctx``, vectors start from noise and no word is left.
+        CTX_INIT's first ``n_ctx`` tokens become vectors, its others stay words, as in the public code up to 4 vectors;
+        where it has fewer than ``n_ctx``, vectors start from noise and no word is left.
         """
         text, words = self.tower.text, self.knobs.CTX_INIT.replace("_", " ").strip()
         vectors = word_vectors(text, words)

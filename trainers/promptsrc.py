@@ -17,8 +17,8 @@ with a = 25, b = 10. P and V are learned, for each task of a collection by itsel
 After section 3 of the paper and github.com/muzairkhattak/PromptSRC. As there: P_0 starts from "a photo of a" and all
 else from a normal distribution with standard deviation 0.02; the KL divergence is divided by the number of classes (and
 by that of images); w' is a mean of features that are not normalised; an image prompt has no position; x' is that of
-the same augmented view. Deviation: what is learned, averaged and compared is in float32 (published: the tower's
-float16).
+the same augmented view. Deviations: what is learned, averaged and compared is in float32 (published: the tower's
+float16); w' is computed in the tower's precision (published: by a float32 copy of the text tower).
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ class PromptSRC(DeepPromptTrainer):
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         k = cfg.TRAINER.PROMPTSRC
+        if cfg.TEST.FINAL_MODEL == "best_val":
+            raise InputError("PromptSRC deploys the average over all epochs; set TEST.FINAL_MODEL last_step.")
         for name, fits, must in (
             ("N_CTX_TEXT", k.N_CTX_TEXT >= 1, "at least 1"),
             ("N_CTX_VISION", k.N_CTX_VISION >= 1, "at least 1"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from tqdm import tqdm
 from yacs.config import CfgNode
 
 from prompting.errors import InputError
+from prompting.files import write_atomically
 from trainers.base import REPOSITORY, Watch
 
 # Settings that change where or how fast a run computes, not what it computes.
@@ -51,13 +51,6 @@ def read_results(folder: Path) -> dict | None:
     except (OSError, ValueError):
         return None
     return results if isinstance(results, dict) and results.get("finished") is True else None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from prompting.errors import InputError
+from prompting.files import write_atomically
 from prompting.tasks import TaskLayout
 
 FILE = "tasks.json"
@@ -21,7 +22,7 @@ def note_tasks(folder: Path | str, layout: TaskLayout) -> None:
     path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
-    path.write_text(json.dumps({"tasks": tasks}, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps({"tasks": tasks}, indent=1) + "\n")
 
 
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
@@ -29,8 +30,10 @@ def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
     try:
         tasks = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))["tasks"]
         return [(task["name"], list(task["classnames"])) for task in tasks]
-    except (OSError, ValueError, KeyError, TypeError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{Path(folder) / FILE} is damaged; train the run anew, or remove that file.") from None
 
 
 def check_tied(folder: Path | str, layout: TaskLayout, tied_to: str, method: str) -> None:

@@ -30,3 +30,18 @@ def test_quick_gelu(dtype):
     ours, plain = QuickGELU.apply(x), x * torch.sigmoid(1.702 * x)
     torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(*(torch.autograd.grad(y.pow(2).sum(), x)[0] for y in (ours, plain)))
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_compiling"), reason="its compiler copes")
+def test_a_compiler_is_given_what_it_can_compile():
+    """Newer compilers refuse oneDNN's operator with a weight that is an argument."""
+    code = []
+
+    def look(graph, _):
+        code.append(graph.code)
+        return graph.forward
+
+    x, weight, bias = torch.randn(5, 96), torch.randn(48, 96), torch.randn(48)
+    compiled = torch.compile(linear, backend=look)
+    torch.testing.assert_close(compiled(x, weight, bias), linear(x, weight, bias), rtol=1e-5, atol=1e-5)
+    assert len(code) == 1 and "linear" in code[0] and "_Linear" not in code[0] and "mkldnn" not in code[0]

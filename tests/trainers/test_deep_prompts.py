@@ -241,3 +241,8 @@ def test_a_resnet_is_refused_in_one_line(place, method, tmp_path):
     place.checkpoint = path
     with pytest.raises(InputError, match="takes no prompt tokens; OpenAI's vision transformers do"):
         place.trainer(method, *opts_of(method), "INPUT.SIZE", "(64, 64)")
+
+
+def test_promptsrc_refuses_to_deploy_one_epoch(place):
+    with pytest.raises(InputError, match="deploys the average over all epochs; set TEST.FINAL_MODEL last_step"):
+        place.trainer("PromptSRC", *opts_of("PromptSRC"), "TEST.FINAL_MODEL", "best_val")

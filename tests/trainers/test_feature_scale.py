@@ -116,3 +116,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workplace):
 def test_an_unknown_scale_is_named(workplace):
     with pytest.raises(InputError, match="Scale of features 'standrd' is unknown; did you mean 'standard'"):
         workplace.trainer("SoftCPT", "TRAINER.SOFTCPT.FEATURES", "standrd")
+
+
+def test_what_one_name_taught_stays_at_its_scale_for_others():
+    """With one name there is no deviation to learn: what is far from it later must not be blown up."""
+    scale = FeatureScale("standard", lambda: features()[:1])
+    scale(features()[:1] + 0.1)
+    scale.eval()
+    torch.testing.assert_close(scale(features()), unit(scale.centre).expand(6, -1))

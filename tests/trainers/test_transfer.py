@@ -91,6 +91,9 @@ def test_shapes_do_not_tell_but_names_do(workplace):
     with pytest.raises(InputError, match="tied to its tasks"):
         train.run(["--resume", str(workplace.output / "run"), *workplace.flags("CoOp", "on", epochs=2)], brief=True)
     (workplace.output / "run" / "tasks.json").write_text("{")
+    with pytest.raises(InputError, match=r"tasks\.json is damaged"):
+        evaluate(workplace, "CoOp", ())
+    (workplace.output / "run" / "tasks.json").unlink()
     assert evaluate(workplace, "CoOp", ())["finished"]  # what wrote nothing down is judged by its shapes
     workplace.run("CoOp", "one", "DATASET.SUBSAMPLE_TASKS", "task0", **SHORT)
     flags = ["--eval-only", "--model-dir", str(workplace.output / "one")]
