@@ -10,6 +10,7 @@ anything is installed: with --check as its first word it stops there and says by
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -37,6 +38,7 @@ from scripts.launch_methods import ABOUT, METHODS  # noqa: E402
 NEEDS_OPENCLIP, ANSWERED = 10, 11
 
 FAILURE = "traceback.txt"
+INPUTS = "configs.sha256"  # what a run's config files held, by a hash
 
 
 class Failure(NamedTuple):
@@ -78,14 +80,25 @@ def still_evaluates(run: Run, job: Job) -> bool:
 
 
 def settled(job: Job) -> bool:
-    """Is the job's run finished, and younger than every config file that it was made from?
+    """Is the job's run finished, and made from config files with just the content that they have now?
 
-    If a file was touched since, it is train.run's to compare the settings, and to report or to refuse the run.
+    If not, it is train.run's to compare the settings, and to report or to refuse the run. Times of files do not tell:
+    another file of the same name may be older than the run.
     """
     if finished(job) is None:
         return False
-    done = results_of(job).stat().st_mtime
-    return all(path.stat().st_mtime <= done for path in job.files)
+    try:
+        return (job.folder / INPUTS).read_text("utf-8") == inputs_of(job)
+    except (OSError, ValueError):
+        return False
+
+
+def inputs_of(job: Job) -> str:
+    """A hash of the files that a job reads."""
+    digest = hashlib.sha256()
+    for path in job.files:
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def import_train(script: str):
@@ -132,6 +145,7 @@ def run_missing(plan: Plan) -> list[Failure]:
         try:
             train.run(job.argv, brief=True)
             read_run(job.folder, results_of(job).name)
+            (job.folder / INPUTS).write_text(inputs_of(job), "utf-8")
             (job.folder / FAILURE).unlink(missing_ok=True)
         except InputError as error:
             if plan.command != "compare":

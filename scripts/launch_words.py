@@ -52,6 +52,8 @@ def find_config(name: str, folders: list[str], kind: str) -> Path:
     """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` when it ends in .yaml."""
     if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
         return Path(name).expanduser().absolute()
+    if "/" in name and name.endswith((".yaml", ".yml")):
+        raise InputError(f"{kind} {name}: there is no such file.")
     known = {path.stem: path for folder in folders for path in sorted((ROOT / folder).glob("*.yaml"))}
     if name not in known:
         raise unknown(kind, name, known, where=" and ".join(folders))

@@ -208,12 +208,18 @@ def test_help(launch, capsys, command):
     assert "examples:\n  bash scripts/" in out and "KEY VALUE" in out
 
 
-def test_a_run_older_than_its_configs_is_train_runs_to_judge(launch, clone):
-    """train.run compares a finished run's settings with those asked for; it must be asked when a config was touched."""
-    assert launch("softcpt", "tiny8", "1", "--seeds", "1") == 0
-    assert launch("softcpt", "tiny8", "1", "--seeds", "1") == 0
-    assert len(launch.train.calls) == 1
-    later = (run_folder(clone, shots=1) / "results.json").stat().st_mtime + 10
-    os.utime(clone / "configs/trainers/SoftCPT/small.yaml", (later, later))
-    assert launch("softcpt", "tiny8", "1", "--seeds", "1") == 0
-    assert len(launch.train.calls) == 2
+def test_a_run_whose_configs_read_otherwise_is_train_runs_to_judge(launch, clone):
+    """train.run compares a finished run's settings with those asked for; it must be asked when a file's content is not
+    what the run was made from, however old the file is."""
+    config = clone / "configs/trainers/SoftCPT/small.yaml"
+    for calls, text in ((1, None), (1, None), (2, "# another\n"), (2, None), (3, "# a third\n")):
+        if text:
+            config.write_text(text)
+            os.utime(config, (1e9, 1e9))
+        assert launch("softcpt", "tiny8", "1", "--seeds", "1") == 0
+        assert len(launch.train.calls) == calls
+
+
+def test_a_path_without_a_file_is_told_as_such(launch, capsys, tmp_path):
+    assert launch("softcpt", f"{tmp_path}/none.yaml", "1") == 2
+    assert capsys.readouterr().err == f"Dataset {tmp_path}/none.yaml: there is no such file.\n"
