@@ -117,6 +117,14 @@ class PromptTrainer(ResumingTrainer):
         if precision not in PRECISIONS:
             raise InputError(f"TRAINER.{self.section}.PREC is '{precision}'; it must be {' or '.join(PRECISIONS)}.")
 
+    def check_knobs(self, cfg: CfgNode, *rules: tuple[str, bool, str]) -> None:
+        """InputError for the first of the method's knobs (name, whether its value fits, what it must be) that does not
+        fit."""
+        for name, fits, must in rules:
+            if not fits:
+                value = cfg.TRAINER[self.section][name]
+                raise InputError(f"TRAINER.{self.section}.{name} is {value}; it must be {must}.")
+
     def build_data_loader(self):
         # Without augmentation a training image is shown as it would be tested. Dassl would squash it to a square.
         as_tested = build_transform(self.cfg, is_train=False) if still(self.cfg) else None

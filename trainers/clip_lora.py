@@ -105,13 +105,12 @@ class CLIPLoRA(PromptTrainer):
         k = cfg.TRAINER.CLIPLORA
         if k.ENCODER not in ENCODERS:
             raise unknown("Encoder to tune", k.ENCODER, ENCODERS)
-        for name, fits, must in (
+        self.check_knobs(
+            cfg,
             ("RANK", k.RANK >= 1, "1 or more"),
             ("DROPOUT", 0 <= k.DROPOUT < 1, "at least 0 and below 1"),
             ("ITERATIONS", k.ITERATIONS >= 0, "0 or more"),
-        ):
-            if not fits:
-                raise InputError(f"TRAINER.CLIPLORA.{name} is {k[name]}; it must be {must}.")
+        )
         if cfg.MODEL.COMPILE:
             raise InputError("CLIP-LoRA changes its text tower from task to task; leave MODEL.COMPILE False.")
 

@@ -28,7 +28,6 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
 from prompting.local_features import check_local, encode_local
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
@@ -96,13 +95,12 @@ class PLOT(PromptTrainer):
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         k = cfg.TRAINER.PLOT
-        for name, fits, must in (
+        self.check_knobs(
+            cfg,
             ("N", k.N >= 1, "1 or more"),
             ("MAX_ITER", k.MAX_ITER >= 1, "1 or more"),
             ("EPS", k.EPS >= 0.03, "0.03 or more"),  # exp(-2 / eps), the least a kernel can be, must be a float32
-        ):
-            if not fits:
-                raise InputError(f"TRAINER.PLOT.{name} is {k[name]}; it must be {must}.")
+        )
 
     def build_learner(self) -> PromptLearner:
         check_local(self.tower)

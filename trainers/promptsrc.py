@@ -117,13 +117,12 @@ class PromptSRC(DeepPromptTrainer):
         k = cfg.TRAINER.PROMPTSRC
         if cfg.TEST.FINAL_MODEL == "best_val":
             raise InputError("PromptSRC deploys the average over all epochs; set TEST.FINAL_MODEL last_step.")
-        for name, fits, must in (
+        self.check_knobs(
+            cfg,
             ("N_CTX_TEXT", k.N_CTX_TEXT >= 1, "at least 1"),
             ("N_CTX_VISION", k.N_CTX_VISION >= 1, "at least 1"),
             ("GPA_STD", k.GPA_STD > 0, "above 0"),
-        ):
-            if not fits:
-                raise InputError(f"TRAINER.PROMPTSRC.{name} is {k[name]}; it must be {must}.")
+        )
 
     def build_prompts(self) -> DeepPrompts:
         k = self.knobs

@@ -92,9 +92,7 @@ class TipAdapter(PromptTrainer):
     def check_cfg(self, cfg):
         super().check_cfg(cfg)
         k = cfg.TRAINER.TIPADAPTER
-        for key in ("VIEWS", "STEPS_ALPHA", "STEPS_BETA"):
-            if k[key] < 1:
-                raise InputError(f"TRAINER.TIPADAPTER.{key} is {k[key]}; it must be at least 1.")
+        self.check_knobs(cfg, *((key, k[key] >= 1, "at least 1") for key in ("VIEWS", "STEPS_ALPHA", "STEPS_BETA")))
         if k.FINETUNE and cfg.TEST.FINAL_MODEL == "best_val":
             raise InputError("Tip-Adapter-F searches alpha and beta at the end; set TEST.FINAL_MODEL last_step.")
         if cfg.SEED < 0:
