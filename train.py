@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -48,6 +49,9 @@ from trainers.run_folder import (
     value_of,
     versions,
 )
+
+MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
+KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -118,6 +122,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         _merge(cfg, "the command line", lambda key=key, value=value: cfg.merge_from_list([key, value]), key)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
+    if not cfg.DATASET.NAME:
+        asked = args.dataset_config_file or "the command line"
+        raise InputError(f"{asked} names no data set: it needs DATASET: NAME, or `tasks:` (docs/collections.md).")
     if cfg.DATASET.NAME not in DATASET_REGISTRY.registered_names():
         raise unknown("Dataset", cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
     checkpoint = checkpoint_file(cfg.MODEL.BACKBONE.NAME, search_folders(cfg))
@@ -158,7 +165,9 @@ def _read_yaml(path: Path) -> dict:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
-    return content if isinstance(content, dict) else {}
+    if content is not None and not isinstance(content, dict):
+        raise InputError(f"{path} is a {type(content).__name__} and no settings, which are lines of `KEY: value`.")
+    return content or {}
 
 
 def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
@@ -182,7 +191,13 @@ def _merge(cfg: CfgNode, where: str, merge, key: str | None = None) -> None:
     except (KeyError, AssertionError) as error:
         raise _unknown_key(str(error).strip("'\"").split()[-1], known, where) from None
     except ValueError as error:
-        raise InputError(f"In {where}{f', {key}' if key else ''}: {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split())
+        found = MISMATCH.search(said)  # yacs's words for a value of another type than the default's
+        if found is None:
+            raise InputError(f"In {where}{f', {key}' if key else ''}: {said}") from None
+        kind, default, value, name = found.groups()
+        must = KINDS.get(kind, f"of type {kind}")
+        raise InputError(f"{name} is '{value}' in {where}; it must be {must}, such as {default!s}.") from None
 
 
 def _unknown_key(key: str, known: list[str], where: str) -> InputError:
@@ -252,7 +267,7 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
     if args.no_train or cfg.TEST.NO_TEST:
         return {}
     report = trainer.report()
-    report["seconds"]["total"] = round(time.time() - began, 3)
+    report["seconds"]["total"] = round(time.time() - began + trainer.seconds_before, 3)
     source, epoch = (args.model_dir, args.load_epoch) if args.eval_only else (folder, None)
     results = {
         "finished": True,

@@ -113,6 +113,8 @@ def read_declaration(path: Path) -> dict:
             raise InputError(f"{where}: classnames must map class folders to names, one `folder: name` a line.")
         # YAML reads a folder called 0 or 2024 as a number.
         task["classnames"] = {str(folder): str(name) for folder, name in task["classnames"].items()}
+        if any(task["name"] == other["name"] for other in declaration["tasks"]):
+            raise InputError(f"{where}: another task has this name; prompts and tables tell tasks apart by names.")
         declaration["tasks"].append(task)
     return declaration
 

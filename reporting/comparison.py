@@ -48,6 +48,17 @@ def several_shot_counts(many: Sequence[tuple[str, Sequence[Series]]], shots: Seq
     return "\n\n".join([shots_table(many, shots, short).text(bold), *notes])
 
 
+def differences(table: Table, columns: int) -> str:
+    """A table of paired differences, without as many of its last columns as it takes to be at most ``columns`` wide.
+
+    The difference and its interval are always there.
+    """
+    shown, least = len(table.header), table.header.index("95 % interval") + 2
+    while shown > least and table.only(range(shown)).width > columns:
+        shown -= 1
+    return table.only(range(shown)).text()
+
+
 def _notes(many: Rows) -> list[str]:
     return [SHORT_NOTES] if any(series.note for _, series in many) else []
 

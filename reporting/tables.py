@@ -14,8 +14,7 @@ from reporting.runs import Run, Series, Stat, check_same_tasks
 NOTHING = "-"
 FIXED_SPACE = "\N{NO-BREAK SPACE}"
 LEGEND = (
-    "Accuracy in percent (C: mean over classes, otherwise overall); "
-    "± is the population standard deviation over seeds."
+    "Accuracy in percent (C: mean over classes, otherwise overall); ± is the population standard deviation over seeds."
 )
 SHORT_NOTES = "[n] marks means of n finished seeds, fewer than were asked for."
 METRICS = {"A": "overall", "C": "class mean"}

@@ -62,8 +62,10 @@ def finished(job: Job) -> Run | None:
         return None
     trains = job.shots and job.of is None  # an evaluation draws no shots
     if (run.method, run.seed) != (job.method, job.seed) or (trains and run.shots != job.shots):
-        raise InputError(f"{job.folder} holds a run of {run.method} with {run.shots} shots and seed {run.seed}, "
-                         "which does not belong there; move it away.")
+        raise InputError(
+            f"{job.folder} holds a run of {run.method} with {run.shots} shots and seed {run.seed}, "
+            "which does not belong there; move it away."
+        )
     return run if job.of is None or still_evaluates(run, job) else None
 
 
@@ -127,7 +129,9 @@ def run_missing(plan: Plan) -> list[Failure]:
     """
     missing = [job for job in plan.jobs if not settled(job)]
     if len(missing) < len(plan.jobs):
-        print(f"{len(plan.jobs) - len(missing)} of {len(plan.jobs)} runs are finished already.", flush=True)
+        done = len(plan.jobs) - len(missing)
+        told = f"{done} of {len(plan.jobs)} runs are" if len(plan.jobs) > 1 else "The run is"
+        print(f"{told} finished already.", flush=True)
     if not missing:
         return []
     train = import_train(plan.script)
@@ -247,7 +251,7 @@ def report_comparison(plan: Plan, failures: Sequence[Failure]) -> tuple[str, str
     if plan.against:
         table, legend = differences(plan, series)
         head = f"Difference to {label[plan.against]}"
-        text += ["", head, "", table.text(), "", *wrapped(legend, columns)]
+        text += ["", head, "", comparison.differences(table, columns), "", *wrapped(legend, columns)]
         markdown += [f"## {head}", "", table.markdown(), "", legend, ""]
     last = [*plan.left_out, *listed_failures(plan, failures)]
     if last:

@@ -114,7 +114,7 @@ def add_arguments(parser: words.OneLineParser, command: str) -> None:
         parser.add_argument("--against", metavar="NAME", help=told)
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument(
-        "--data", metavar="DIR", default=words.ROOT / "data", help="where the images are; default: data"
+        "--data", metavar="DIR", type=Path, default=words.ROOT / "data", help="where the images are; default: data"
     )
     parser.add_argument("--output", metavar="DIR", default=words.ROOT / "output", help="where runs go; default: output")
 
@@ -122,9 +122,10 @@ def add_arguments(parser: words.OneLineParser, command: str) -> None:
 def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
     """The methods of a command, by the names of their run folders."""
     if command == "softcpt":
-        if given.variant.upper() not in VARIANTS:
+        variant = {"*": "STAR"}.get(given.variant, given.variant.upper())
+        if variant not in VARIANTS:
             raise unknown("Variant", given.variant, VARIANTS)
-        return [VARIANTS[given.variant.upper()]]
+        return [VARIANTS[variant]]
     if command == "coop":
         if given.context.lower() not in CONTEXTS:
             raise unknown("Context", given.context, CONTEXTS)
@@ -141,8 +142,10 @@ def chosen_methods(command: str, given: argparse.Namespace) -> list[str]:
 
 
 def named_method(name: str) -> str:
-    """A method by the name of its run folders or of its row in a table, in capitals or not."""
-    known = {label.lower(): method for method, (_, _, label) in METHODS.items()}
+    """A method by the name of its run folders, of its row in a table, or of its script, in capitals or not."""
+    known = SINGLE | {"softcpt": VARIANTS["NATA"], "coop": CONTEXTS["task"], "zsclip": TEMPLATES["task"]}
+    known |= {"tip_adapter": TIP_ADAPTERS["no"]}
+    known |= {label.lower(): method for method, (_, _, label) in METHODS.items()}
     known |= {method.lower(): method for method in METHODS}
     if name.strip().lower() not in known:
         raise unknown("Method", name.strip(), METHODS)
@@ -155,6 +158,8 @@ def compared_methods(given: argparse.Namespace) -> list[str]:
         methods = COMPARED
     elif every(given.methods):
         methods = list(METHODS)
+    elif not all(name.strip() for name in given.methods.split(",")):
+        raise InputError(f"--methods '{given.methods}' has an empty name in it; known: all, {', '.join(METHODS)}.")
     else:
         methods = [named_method(name) for name in given.methods.split(",")]
     methods = list(dict.fromkeys([*methods, *([named_method(given.against)] if given.against is not None else [])]))
@@ -270,7 +275,7 @@ class Request:
 
 def every(asked: str | None) -> bool:
     """Whether --methods asks for all there are."""
-    return asked is not None and asked.strip().lower() == "all"
+    return asked is not None and "all" in (name.strip().lower() for name in asked.split(","))
 
 
 def read_words(
@@ -311,6 +316,8 @@ def read_words(
     if against and against not in methods:
         trainer_configs(wanted, [against], False)  # says what is wrong
     data, output = words.usable_folder(given.data, "--data"), words.usable_folder(given.output, "--output")
+    if given.data != words.ROOT / "data" and not data.exists():  # some data sets would be made there
+        raise InputError(f"--data {given.data}: there is no such folder; look at its name, or create it.")
     return Request(command, script, given, pairs, dataset_file, methods, shots, seeds, configs, data, output, left_out)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import launch_plan
 from launch_plan import Job, Plan, Request
 
-from prompting.errors import InputError, unknown
+from prompting.errors import InputError, nearest, unknown
 from reporting import protocols as tables
 from reporting.runs import Run, make_series
 from scripts import launch_methods
@@ -53,6 +53,7 @@ SETS = {
     "new_tasks": {"DATASET.SUBSAMPLE_TASKS": "the script"},
 }
 ZERO_SHOT = "ZeroshotCLIP"
+ABOUT_ZERO_SHOT = launch_methods.ABOUT["zsclip"][0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,8 @@ def refuse(protocol: str, command: str, method: str) -> None:
     def can(name: str) -> bool:
         return TIED_TO.get(name, ("nothing",))[0] not in CANNOT[protocol]
 
+    if protocol == "new_tasks" and METHODS[method][0] == METHODS[ZERO_SHOT][0]:
+        raise InputError(f"{METHODS[method][2]} learns nothing, all tasks are new to it; use {ABOUT_ZERO_SHOT}.")
     if can(method):
         return
     what = "classes" if protocol == "base_to_new" else "tasks"
@@ -187,7 +190,7 @@ def new_tasks(request: Request, task_names: TaskNames | None) -> NewTasks:
     for number, held in enumerate(helds, start=1):
         part = f"fold {number} of {len(helds)}" if len(helds) > 1 else ""
         folds.append(Fold(held, test_jobs(request, method, held, len(names), tested, part)))
-    by_seed = [fold.jobs[seed] for seed in (request.seeds or [1]) for fold in folds]
+    by_seed = [fold.jobs[seed] for seed in request.seeds for fold in folds]
     jobs = [step for job in by_seed for step in (job.of, job) if step is not None]
     jobs = list({job.folder: job for job in [zero_shot, *jobs]}.values())
     fields = plan_fields("new_tasks", request, jobs)
@@ -199,13 +202,12 @@ def test_jobs(
 ) -> dict[int, Job]:
     """Each seed's run on the held-out tasks, or on all of another collection: a test of the run that it is ``of``."""
     on = [] if held is None else [("DATASET.SUBSAMPLE_TASKS", subset(held, n_tasks))]
-    if not request.shots:  # nothing is trained
-        return {1: request.job(method, 0, 1, on, tested)}
     others = [] if held is None else [number for number in range(n_tasks) if number not in held]
     of = [("DATASET.SUBSAMPLE_TASKS", subset(others, n_tasks))] if others else []
     jobs = {}
     for seed in request.seeds:
-        trained = request.job(method, request.shots[0], seed, of, note=part)
+        on_some = f"training on {len(others)} of {n_tasks} tasks" if others else ""
+        trained = request.job(method, request.shots[0], seed, of, note=", ".join(filter(None, [part, on_some])))
         note = ", ".join(filter(None, [part, f"on {tested.stem}" if held is None else "held-out tasks"]))
         jobs[seed] = request.job(method, request.shots[0], seed, on, tested, note, trained)
     return jobs
@@ -266,7 +268,10 @@ def numbers_of(listed: str, names: Sequence[str]) -> tuple[int, ...]:
         elif part.isdecimal() and int(part) < len(names):
             found.add(int(part))
         else:
-            raise unknown("Task", part, names, "--hold-out")
+            listed = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+            guess = nearest(part, names)
+            hint = f"; did you mean '{guess}'?" if guess else "."
+            raise InputError(f"--hold-out: task '{part}' is unknown{hint} Known: {listed}.")
     return tuple(sorted(found))
 
 

@@ -84,11 +84,11 @@ class PromptTrainer(ResumingTrainer):
     section: str  # where the method's knobs lie in the config: cfg.TRAINER.<section>
     one_task_batches = False  # every batch from a single task, as if each task were trained by itself
     uses_bank = True  # False: the method needs more of an image than its feature, so images are encoded as they come
+    training_knobs: tuple[str, ...] = ()  # those of its knobs that what was learned does not depend on in use
     raw_features = False  # fixed images' features as the tower gives them, not of unit norm
 
     def __init__(self, cfg):
         self.watch = Watch()
-        self.seconds = {"train": 0.0, "test": 0.0}
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
 
@@ -313,7 +313,6 @@ class PromptTrainer(ResumingTrainer):
     def before_train(self):
         self.refuse_test_only()
         super().before_train()
-        self._time_train = time.time()
         if self.uses_bank and self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
             self._encode_views_ahead()
 
@@ -340,10 +339,6 @@ class PromptTrainer(ResumingTrainer):
         super().after_epoch()
         self._checkpoint_for_resuming()
         self.watch.epoch(self.epoch + 1, self.max_epoch, self.last_loss)
-
-    def after_train(self):
-        self.seconds["train"] += time.time() - self._time_train
-        super().after_train()
 
     @torch.no_grad()
     def test(self, split=None):

@@ -16,18 +16,21 @@ class OneTaskBatches(Sampler):
     one task each, and whose optimiser leaves parameters without gradient alone, thereby trains every task exactly as
     if by itself.
 
-    With ``count``, an epoch has so many batches of every task, whatever its size: from as many passes over its images
-    as that takes, incomplete batches kept.
+    With ``steps``, every task has so many batches in all of ``epochs`` epochs, whatever its size: from as many passes
+    over its images as an epoch's share takes, incomplete batches kept. Shares differ by one at most. ``epoch`` is set
+    from outside.
     """
 
-    def __init__(self, tasks: Sequence[int], batch_size: int, count: int | None = None):
-        self.batch_size, self.count = batch_size, count
+    def __init__(self, tasks: Sequence[int], batch_size: int, steps: int | None = None, epochs: int = 1):
+        self.batch_size, self.steps, self.epochs, self.epoch = batch_size, steps, epochs, 0
         self.members: dict[int, torch.Tensor] = {
             task: torch.tensor([i for i, t in enumerate(tasks) if t == task]) for task in sorted(set(tasks))
         }
 
     def _count(self, members: torch.Tensor) -> int:
-        return self.count or max(1, len(members) // self.batch_size)
+        if self.steps is None:
+            return max(1, len(members) // self.batch_size)
+        return (self.epoch + 1) * self.steps // self.epochs - self.epoch * self.steps // self.epochs
 
     def __len__(self) -> int:
         return sum(map(self._count, self.members.values()))

@@ -13,9 +13,8 @@ vision transformer; with any other, such as a ResNet, ENCODER must be "text". Wi
 
 After github.com/MaxZanella/CLIP-LoRA: AdamW, learning rate 2e-4, weight decay 0.01, cosine, 500 steps a shot in batches
 of 32 (the last one of a pass over the images may be smaller), scale alpha / sqrt(r) and not alpha / r. Ours deviates:
-* Steps are dealt out to OPTIM.MAX_EPOCH epochs, all of the same number (rounded to whole batches); the learning rate
-  falls after each of these and not after every step, and to 0 and not 1e-6; an image that comes several times in an
-  epoch shows the same view.
+* Steps are dealt out to OPTIM.MAX_EPOCH epochs, as evenly as can be; the learning rate falls after each of these and
+  not after every step, and to 0 and not 1e-6; an image that comes several times in an epoch shows the same view.
 * In the text tower, tokens that several prompts begin with are one token (prompting.text_encoder), with one draw of the
   dropout for all of them; the public code draws for each prompt.
 * Templates are the tasks' own; the public code takes "a photo of a {}." for every data set.
@@ -58,6 +57,11 @@ def extend_cfg(cfg: CfgNode) -> None:
     cfg.TRAINER.CLIPLORA.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
+def steps_of(cfg: CfgNode) -> int:
+    """Training steps of each task; 0 for as many as the epochs have batches."""
+    return cfg.TRAINER.CLIPLORA.ITERATIONS * max(cfg.DATASET.NUM_SHOTS, 0)
+
+
 class TowerUpdates(PromptLearner):
     """Low-rank updates of each task, of the towers that are tuned; prompts have no context.
 
@@ -90,6 +94,7 @@ class CLIPLoRA(PromptTrainer):
     """Low-rank updates of the towers' attention layers, each task trained by itself."""
 
     section = "CLIPLORA"
+    training_knobs = ("DROPOUT", "ITERATIONS")
     one_task_batches = True
 
     @classmethod
@@ -111,14 +116,17 @@ class CLIPLoRA(PromptTrainer):
             ("DROPOUT", 0 <= k.DROPOUT < 1, "at least 0 and below 1"),
             ("ITERATIONS", k.ITERATIONS >= 0, "0 or more"),
         )
+        if 0 < steps_of(cfg) < cfg.OPTIM.MAX_EPOCH:
+            raise InputError(
+                f"TRAINER.CLIPLORA.ITERATIONS {k.ITERATIONS} a shot is {steps_of(cfg)} steps, too few for "
+                f"OPTIM.MAX_EPOCH {cfg.OPTIM.MAX_EPOCH}; set that to {steps_of(cfg)} at most."
+            )
         if cfg.MODEL.COMPILE:
             raise InputError("CLIP-LoRA changes its text tower from task to task; leave MODEL.COMPILE False.")
 
     def batches(self, plain, tasks):
-        """So many batches of every task and epoch that the steps come out as ITERATIONS says."""
-        cfg = self.cfg
-        steps = self.knobs.ITERATIONS * max(cfg.DATASET.NUM_SHOTS, 0)
-        return OneTaskBatches(tasks, plain.batch_size, max(1, round(steps / cfg.OPTIM.MAX_EPOCH)) if steps else None)
+        """Every task has as many batches as ITERATIONS says, dealt out to the epochs."""
+        return OneTaskBatches(tasks, plain.batch_size, steps_of(self.cfg) or None, self.cfg.OPTIM.MAX_EPOCH)
 
     def build_learner(self) -> PromptLearner:
         k = self.knobs

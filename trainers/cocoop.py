@@ -75,6 +75,7 @@ class CoCoOp(PromptTrainer):
     """Conditional context optimization, each task trained by itself."""
 
     section = "COCOOP"
+    training_knobs = ("CTX_INIT",)
     one_task_batches = True
 
     def check_cfg(self, cfg):

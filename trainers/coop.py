@@ -42,6 +42,7 @@ class CoOp(PromptTrainer):
     """Context optimization, class-agnostic or class-specific."""
 
     section = "COOP"
+    training_knobs = ("CTX_INIT",)
 
     @classmethod
     def label(cls, cfg: CfgNode) -> str:

@@ -39,6 +39,7 @@ class KgCoOp(PromptTrainer):
     """Context optimization held near to hand-written prompts."""
 
     section = "KGCOOP"
+    training_knobs = ("CTX_INIT", "W")
     one_task_batches = True
 
     def build_learner(self) -> PromptLearner:

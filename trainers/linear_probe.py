@@ -109,6 +109,7 @@ class LinearProbe(FittedTrainer):
     """LP-CLIP: logistic regression per task."""
 
     section = "LINEARPROBE"
+    training_knobs = ("C", "STEPS", "MAX_ITER")
     raw_features = True
 
     @classmethod

@@ -97,6 +97,7 @@ class MVLPT(PromptTrainer):
     """Multitask prompt tuning: a shared context, then each task adapts a copy of it by itself."""
 
     section = "MVLPT"
+    training_knobs = ("CTX_INIT", "SHARED_SHARE")
 
     @property
     def shared_epochs(self) -> int:

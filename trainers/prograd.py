@@ -66,6 +66,7 @@ class ProGrad(PromptTrainer):
     """Context optimization by gradients that agree with zero-shot CLIP."""
 
     section = "PROGRAD"
+    training_knobs = ("CTX_INIT", "LAMBDA", "T")
     one_task_batches = True
 
     def check_cfg(self, cfg):

@@ -110,6 +110,7 @@ class PromptSRC(DeepPromptTrainer):
     """Self-regulating prompts, each task trained by itself."""
 
     section = "PROMPTSRC"
+    training_knobs = ("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT", "GPA_MEAN", "GPA_STD")
     depth_keys = {"PROMPT_DEPTH_TEXT": ("text",), "PROMPT_DEPTH_VISION": ("image",)}
 
     def check_cfg(self, cfg):

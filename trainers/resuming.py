@@ -6,13 +6,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import textwrap
+import time
 from pathlib import Path
 
 from dassl.engine import TrainerX
 from dassl.utils import load_checkpoint
 
 from prompting.errors import InputError
-from trainers.transfer import check_tied, note_tasks
+from trainers.transfer import check_made_alike, check_tied, note_tasks, noted_seconds
 
 
 @contextlib.contextmanager
@@ -21,7 +23,10 @@ def one_line(what: str, remedy: str):
     try:
         yield
     except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"{what} ({' '.join(str(error).split()) or type(error).__name__}); {remedy}.") from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        if said.startswith("Checkpoint "):  # our toolbox's, which names the file and ends in advice of its own
+            raise InputError(f"{said.rpartition('; ')[0] or said}; {remedy}.") from None
+        raise InputError(f"{what} ({said}); {remedy}.") from None
 
 
 def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
@@ -40,14 +45,36 @@ def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
 class ResumingTrainer(TrainerX):
     """Saves after every epoch and resumes by itself. The only model is called "prompt_learner", as in CoOp.
 
-    Subclasses have a ``layout``, a ``label`` and say by ``tied_to`` whether a checkpoint is of use for another.
+    Subclasses have a ``layout``, a ``label``, a ``section`` of the config, and say by ``tied_to`` whether a checkpoint
+    is of use for another. ``seconds`` tells what training and testing took, that of an interrupted run included.
     """
 
+    def __init__(self, cfg):
+        self.seconds = {"train": 0.0, "test": 0.0}
+        self.seconds_before = 0.0  # of training, in the run that this one goes on from
+        self._began_training: float | None = None
+        super().__init__(cfg)
+
+    @property
+    def seconds_training(self) -> float:
+        """What training has taken up to now."""
+        return self.seconds["train"] + (time.time() - self._began_training if self._began_training else 0.0)
+
+    def before_train(self):
+        super().before_train()
+        self.seconds["train"] = self.seconds_before = noted_seconds(self.output_dir) if self.start_epoch else 0.0
+        self._began_training = time.time()
+
+    def after_train(self):
+        self.seconds["train"], self._began_training = self.seconds_training, None
+        super().after_train()
+
     def save_model(self, epoch, directory, *args, **kwargs):
-        note_tasks(directory, self.layout)
+        note_tasks(directory, self.layout, self.seconds_training)
         super().save_model(epoch, directory, *args, **kwargs)
 
-    def _check_tied(self, directory) -> None:
+    def _check_fits(self, directory) -> None:
+        check_made_alike(directory, self.cfg, self.section, self.training_knobs)
         check_tied(directory, self.layout, self.tied_to(self.cfg), self.label(self.cfg))
 
     def _checkpoint_for_resuming(self) -> None:
@@ -69,8 +96,8 @@ class ResumingTrainer(TrainerX):
         elif self.cfg.RESUME and not other.exists():
             raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
         else:
-            self._check_tied(directory)
-        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove that folder to start anew"):
+            self._check_fits(directory)
+        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove the run's folder to start anew"):
             return super().resume_model_if_exist(directory)
 
     def load_model(self, directory, epoch=None):
@@ -84,13 +111,13 @@ class ResumingTrainer(TrainerX):
                 f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
                 "with --load-epoch."
             )
-        self._check_tied(directory)
-        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch"):
+        self._check_fits(directory)
+        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch, or train the run anew"):
             checkpoint = load_checkpoint(path)
+            state, learned_for = checkpoint["state_dict"], checkpoint["epoch"]
         try:
-            self.model.load_state_dict(checkpoint["state_dict"])
+            self.model.load_state_dict(state)
         except (KeyError, RuntimeError) as error:
-            raise InputError(
-                f"{path} does not fit this method, collection or backbone: {' '.join(str(error).split())}"
-            ) from None
-        print(f'Loading weights to prompt_learner from "{path}" (epoch = {checkpoint["epoch"]})')
+            reason = textwrap.shorten(str(error).partition(":")[2] or str(error), 200, placeholder=" ..")
+            raise InputError(f"{path} does not fit this method, collection or backbone: {reason}") from None
+        print(f'Loading weights to prompt_learner from "{path}" (epoch = {learned_for})')

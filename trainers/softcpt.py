@@ -146,6 +146,7 @@ class SoftCPT(PromptTrainer):
     """Soft context sharing for prompt tuning, in all variants."""
 
     section = "SOFTCPT"
+    training_knobs = ("CLASS_SAMPLE_RATE",)
 
     @classmethod
     def label(cls, cfg: CfgNode) -> str:

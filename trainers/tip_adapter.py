@@ -79,6 +79,7 @@ class TipAdapter(PromptTrainer):
     """Tip-Adapter, or with FINETUNE Tip-Adapter-F."""
 
     section = "TIPADAPTER"
+    training_knobs = ("VIEWS", "ALPHA", "BETA", "SEARCH", "MOST_ALPHA", "MOST_BETA", "STEPS_ALPHA", "STEPS_BETA")
     one_task_batches = True
 
     @classmethod

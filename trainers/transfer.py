@@ -1,39 +1,88 @@
-"""Whether what was learned on some tasks and classes can be used on others.
+"""Whether what was learned by one method on some tasks and classes can be used by this one on others.
 
-A run's folder says which tasks and classes its parameters were learned on, in tasks.json. Shapes alone do not
-tell: four tasks' contexts would load for four other tasks.
+A run's folder says which tasks and classes its parameters were learned on, and for how long, in tasks.json, and by
+which method with which settings in config.yaml. Shapes alone do not tell: four tasks' contexts would load for four
+other tasks, and CoOp's for ProGrad.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from yacs.config import CfgNode
 
 from prompting.errors import InputError
 from prompting.files import write_atomically
 from prompting.tasks import TaskLayout
 
 FILE = "tasks.json"
+T = TypeVar("T")
 SHOWN = 3  # names in a message
 
 
-def note_tasks(folder: Path | str, layout: TaskLayout) -> None:
-    """Write down, beside a run's checkpoints, what they are learned on."""
+def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0) -> None:
+    """Write down, beside a run's checkpoints, what they are learned on, and the seconds of training so far."""
     path = Path(folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
-    write_atomically(path, json.dumps({"tasks": tasks}, indent=1) + "\n")
+    write_atomically(path, json.dumps({"seconds": round(seconds, 3), "tasks": tasks}, indent=1) + "\n")
+
+
+def _noted(folder: Path | str, read: Callable[[dict], T]) -> T | None:
+    try:
+        return read(json.loads((Path(folder) / FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{Path(folder) / FILE} is damaged; train the run anew, or remove that file.") from None
 
 
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
     """(name, class names) of the tasks that a run's checkpoints are learned on; None where that is not written."""
+    return _noted(folder, lambda noted: [(task["name"], list(task["classnames"])) for task in noted["tasks"]])
+
+
+def noted_seconds(folder: Path | str) -> float:
+    """The seconds of training in a run's newest checkpoint; 0 where that is not written."""
+    return _noted(folder, lambda noted: float(noted.get("seconds", 0.0))) or 0.0
+
+
+def check_made_alike(folder: Path | str, cfg: CfgNode, section: str, free: Sequence[str] = ()) -> None:
+    """InputError when a run's parameters were learned by another method, by another form of it, or for another CLIP.
+
+    Args:
+        folder: the run's; one without config.yaml is taken at its word.
+        cfg: what is to use the parameters.
+        section: where the method's knobs lie, cfg.TRAINER.<section>.
+        free: knobs that may differ, since training alone reads them.
+    """
     try:
-        tasks = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))["tasks"]
-        return [(task["name"], list(task["classnames"])) for task in tasks]
+        before = yaml.safe_load((Path(folder) / "config.yaml").read_text(encoding="utf-8"))
+        trainer, backbone = before["TRAINER"], before["MODEL"]["BACKBONE"]
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{Path(folder) / FILE} is damaged; train the run anew, or remove that file.") from None
+        return
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        raise InputError(f"{Path(folder) / 'config.yaml'} is damaged; train the run anew.") from None
+    here = cfg.MODEL.BACKBONE
+    names = "NAME" if not (backbone.get("DIGEST") and here.DIGEST) else "DIGEST"  # a file may lie anywhere
+    pairs = [("TRAINER.NAME", trainer.get("NAME"), cfg.TRAINER.NAME)]
+    knobs = trainer.get(section) or {}
+    pairs += [
+        (f"TRAINER.{section}.{name}", knobs[name], value)
+        for name, value in cfg.TRAINER[section].items()
+        if name in knobs and name not in ("PREC", *free)
+    ]
+    pairs += [(f"MODEL.BACKBONE.{names}", backbone.get(names), here[names])]
+    for key, then, now in pairs:
+        if then != now:
+            raise InputError(
+                f"What was learned in {folder} was learned with {key} {then}, and here it is {now}; set it alike, or "
+                "name another run."
+            )
 
 
 def check_tied(folder: Path | str, layout: TaskLayout, tied_to: str, method: str) -> None:

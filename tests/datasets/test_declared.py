@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("tasks: [{name: a, folder: 3}]", "task 'a': folder must be text"),
         ("tasks: [{name: a}]\nfolder: 3", "folder must be text, and is 3"),
         ("tasks: [{name: a, classnames: [x]}]", "classnames must map class folders to names"),
+        ("tasks: [{name: a}, {name: b}, {name: a, folder: c}]", "task 'a': another task has this name"),
         (b"tasks: [{name: \xe9}]", "not readable YAML"),
         ("tasks: [{name: a}]\nroot: b", "key 'root' is unknown"),
     ],

@@ -2,8 +2,9 @@
 
 import pytest
 
-from reporting.comparison import FEW, one_shot_count, several_shot_counts
+from reporting.comparison import FEW, differences, one_shot_count, several_shot_counts
 from reporting.runs import make_series, read_run
+from reporting.tables import Table
 
 PETALS = ["petal colour", "petal shape", "petal count", "centre colour", "leaf shape", "leaf arrangement", "setting",
           "weather"]  # fmt: skip
@@ -29,6 +30,16 @@ def many(make_run):
 
 def widest(text):
     return max(map(len, text.splitlines()))
+
+
+@pytest.mark.parametrize(("columns", "last"), [(200, "pairs"), (81, "tasks won"), (20, "")])
+def test_differences_fit_by_leaving_out_the_last_columns(columns, last):
+    rows = [["CoOp-CA (per task)", "16", "-5.3", "[-10.8, +0.1]", "*", "4 tasks", "1 of 4", "12"]]
+    heads = ["method", "shots", "difference", "95 % interval", "", "interval over", "tasks won", "pairs"]
+    text = differences(Table(heads, rows), columns)
+    assert "-5.3  [-10.8, +0.1]  *" in text  # whatever the width
+    assert text.splitlines()[0].rstrip().endswith(last) if last else "won" not in text
+    assert widest(text) <= max(columns, 60)
 
 
 def test_few_methods_become_columns(many):

@@ -15,9 +15,9 @@ def methods_of(calls):
     ("words", "said"),
     [
         (["--methods", "SoftCPT-NATB"], "Method 'SoftCPT-NATB' is unknown; did you mean 'SoftCPT-"),
-        (["--methods", "coop-cs,,CoOp-CA"], "Method '' is unknown"),
-        (["--methods", ""], "Method '' is unknown"),
-        (["--against", "softcpt"], "Method 'softcpt' is unknown; did you mean 'SoftCPT-"),
+        (["--methods", "coop-cs,,CoOp-CA"], "'coop-cs,,CoOp-CA' has an empty name in it; known: all, "),
+        (["--methods", ""], "has an empty name in it; known: all, "),
+        (["--against", "softcp"], "Method 'softcp' is unknown; did you mean 'SoftCPT-"),
         (["--methods", "CoOp-CA", "--against", "coop-ca"], "nothing to be compared with"),
         (["--methods", "CoOp-CA,PLOT"], "Config 'small' is unknown in configs/trainers/PLOT"),
         (["--methods", "all", "--against", "PLOT"], "Config 'small' is unknown in configs/trainers/PLOT"),

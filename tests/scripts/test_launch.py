@@ -68,6 +68,7 @@ def test_all_seeds_run_and_are_tabled(launch, clone, capsys):
 
 def test_what_train_gets(launch, clone, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
     words = ["--variant", "nats", "--seeds", "7", "--cfg", "rn50_ep50", "--data", "d", "--output", "o"]
     assert launch("softcpt", "tiny8", "2", *words, "--", "OPTIM.LR", "0.1") == 0
     folder = tmp_path / "o/tiny8/SoftCPT-NATS/rn50_ep50+OPTIM.LR=0.1/2shots/seed7"
@@ -104,7 +105,7 @@ def test_zero_shot_runs_once_and_needs_no_shots(launch, clone, capsys):
     assert len(launch.train.calls) == 1
     assert "DATASET.NUM_SHOTS" not in launch.train.calls[0]
     assert run_folder(clone, "ZeroshotCLIP", shots=0).is_dir()
-    assert "1 of 1 runs are finished already" in capsys.readouterr().out
+    assert "The run is finished already" in capsys.readouterr().out
 
 
 def test_finished_runs_are_skipped_and_broken_ones_are_not(launch, clone):

@@ -243,11 +243,11 @@ def test_a_chosen_split(launch, clone, capsys):
     rows = rows_of(capsys.readouterr().out)
     assert rows["leaf shape"] == ["class mean", "51.0", "61.0", "-10.0"] and "petal colour" not in rows
     assert rows["mean"] == ["51.0", "61.0", "-10.0"]
-    assert launch("new_tasks", "zsclip", "tiny8", "--hold-out", "1") == 0
-    assert rows_of(capsys.readouterr().out)["mean"] == ["61.0", "61.0", "+0.0"]
+    assert launch("new_tasks", "zsclip", "tiny8", "--hold-out", "1") == 2
+    assert "Zero-shot CLIP learns nothing" in capsys.readouterr().err
     for listed, said in [
-        ("0,1", "leaves no task"), ("2", "Task '2' is unknown in --hold-out"),
-        ("leaf shap", "did you mean 'leaf shape'"), ("", "Task '' is unknown"),
+        ("0,1", "leaves no task"), ("2", "task '2' is unknown. Known: 0 petal colour, 1 leaf shape."),
+        ("leaf shap", "did you mean 'leaf shape'"), ("", "task '' is unknown"),
     ]:  # fmt: skip
         assert launch("new_tasks", "softcpt", "tiny8", "4", "--hold-out", listed) == 2
         assert said in capsys.readouterr().err
@@ -382,7 +382,7 @@ def test_whole_new_tasks(real, capsys):
     assert real("new_tasks", "softcpt", "--seeds", "1", "--test", other) == 0
     assert rows_of(capsys.readouterr().out)["hue"][0] == "overall"
     assert real("new_tasks", "softcpt", "--hold-out", "hue") == 2
-    assert "Task 'hue' is unknown in --hold-out" in capsys.readouterr().err
+    assert "--hold-out: task 'hue' is unknown" in capsys.readouterr().err
 
 
 def test_a_task_of_one_class_is_refused_before_training(real, capsys):

@@ -11,6 +11,7 @@ from dassl.utils import load_checkpoint
 import train
 from tests.conftest import write_images
 from trainers.base import REPOSITORY, PromptTrainer
+from trainers.transfer import noted_seconds
 
 DECLARATION = """
 folder: tiny
@@ -79,9 +80,11 @@ class Workplace:
             patch.setattr(PromptTrainer, "before_epoch", killed)
             self.run(trainer, "parts", *opts, epochs=epochs)
         assert train.read_results(self.output / "parts") is None
+        before = noted_seconds(self.output / "parts")
         resumed = self.run(trainer, "parts", *opts, epochs=epochs)
         assert resumed["resumed_from_epoch"] == at and whole["resumed_from_epoch"] == 0
         assert resumed["tasks"] == whole["tasks"]
+        assert 0 < before < resumed["seconds"]["train"] < resumed["seconds"]["total"]  # the killed run's count
         first, second = (self.learned(name, epochs) for name in ("whole", "parts"))
         assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
         return whole

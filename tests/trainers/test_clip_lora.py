@@ -126,6 +126,13 @@ def test_every_task_has_the_published_number_of_steps(workplace):
     assert len(loader) == len(batches) == 10 and all(len(set(batch)) == 1 for batch in batches)
     sizes = {t: sorted(len(batch) for batch in batches if batch[0] == t) for t in (0, 1)}
     assert sizes == {0: [2, 2, 4, 4, 4], 1: [4] * 5}  # 6 and 4 images; a pass over the 6 has an incomplete batch
+    trainer = workplace.trainer("CLIPLoRA", *opts, epochs=4)  # 10 steps are dealt out as 2 3 2 3
+    counts = []
+    for trainer.epoch in range(4):
+        trainer.before_epoch()
+        counts.append(len(list(trainer.train_loader_x)))
+        assert counts[-1] == len(trainer.train_loader_x)
+    assert counts == [4, 6, 4, 6]
     epochs = workplace.trainer("CLIPLoRA", "TRAINER.CLIPLORA.ITERATIONS", "0").train_loader_x
     assert len(epochs) == 2  # one batch of 4 each: an incomplete batch is dropped, as for other methods
 
@@ -180,6 +187,7 @@ def test_a_resnet_can_have_its_text_tower_tuned_alone(workplace, resnet):
         (("TRAINER.CLIPLORA.RANK", "0"), "RANK is 0; it must be 1 or more"),
         (("TRAINER.CLIPLORA.DROPOUT", "1.0"), "DROPOUT is 1.0; it must be at least 0 and below 1"),
         (("TRAINER.CLIPLORA.ITERATIONS", "-1"), "ITERATIONS is -1"),
+        (("TRAINER.CLIPLORA.ITERATIONS", "1"), "ITERATIONS 1 a shot is 2 steps, too few for OPTIM.MAX_EPOCH 3"),
         (("MODEL.COMPILE", "True"), "leave MODEL.COMPILE False"),
     ],
 )

@@ -67,10 +67,12 @@ def test_a_damaged_checkpoint_is_one_line(workplace, capsys):
     checkpoint = folder / "prompt_learner" / "model.pth.tar-3"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     flags = ["--eval-only", "--model-dir", str(folder), "--load-epoch", "3", *workplace.flags("CoOp", "other")]
-    for argv, message in ((workplace.flags("CoOp"), "cannot be resumed"), (flags, "cannot be read")):
+    remedies = ("remove the run's folder", "name another with --load-epoch")
+    for argv, remedy in zip((workplace.flags("CoOp"), flags), remedies, strict=True):
         assert train.main(argv) == 2
         error = capsys.readouterr().err.strip()
-        assert len(error.splitlines()) == 1 and message in error and "model.pth.tar-3" in error
+        assert len(error.splitlines()) == 1 and error.startswith(f"Checkpoint {checkpoint} cannot be read: ")
+        assert remedy in error and error.count("another") + error.count("delete") <= 1  # one piece of advice
 
 
 def test_a_finished_run_is_reported_not_repeated(workplace, capsys):
@@ -105,8 +107,19 @@ def test_evaluating_a_trained_run_gives_its_result(workplace):
     ]:
         with pytest.raises(InputError, match=message):
             train.run([*argv, *workplace.flags("SoftCPT", "third")], brief=True)
-    with pytest.raises(InputError, match="does not fit this method"):
-        train.run([*evaluate, *workplace.flags("CoOp", "fourth")], brief=True)
+    for method, opts, message in [
+        ("CoOp", (), "with TRAINER.NAME SoftCPT, and here it is CoOp; set it alike, or name another run"),
+        ("SoftCPT", ("TRAINER.SOFTCPT.FEATURES", "unit"), "with TRAINER.SOFTCPT.FEATURES raw, and here it is unit"),
+        ("SoftCPT", ("TRAINER.SOFTCPT.VARIANT", "NATS"), "with TRAINER.SOFTCPT.VARIANT NATA"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            train.run([*evaluate, *workplace.flags(method, "fourth", *opts)], brief=True)
+    # What training alone reads may differ, and without the run's config the shapes still tell.
+    sampled = workplace.flags("SoftCPT", "fifth", "TRAINER.SOFTCPT.CLASS_SAMPLE_RATE", "0.5")
+    assert train.run([*evaluate, *sampled], brief=True)["tasks"] == trained["tasks"]
+    (folder / "config.yaml").unlink()
+    with pytest.raises(InputError, match="does not fit this method, collection or backbone"):
+        train.run([*evaluate, *workplace.flags("CoOp", "sixth")], brief=True)
 
 
 def test_a_changed_collection_or_tower_is_another_run(workplace, tmp_path):
@@ -258,7 +271,9 @@ def test_a_corrupt_image_is_one_line_and_leaves_no_result(workplace, workers, ca
             "6 shots asked for, but class 'ox-eye_daisy' of task 'tiny/kinds' has 5 training images",
         ),
         (("OPTIM.LRR", "1"), "Config key 'OPTIM.LRR' is unknown in the command line; did you mean 'OPTIM.LR'"),
-        (("OPTIM.LR", "fast"), "OPTIM.LR"),
+        (("OPTIM.LR", "fast"), "^OPTIM.LR is 'fast' in the command line; it must be a number, such as 0.0"),
+        (("OPTIM.MAX_EPOCH", "two"), "^OPTIM.MAX_EPOCH is 'two' in the command line; it must be a whole number"),
+        (("DATASET.NAME", ""), "names no data set: it needs DATASET: NAME"),
         (("OPTIM.LR",), "'OPTIM.LR' stands alone"),
         (("TRAINER.SOFTCPT.VARIANT", "NATTA"), "SoftCPT variant 'NATTA' is unknown; did you mean 'NATA'"),
         (("INPUT.SIZE", "(64, 64)"), "takes images of 32 x 32 pixels, but INPUT.SIZE is .64, 64."),
@@ -295,6 +310,9 @@ def test_unknown_names(workplace, tmp_path, capsys):
     flags[flags.index("--config-file") + 1] = str(bad)
     assert train.main(flags) == 2
     assert "'OPTIM.MAX_EPOCHS' is unknown" in capsys.readouterr().err
+    bad.write_text("- OPTIM\n")
+    assert train.main(flags) == 2
+    assert "bad.yaml is a list and no settings" in capsys.readouterr().err
 
 
 def test_a_refused_run_leaves_no_folder(workplace):
