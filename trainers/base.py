@@ -313,14 +313,23 @@ class PromptTrainer(ResumingTrainer):
     def before_train(self):
         self.refuse_test_only()
         super().before_train()
-        if self.uses_bank and self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
+        if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
             self._encode_views_ahead()
 
     def _encode_views_ahead(self) -> None:
-        """Replace the training images of all epochs to come by the features of the very views they would have shown."""
+        """Replace the training images of all epochs to come by the features of the very views they would have shown.
+
+        Methods that cannot use the bank do so only with images that are not augmented, if all fit into memory.
+        """
         loader = self.train_loader_x
         epochs = range(self.start_epoch, self.max_epoch)
-        self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
+        if self.uses_bank:
+            self._views = self.features.views(loader.dataset, epochs, self.watch.encoding)
+        else:
+            once = self.features.once(loader.dataset, self.encode_images, self.watch.encoding)
+            if once is None:
+                return
+            self._views = dict.fromkeys(epochs, once)
         # The sampler is kept, and with it the order of batches.
         if loader.batch_size is None:  # batches come from `batches`
             self.train_loader_x = DataLoader(Labels(loader.dataset), batch_sampler=loader.batch_sampler)

@@ -19,6 +19,7 @@ from prompting.losses import unit
 from prompting.towers import Tower
 
 CPU_PIXELS = 200_000  # measured: four images of 224 pixels are encoded four times faster than 64 at a time
+ONCE_BYTES = 4 << 30  # of what the images of a training set are turned into, kept for the whole run
 
 Watch = Callable[[int, int], None]  # told (done, total)
 
@@ -79,6 +80,22 @@ class ImageFeatures:
             tables[epoch] = self.bank.put(keys[epoch], table)
         images.forget_decoded()
         return tables
+
+    def once(self, images: SeededImages, encode: Callable[[Tensor], Tensor], watch: Watch) -> Tensor | None:
+        """(images, ...) what ``encode`` makes of images that are not augmented, on the CPU and in no bank.
+
+        None where images are augmented, or where all of it would be more than ONCE_BYTES.
+        """
+        if not still(images.cfg):
+            return None
+        parts, done = [], 0
+        for batch in DataLoader(EpochViews(images, (0,)), batch_size=self.batch, num_workers=self.workers):
+            parts.append(encode(batch.to(self.device)).cpu())
+            if parts[0][0].nbytes * len(images) > ONCE_BYTES:
+                return None
+            done += len(batch)
+            watch(done, len(images))
+        return torch.cat(parts)
 
     def _encode(
         self, images: SeededImages, epochs: Sequence[int], watch: Watch, normalize: bool = True

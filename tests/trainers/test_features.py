@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
 
+from datasets.images import SeededImages
 from prompting.errors import InputError
 from prompting.prompts import sentence
 from prompting.reference import encode_plain
@@ -228,3 +229,23 @@ def test_without_validation_images(workplace):
     trainer.dm.dataset._val = None
     with pytest.raises(InputError, match="no validation images to choose C on"):
         trainer.train()
+
+
+@pytest.mark.parametrize("method", ["PLOT", "MaPLe"])
+def test_still_images_are_read_once_by_methods_without_the_bank(workplace, method, monkeypatch):
+    """And it changes no bit of what is learned; images that move, or do not fit, are read anew in every epoch."""
+    still = ("INPUT.TRANSFORMS", "('normalize',)", "TRAINER.PLOT.N_CTX", "2", "TRAINER.MAPLE.PROMPT_DEPTH", "2")
+    read, view = [], SeededImages.view
+    monkeypatch.setattr(SeededImages, "view", lambda self, *a: read.append(self.is_train) or view(self, *a))
+
+    def reads(name, *opts):
+        read.clear()
+        workplace.run(method, name, *opts)  # 3 epochs of 10 images
+        return sum(read)
+
+    assert reads("once", *still) == 10
+    assert reads("anew", *still, "BANK.TRAIN", "False") > 20 < reads("moving", *still[2:])
+    first, second = (workplace.learned(name, 3) for name in ("once", "anew"))
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    monkeypatch.setattr("trainers.image_features.ONCE_BYTES", 100)
+    assert reads("large", *still) > 20
