@@ -33,6 +33,7 @@ import datasets  # noqa: F401  registers the data sets
 import trainers
 from datasets.collection import layout_of
 from datasets.declared import register_collection
+from datasets.images import data_root
 from prompting.errors import InputError, unknown
 from prompting.files import write_atomically
 from prompting.towers import checkpoint_file
@@ -233,10 +234,10 @@ def run(argv: list[str], brief: bool = False) -> dict:
         print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
         return results
     with opened(folder, cfg), Tee(folder / "log.txt", quiet=brief) as tee:
-        return _run(args, cfg, folder, Progress(what, tee.console, brief))
+        return _run(args, cfg, folder, Progress(what, tee.console, brief), argv)
 
 
-def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress) -> dict:
+def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress, argv: list[str]) -> dict:
     began = time.time()
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
@@ -279,6 +280,8 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
         "shots": cfg.DATASET.NUM_SHOTS,
         "seed": cfg.SEED,
         **report,
+        "command": list(argv),
+        "data_root": str(data_root(cfg)),
         "evaluated": args.model_dir if args.eval_only else None,
         "checkpoint": digest(checkpoint_of(source, epoch)),
         "versions": versions(),

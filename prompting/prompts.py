@@ -7,8 +7,8 @@ positions is in these lists; the text encoder only looks vectors up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prompting.errors import InputError
 
@@ -20,13 +20,14 @@ class Vocabulary:
     """What laying out prompts needs to know of a tower's tokenizer.
 
     encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: positions of the
-    tower.
+    tower; words: the tokens that are whole words, token id -> word, empty where the tokenizer does not tell.
     """
 
     encode: Callable[[str], list[int]]
     start: int
     end: int
     length: int
+    words: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def slots(context: int, n_ctx: int) -> list[int]:

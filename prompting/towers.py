@@ -213,10 +213,16 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vo
         path = find_file(name, search)
         model = _build(clip, read_state_dict(path), path)
     tokenizer = clip.clip._tokenizer
-    vocabulary = Vocabulary(
-        tokenizer.encode, tokenizer.encoder["<|startoftext|>"], tokenizer.encoder["<|endoftext|>"], model.context_length
-    )
+    special = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
+    vocabulary = Vocabulary(tokenizer.encode, *special, model.context_length, whole_words(tokenizer))
     return model, vocabulary, Preprocessing(model.visual.input_resolution)
+
+
+def whole_words(tokenizer: object) -> dict[int, str]:
+    """The tokens of CLIP's byte-pair tokenizer that are whole words: letters, with the mark of a word's end."""
+    tokens = getattr(tokenizer, "encoder", {})
+    words = {number: token.removesuffix("</w>") for token, number in tokens.items() if token.endswith("</w>")}
+    return {number: word for number, word in words.items() if word.isascii() and word.isalpha()}
 
 
 def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None:
@@ -328,7 +334,11 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
     text = _text_of(model, architecture)
     try:
         vocabulary = Vocabulary(
-            tokenizer.encode, tokenizer.sot_token_id, tokenizer.eot_token_id, text.positional_embedding.shape[0]
+            tokenizer.encode,
+            tokenizer.sot_token_id,
+            tokenizer.eot_token_id,
+            text.positional_embedding.shape[0],
+            whole_words(tokenizer),
         )
     except AttributeError:
         raise InputError(

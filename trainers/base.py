@@ -37,11 +37,13 @@ from trainers.batches import OneTaskBatches
 from trainers.contexts import PromptLearner
 from trainers.evaluator import TaskEvaluator
 from trainers.image_features import ImageFeatures
+from trainers.learned import describe
 from trainers.resuming import ResumingTrainer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 MOST = 0.7  # a batch whose tasks have this share of all classes has all classes encoded
+EXAMPLES = 3  # wrongly classified test images of a class that results.json names
 TEST_ROWS = 4096  # test images whose logits are computed at a time
 
 
@@ -360,7 +362,9 @@ class PromptTrainer(ResumingTrainer):
             split = "test"
         print(f"Evaluate on the *{split}* set")
         classify = self.classifier()
-        for image_features, label in self._test_batches(self.val_loader if split == "val" else self.test_loader):
+        loader = self.val_loader if split == "val" else self.test_loader
+        self._tested = loader.dataset
+        for image_features, label in self._test_batches(loader):
             task = self.task_of_class[label]
             self.evaluator.process(within_task(classify(image_features, task), task, self.task_of_class), label)
         results = self.evaluator.evaluate()
@@ -386,12 +390,16 @@ class PromptTrainer(ResumingTrainer):
         """What a finished run says of itself, from the evaluation done last."""
         data = self.dm.dataset
         tasks = self.evaluator.per_task()
+        for task, mistakes in zip(tasks, self.evaluator.mistakes(EXAMPLES), strict=True):
+            images = [self._tested.name_of(self._tested.data_source[row.pop("number")]) for row in mistakes]
+            task["examples"] = [{"image": image, **row} for image, row in zip(images, mistakes, strict=True)]
         mean = sum(task["accuracy"] for task in tasks) / len(tasks)
         if not math.isfinite(mean):
             raise InputError("A task has no test images; check the data set's test split.")
         return {
             "tasks": tasks,
             "mean": mean,
+            "contexts": describe(self.model, self.layout, self.tower.text) if getattr(self.model, "n_ctx", 0) else None,
             "counts": {
                 "trainable_parameters": count_num_param(self.model),
                 "tasks": len(self.layout),

@@ -25,6 +25,10 @@ class PromptLearner(nn.Module):
         """(contexts, n_ctx, ctx_dim) context vectors; only those of ``tasks`` need carry gradients."""
         raise NotImplementedError
 
+    def task_features(self) -> Tensor | None:
+        """(tasks, feature_dim) what the method knows of the tasks by their names; None for most."""
+        return None
+
 
 def word_vectors(text: TextTower, words: str) -> Tensor | None:
     """(tokens of ``words``, ctx_dim) float32 embeddings to start a context from; None when there are no words.

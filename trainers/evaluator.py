@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 import torch
 from dassl.evaluation.evaluator import EvaluatorBase
@@ -21,11 +21,44 @@ class TaskEvaluator(EvaluatorBase):
 
     def reset(self) -> None:
         self.confusion = torch.zeros(self.layout.n_classes, self.layout.n_classes, dtype=torch.long)
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """``mo`` (batch, classes) logits, -inf outside a sample's task; ``gt`` (batch,) int64 flat class indices."""
-        pairs = gt.cpu() * self.layout.n_classes + mo.argmax(1).cpu()
+        confidence, predicted = (part.cpu() for part in mo.float().softmax(1).max(1))
+        gt = gt.cpu()
+        self._seen.append((gt, predicted, confidence))
+        pairs = gt * self.layout.n_classes + predicted
         self.confusion += torch.bincount(pairs, minlength=self.confusion.numel()).view_as(self.confusion)
+
+    def mistakes(self, most: int) -> list[list[dict]]:
+        """For every task the images that it takes for another class: of each class the ``most`` most confident ones.
+
+        Each is {"number": which image it was of those processed, from 0 on, "true", "predicted": class numbers in the
+        task, "confidence": 0 to 1}.
+        """
+        found: list[list[dict]] = [[] for _ in self.layout.tasks]
+        if not self._seen:
+            return found
+        label, predicted, confidence = (torch.cat(part) for part in zip(*self._seen, strict=True))
+        wrong = (label != predicted).nonzero().squeeze(1)
+        order = wrong[confidence[wrong].argsort(descending=True, stable=True)]
+        counts = Counter()
+        for number in order.tolist():
+            true = int(label[number])
+            counts[true] += 1
+            if counts[true] <= most:
+                task = int(self.layout.task_of_class[true])
+                start = self.layout.offsets[task]
+                found[task].append(
+                    {
+                        "number": number,
+                        "true": true - start,
+                        "predicted": int(predicted[number]) - start,
+                        "confidence": round(float(confidence[number]), 4),
+                    }
+                )
+        return [sorted(rows, key=lambda row: row["true"]) for rows in found]
 
     def per_task(self) -> list[dict]:
         """Name, metric, accuracies in percent and counts of every task; a task without test images has accuracy NaN."""
@@ -46,9 +79,16 @@ class TaskEvaluator(EvaluatorBase):
                     "correct": int(correct.sum()),
                     "total": int(total.sum()),
                     "classes": len(classes),
+                    "classnames": list(task.classnames),
+                    "confusion": self._confusion_of(classes),
                 }
             )
         return rows
+
+    def _confusion_of(self, classes: range) -> list[list[int]]:
+        """[true, predicted, count] wherever there are any; class numbers in the task."""
+        part = self.confusion[classes.start : classes.stop, classes.start : classes.stop]
+        return [[true, predicted, int(part[true, predicted])] for true, predicted in part.nonzero().tolist()]
 
     def evaluate(self) -> OrderedDict[str, float]:
         """Print the result and return it; the first value is what `trainer.test` returns."""

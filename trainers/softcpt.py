@@ -122,6 +122,9 @@ class MetaNetwork(PromptLearner):
     def _task_features(self, tasks: Sequence[int]) -> Tensor:
         return self.task_scale(self._tasks.features(tasks, self.task_context))
 
+    def task_features(self) -> Tensor | None:
+        return self._tasks.all_features(self.task_context) if self._tasks else None
+
     def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
         """(all tasks, L, ctx_dim) S^t or (all classes, L, ctx_dim) S^c, zeros for what is not asked for."""
         tasks = list(tasks)

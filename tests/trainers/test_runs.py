@@ -209,6 +209,7 @@ def test_zero_shot_needs_no_training_and_no_shots(workplace):
     assert results == {
         **workplace.run("ZeroshotCLIP", "other", "DATASET.NUM_SHOTS", "-1"),
         "seconds": results["seconds"],
+        "command": results["command"],  # which names the folder
     }
 
 
