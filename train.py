@@ -38,9 +38,9 @@ from prompting.errors import InputError, unknown
 from prompting.files import write_atomically
 from prompting.towers import checkpoint_file
 from trainers.base import search_folders
+from trainers.progress import Progress
 from trainers.resuming import checkpoint_of
 from trainers.run_folder import (
-    Progress,
     Tee,
     check_same_settings,
     git_commit,
@@ -50,6 +50,7 @@ from trainers.run_folder import (
     value_of,
     versions,
 )
+from trainers.wandb_log import WandbLog
 
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
@@ -234,7 +235,11 @@ def run(argv: list[str], brief: bool = False) -> dict:
         print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
         return results
     with opened(folder, cfg), Tee(folder / "log.txt", quiet=brief) as tee:
-        return _run(args, cfg, folder, Progress(what, tee.console, brief), argv)
+        log = WandbLog(cfg, folder, what) if cfg.WANDB.PROJECT else None
+        results = _run(args, cfg, folder, Progress(what, tee.console, brief, log), argv)
+        if log is not None:
+            log.finish(results)
+        return results
 
 
 def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress, argv: list[str]) -> dict:

@@ -38,6 +38,7 @@ from trainers.contexts import PromptLearner
 from trainers.evaluator import TaskEvaluator
 from trainers.image_features import ImageFeatures
 from trainers.learned import describe
+from trainers.progress import Watch
 from trainers.resuming import ResumingTrainer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -63,21 +64,13 @@ def extend_cfg(cfg: CfgNode) -> None:
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones. Set this to reproduce it.
     cfg.OPTIM.STEPS_PER_EPOCH = 1
     cfg.MODEL.COMPILE = False  # torch.compile for the text encoder: a minute's compilation, worth it on a GPU at best
+    cfg.WANDB = CfgNode()
+    cfg.WANDB.PROJECT = ""  # a project of Weights & Biases that gets what TensorBoard does; empty: none
     cfg.BANK = CfgNode()
     cfg.BANK.TEST = True  # image features of test images: computed once, shared by all runs
     cfg.BANK.TRAIN = True  # of each epoch's augmented views: computed ahead in large batches, shared by all methods
     cfg.BANK.DIR = ""  # where they are kept; default: output/.bank in the repository
     cfg.BANK.LIMIT_GB = 20.0  # the least recently used go when there are more
-
-
-class Watch:
-    """Who looks on while a run goes: told how far it is. This one does not care."""
-
-    def encoding(self, done: int, total: int) -> None:
-        """``done`` of ``total`` images (or views of them) have their features."""
-
-    def epoch(self, done: int, total: int, loss: float) -> None:
-        """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
 
 
 class PromptTrainer(ResumingTrainer):
@@ -345,6 +338,10 @@ class PromptTrainer(ResumingTrainer):
         if self.cfg.SEED >= 0:
             set_random_seed((self.cfg.SEED * 1_000_003 + self.epoch) % (1 << 32))
         self.train_loader_x.dataset.epoch = self.train_loader_x.batch_sampler.epoch = self.epoch
+
+    def write_scalar(self, tag, scalar_value, global_step=None):
+        super().write_scalar(tag, scalar_value, global_step)
+        self.watch.scalar(tag, scalar_value, global_step)
 
     def after_epoch(self):
         super().after_epoch()

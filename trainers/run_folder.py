@@ -1,4 +1,4 @@
-"""A run's folder: what is written into it, what is trusted in it, and what is seen of the run meanwhile."""
+"""A run's folder: what is written into it, and what is trusted in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from importlib import metadata
 from pathlib import Path
 
 import yaml
-from tqdm import tqdm
 from yacs.config import CfgNode
 
 from prompting.errors import InputError
 from prompting.files import write_atomically
-from trainers.base import REPOSITORY, Watch
+from trainers.base import REPOSITORY
 
 # Settings that change where or how fast a run computes, not what it computes.
 INCIDENTAL = {
@@ -33,6 +32,7 @@ INCIDENTAL = {
     "BANK.TEST",
     "BANK.DIR",
     "BANK.LIMIT_GB",
+    "WANDB.PROJECT",
     "TRAIN.CHECKPOINT_FREQ",
 }
 
@@ -150,37 +150,3 @@ class Tee:
     def __exit__(self, *_) -> None:
         sys.stdout = self.console
         self.file.close()
-
-
-class Progress(Watch):
-    """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, what: str, console, brief: bool):
-        self.what, self.console, self.brief = what, console, brief
-        self.bar = None
-        self.told: dict[str, int] = {}  # halves of each unit that a plain line was printed for
-
-    def encoding(self, done: int, total: int) -> None:
-        self._show("image", done, total)
-
-    def epoch(self, done: int, total: int, loss: float) -> None:
-        if self.brief:  # otherwise the log's lines are on the console, too
-            self._show("epoch", done, total, f"loss {loss:.3f}")
-
-    def _show(self, unit: str, done: int, total: int, note: str = "") -> None:
-        if self.console.isatty():
-            if self.bar is None:
-                self.bar = tqdm(total=total, desc=self.what, unit=unit, file=self.console, leave=False)
-            self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(done - self.bar.n)
-            if done >= total:
-                self.close()
-        elif done >= total or 2 * done // total > self.told.get(unit, 0):
-            self.told[unit] = 0 if done >= total else 2 * done // total
-            print(f"{self.what}: {unit} {done:,}/{total:,}{f', {note}' if note else ''}", file=self.console, flush=True)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None

@@ -1,10 +1,13 @@
 """What results.json tells of a run besides accuracies: mistakes, similarities of tasks, nearest words."""
 
 import json
+import sys
+import types
 
 import pytest
 import torch
 
+from prompting.errors import InputError
 from prompting.tasks import Task, TaskLayout
 from trainers.contexts import ContextTable
 from trainers.evaluator import TaskEvaluator
@@ -87,3 +90,21 @@ def test_a_run_tells_of_its_contexts_and_mistakes(workplace, trainer, opts, simi
             image = workplace.root / example["image"]
             assert image.is_file() and example["true"] != example["predicted"] and 0 <= example["confidence"] <= 1
             assert stored["data_root"] == str(workplace.root)
+
+
+def test_weights_and_biases_gets_what_tensorboard_does(workplace, monkeypatch):
+    asked, values, summary, closed = {}, [], {}, []
+    run = types.SimpleNamespace(log=values.append, summary=summary, finish=lambda: closed.append(True))
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **k: asked.update(k) or run))
+    results = workplace.run("CoOp", "run", "WANDB.PROJECT", "flowers")
+    assert (asked["project"], asked["name"]) == ("flowers", "CoOp-CA tiny seed 1") and asked["config"]["OPTIM"]["LR"]
+    tags = {tag for row in values for tag in row}
+    assert {"train/loss", "train/lr", "test/accuracy", "step"} <= tags and closed == [True]
+    assert summary["accuracy/mean"] == results["mean"] and "accuracy/colour" in summary
+    asked.clear()
+    workplace.run("CoOp", "quiet")
+    assert not asked
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="pip install wandb"):
+        workplace.run("CoOp", "other", "WANDB.PROJECT", "flowers")
+    assert not (workplace.output / "other").exists()
