@@ -16,13 +16,6 @@ DATASETS = (
     "SVHN CIFAR10 CIFAR100 STL10"
 ).split()
 
-BACKBONES = (
-    "wide_resnet_16_4 wide_resnet_28_2 cnn_digitsdg cnn_digitsingle cnn_digit5_m3sda preact_resnet18 "
-    "resnet18_dynamic resnet50_dynamic resnet101_dynamic"
-).split()
-
-NETWORKS = "fcn_3x32_gctx fcn_3x64_gctx fcn_3x32_gctx_stn fcn_3x64_gctx_stn".split()
-
 
 def message(what: str) -> str:
     """The line about ``what``."""

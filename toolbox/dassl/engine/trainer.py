@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os.path as osp
 import time
+from collections import OrderedDict  # noqa: F401 (see below)
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,20 +18,24 @@ from yacs.config import CfgNode
 
 from dassl.data import DataManager
 from dassl.evaluation import build_evaluator
+
+# Not all of these are used here: plugins take them from this module, some with a star.
+from dassl.modeling import build_backbone, build_head  # noqa: F401
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import (
+from dassl.utils import (  # noqa: F401
     AverageMeter,
     MetricMeter,
     count_num_param,
     load_checkpoint,
     load_pretrained_weights,
     mkdir_if_missing,
+    resume_from_checkpoint,
+    save_checkpoint,
+    tolist_if_not,
 )
 
 from .base import TrainerBase
 from .simple_net import SimpleNet
-
-__all__ = ["SimpleNet", "SimpleTrainer", "TrainerBase", "TrainerX", "TrainerXU"]
 
 
 class SimpleTrainer(TrainerBase):

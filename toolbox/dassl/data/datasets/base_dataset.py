@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from dassl.utils import download_url, mkdir_if_missing
+from dassl.utils import check_isfile, download_url, mkdir_if_missing  # noqa: F401 (plugins import some from here)
 
 from .archives import extract_archive
 

@@ -8,9 +8,10 @@ a seed means the same.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 Operation = Callable[[Image.Image, float], Image.Image]
@@ -81,7 +82,7 @@ def Flip(img: Image.Image, _: float) -> Image.Image:
     return ImageOps.mirror(img)
 
 
-def Identity(img: Image.Image, _: float) -> Image.Image:
+def Identity(img: Image.Image, v: float) -> Image.Image:
     """Nothing."""
     return img
 
@@ -137,6 +138,50 @@ def CutoutAbs(img: Image.Image, v: float) -> Image.Image:
     img = img.copy()
     ImageDraw.Draw(img).rectangle((left, top, min(width, left + v), min(height, top + v)), _FILL)
     return img
+
+
+def SamplePairing(imgs: Sequence[np.ndarray]) -> Operation:
+    """An operation that blends an image with a random one of ``imgs`` (height, width, 3; uint8), the share ``v``."""
+
+    def blend(img1: Image.Image, v: float) -> Image.Image:
+        other = Image.fromarray(imgs[np.random.choice(len(imgs))])
+        return Image.blend(img1, other, v)
+
+    return blend
+
+
+class Lighting:
+    """AlexNet's noise along the principal axes of colour, on a tensor (3, height, width).
+
+    Args:
+        alphastd: standard deviation along each axis, in units of its eigenvalue.
+        eigval, eigvec: three eigenvalues, and the eigenvectors as columns.
+    """
+
+    def __init__(self, alphastd: float, eigval: Sequence[float], eigvec: Sequence[Sequence[float]]) -> None:
+        self.alphastd = alphastd
+        self.eigval = torch.tensor(eigval, dtype=torch.float)
+        self.eigvec = torch.tensor(eigvec, dtype=torch.float)
+
+    def __call__(self, img: torch.Tensor) -> torch.Tensor:
+        if self.alphastd == 0:
+            return img
+        alpha = img.new_empty(3).normal_(0, self.alphastd)
+        return img + (self.eigvec.to(img) @ (alpha * self.eigval.to(img))).view(3, 1, 1)
+
+
+class CutoutDefault:
+    """Zeroes, in place, in a random square of ``length`` pixels a side of a tensor (channels, height, width)."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __call__(self, img: torch.Tensor) -> torch.Tensor:
+        height, width = img.shape[1:]
+        y, x = np.random.randint(height), np.random.randint(width)
+        half = self.length // 2
+        img[:, max(0, y - half) : y + half, max(0, x - half) : x + half] = 0
+        return img
 
 
 def randaugment_list() -> list[tuple[Operation, float, float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dassl import not_carried
 from dassl.utils import Registry, check_availability
 
 BACKBONE_REGISTRY = Registry("BACKBONE")
@@ -25,10 +24,7 @@ def build_backbone(name: str, verbose: bool = True, **kwargs: Any) -> Any:
         if verbose:
             print(f"Backbone: {name}")
         return outside[family](model, **kwargs)
-    known = BACKBONE_REGISTRY.registered_names()
-    if name not in known:
-        not_carried.check(name, not_carried.BACKBONES, "backbone")
-    check_availability(name, known)
+    check_availability(name, BACKBONE_REGISTRY.registered_names())
     if verbose:
         print(f"Backbone: {name}")
     return BACKBONE_REGISTRY.get(name)(**kwargs)

@@ -1,8 +1,7 @@
-"""Any torchvision or timm model as a backbone; AlexNet, VGG-16 and EfficientNet by upstream's names."""
+"""Any torchvision or timm model as a backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +9,6 @@ import torch.nn as nn
 import torchvision
 
 from .backbone import Backbone
-from .build import BACKBONE_REGISTRY
 
 
 class HeadlessNet(Backbone):
@@ -49,19 +47,3 @@ def timm_backbone(model: str, pretrained: bool = True, **kwargs: Any) -> Headles
         raise ImportError(f"The backbone timm:{model} needs timm; install it with: pip install timm") from error
     net = timm.create_model(model, pretrained=pretrained, num_classes=0)
     return HeadlessNet(net, net.num_features)
-
-
-def _builder(name: str) -> Callable[..., HeadlessNet]:
-    def build(pretrained: bool = True, **kwargs: Any) -> HeadlessNet:
-        return torchvision_backbone(name, pretrained)
-
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"torchvision's {name}."
-    BACKBONE_REGISTRY.register(build)
-    return build
-
-
-alexnet = _builder("alexnet")
-vgg16 = _builder("vgg16")
-for _size in range(8):
-    _builder(f"efficientnet_b{_size}")

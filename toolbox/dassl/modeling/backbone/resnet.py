@@ -1,65 +1,94 @@
-"""ResNets by torchvision, on demand with MixStyle or EFDMix after their first stages."""
+"""ResNets of torchvision's blocks, on demand with MixStyle or EFDMix after their first stages."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn as nn
-import torchvision
+from torchvision.models.resnet import BasicBlock, Bottleneck, conv3x3  # noqa: F401 (for plugins' own blocks)
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY
+from .pretrained import imagenet_urls, init_pretrained_weights
 
-# Parameter names are torchvision's, as upstream's are; its ImageNet weights are this version.
-WEIGHTS = "IMAGENET1K_V1"
-
-
-def _without_classifier(arch: str) -> nn.Module:
-    # A classifier of no classes draws no random numbers: a seed initialises the backbone as upstream's does.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-        return getattr(torchvision.models, arch)(num_classes=0)
+LAYERS = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (Bottleneck, [3, 4, 23, 3]),
+    "resnet152": (Bottleneck, [3, 8, 36, 3]),
+}
+model_urls = imagenet_urls(*LAYERS)
 
 
 class ResNet(Backbone):
-    """A torchvision ResNet without its classifier.
+    """A ResNet without classifier; its parameters' names are torchvision's.
 
     Args:
-        arch: "resnet18" .. "resnet152".
-        pretrained: with ImageNet weights (downloaded once).
+        block: torchvision's ``BasicBlock`` or ``Bottleneck``, or one's own: made of (input channels, channels, stride,
+            shortcut or None), with an ``expansion``.
+        layers: blocks in each of the four stages.
         ms_class: MixStyle or EFDMix, placed after ``ms_layers`` (of "layer1", "layer2", "layer3").
         ms_p, ms_a: its probability and the parameter of its Beta distribution.
+
+    Raises:
+        ValueError: another place in ``ms_layers``.
     """
 
     def __init__(
         self,
-        arch: str,
-        pretrained: bool = False,
+        block: Callable[..., nn.Module],
+        layers: Sequence[int],
         ms_class: Callable[..., nn.Module] | None = None,
         ms_layers: Sequence[str] = (),
         ms_p: float = 0.5,
         ms_a: float = 0.1,
+        **kwargs: Any,
     ) -> None:
         super().__init__()
         for layer in ms_layers:
             if layer not in ("layer1", "layer2", "layer3"):
                 raise ValueError(f"{layer} is no place for style mixing; choose of layer1, layer2, layer3")
-        for name, module in _without_classifier(arch).named_children():
-            if name not in ("avgpool", "fc"):
-                self.add_module(name, module)
-        if pretrained:
-            weights = torchvision.models.get_model_weights(arch)[WEIGHTS].get_state_dict(progress=True)
-            self.load_state_dict({name: w for name, w in weights.items() if not name.startswith("fc.")})
+        self.inplanes = 64
+        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        for stage, blocks in enumerate(layers, 1):
+            made = self._make_layer(block, 32 * 2**stage, blocks, stride=1 if stage == 1 else 2)
+            self.add_module(f"layer{stage}", made)
         self.global_avgpool = nn.AdaptiveAvgPool2d(1)
-        self._out_features = self.layer4[-1].bn2.num_features * self.layer4[-1].expansion
+        self._out_features = self.inplanes
         self.mixstyle = None
-        self.ms_layers = tuple(ms_layers)
+        self.ms_layers = list(ms_layers)
         if self.ms_layers:
             self.mixstyle = ms_class(p=ms_p, alpha=ms_a)
-            print(f"Insert {type(self.mixstyle).__name__} after {list(self.ms_layers)}")
+            print(f"Insert {type(self.mixstyle).__name__} after {self.ms_layers}")
+        self._init_params()
+
+    def _make_layer(self, block: Callable[..., nn.Module], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
+        width = planes * block.expansion
+        shortcut = None
+        if stride != 1 or self.inplanes != width:
+            shortcut = nn.Sequential(nn.Conv2d(self.inplanes, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        first = block(self.inplanes, planes, stride, shortcut)
+        self.inplanes = width
+        return nn.Sequential(first, *(block(width, planes) for _ in range(1, blocks)))
+
+    def _init_params(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.Linear):  # in blocks of one's own
+                nn.init.normal_(module.weight, 0, 0.01)
+            elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                nn.init.ones_(module.weight)
+            else:
+                continue
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
     def featuremaps(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, 3, H, W) -> (batch, out_features, H / 32, W / 32)."""
@@ -75,25 +104,47 @@ class ResNet(Backbone):
         return self.global_avgpool(self.featuremaps(x)).flatten(1)
 
 
-def _builder(name: str, arch: str, mixer: str = "", ms_layers: Sequence[str] = ()) -> Callable[..., ResNet]:
+def _builder(arch: str, mixer: str = "", depth: int = 0) -> Callable[..., ResNet]:
+    """The function that makes ``arch``, with ``mixer`` ("ms" or "efdmix") after its first ``depth`` stages."""
+    stages = [f"layer{stage}" for stage in range(1, depth + 1)]
+    kind = {"": None, "ms": "MixStyle", "efdmix": "EFDMix"}[mixer]
+
     def build(pretrained: bool = True, **kwargs: Any) -> ResNet:
         from dassl.modeling import ops  # here, because ops need nothing of backbones and most backbones nothing of ops
 
-        return ResNet(arch, pretrained, getattr(ops, mixer) if mixer else None, ms_layers)
+        model = ResNet(*LAYERS[arch], ms_class=getattr(ops, kind) if kind else None, ms_layers=stages)
+        if pretrained:
+            init_pretrained_weights(model, model_urls[arch])
+        return model
 
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"{arch}{f' with {mixer} after {list(ms_layers)}' if mixer else ''}."
+    build.__name__ = build.__qualname__ = arch + (f"_{mixer}_l{'123'[:depth]}" if mixer else "")
+    build.__doc__ = f"{arch}{f' with {kind} after {stages}' if kind else ''}."
     BACKBONE_REGISTRY.register(build)
     return build
 
 
-resnet18 = _builder("resnet18", "resnet18")
-resnet34 = _builder("resnet34", "resnet34")
-resnet50 = _builder("resnet50", "resnet50")
-resnet101 = _builder("resnet101", "resnet101")
-resnet152 = _builder("resnet152", "resnet152")
+resnet18 = _builder("resnet18")
+resnet34 = _builder("resnet34")
+resnet50 = _builder("resnet50")
+resnet101 = _builder("resnet101")
+resnet152 = _builder("resnet152")
 
-for _arch in ("resnet18", "resnet50", "resnet101"):
-    for _short, _mixer in (("ms", "MixStyle"), ("efdmix", "EFDMix")):
-        for _digits in ("1", "12", "123"):
-            _builder(f"{_arch}_{_short}_l{_digits}", _arch, _mixer, [f"layer{digit}" for digit in _digits])
+resnet18_ms_l123 = _builder("resnet18", "ms", 3)
+resnet18_ms_l12 = _builder("resnet18", "ms", 2)
+resnet18_ms_l1 = _builder("resnet18", "ms", 1)
+resnet50_ms_l123 = _builder("resnet50", "ms", 3)
+resnet50_ms_l12 = _builder("resnet50", "ms", 2)
+resnet50_ms_l1 = _builder("resnet50", "ms", 1)
+resnet101_ms_l123 = _builder("resnet101", "ms", 3)
+resnet101_ms_l12 = _builder("resnet101", "ms", 2)
+resnet101_ms_l1 = _builder("resnet101", "ms", 1)
+
+resnet18_efdmix_l123 = _builder("resnet18", "efdmix", 3)
+resnet18_efdmix_l12 = _builder("resnet18", "efdmix", 2)
+resnet18_efdmix_l1 = _builder("resnet18", "efdmix", 1)
+resnet50_efdmix_l123 = _builder("resnet50", "efdmix", 3)
+resnet50_efdmix_l12 = _builder("resnet50", "efdmix", 2)
+resnet50_efdmix_l1 = _builder("resnet50", "efdmix", 1)
+resnet101_efdmix_l123 = _builder("resnet101", "efdmix", 3)
+resnet101_efdmix_l12 = _builder("resnet101", "efdmix", 2)
+resnet101_efdmix_l1 = _builder("resnet101", "efdmix", 1)

@@ -1,11 +1,14 @@
-"""Whole networks; upstream's own are not carried, the registry is for plugins."""
+"""Whole networks."""
 
-from dassl import not_carried
+from .build import NETWORK_REGISTRY, build_network  # isort: skip (first: the others register themselves there)
 
-from .build import NETWORK_REGISTRY, build_network
+from .ddaig_fcn import fcn_3x32_gctx, fcn_3x32_gctx_stn, fcn_3x64_gctx, fcn_3x64_gctx_stn
 
-__all__ = ["NETWORK_REGISTRY", "build_network"]
-
-
-def __getattr__(name: str) -> None:
-    not_carried.attribute(__name__, name, not_carried.NETWORKS)
+__all__ = [
+    "NETWORK_REGISTRY",
+    "build_network",
+    "fcn_3x32_gctx",
+    "fcn_3x32_gctx_stn",
+    "fcn_3x64_gctx",
+    "fcn_3x64_gctx_stn",
+]

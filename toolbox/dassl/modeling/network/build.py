@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from dassl import not_carried
 from dassl.utils import Registry, check_availability
 
 NETWORK_REGISTRY = Registry("NETWORK")
@@ -12,10 +11,7 @@ NETWORK_REGISTRY = Registry("NETWORK")
 
 def build_network(name: str, verbose: bool = True, **kwargs: Any) -> Any:
     """An instance of the network ``name``. ValueError with the nearest name when it is not registered."""
-    known = NETWORK_REGISTRY.registered_names()
-    if name not in known:
-        not_carried.check(name, not_carried.NETWORKS, "network")
-    check_availability(name, known)
+    check_availability(name, NETWORK_REGISTRY.registered_names())
     if verbose:
         print(f"Network: {name}")
     return NETWORK_REGISTRY.get(name)(**kwargs)

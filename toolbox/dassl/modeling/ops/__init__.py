@@ -1,7 +1,7 @@
 """Layers and functions that trainers are made of."""
 
-from dassl import not_carried
-
+from .attention import Attention
+from .conv import Conv2dDynamic
 from .cross_entropy import cross_entropy
 from .dsbn import DSBN1d, DSBN2d
 from .efdmix import (
@@ -24,17 +24,25 @@ from .mixstyle import (
 )
 from .mixup import mixup
 from .mmd import MaximumMeanDiscrepancy
+from .optimal_transport import MinibatchEnergyDistance, SinkhornDivergence
 from .reverse_grad import ReverseGrad
 from .sequential2 import Sequential2
+from .transnorm import TransNorm1d, TransNorm2d
 
 __all__ = [
+    "Attention",
+    "Conv2dDynamic",
     "DSBN1d",
     "DSBN2d",
     "EFDMix",
     "MaximumMeanDiscrepancy",
+    "MinibatchEnergyDistance",
     "MixStyle",
     "ReverseGrad",
     "Sequential2",
+    "SinkhornDivergence",
+    "TransNorm1d",
+    "TransNorm2d",
     "activate_efdmix",
     "activate_mixstyle",
     "cross_entropy",
@@ -50,9 +58,3 @@ __all__ = [
     "run_without_efdmix",
     "run_without_mixstyle",
 ]
-
-_UPSTREAM_ONLY = "Attention Conv2dDynamic TransNorm1d TransNorm2d SinkhornDivergence MinibatchEnergyDistance".split()
-
-
-def __getattr__(name: str) -> None:
-    not_carried.attribute(__name__, name, _UPSTREAM_ONLY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn as nn
 from torch.nn import functional as F
@@ -28,20 +30,48 @@ class MaximumMeanDiscrepancy(nn.Module):
         """A scalar for features (m, width) and (n, width)."""
         if self.normalize:
             x, y = F.normalize(x, dim=1), F.normalize(y, dim=1)
-        within = self._off_diagonal_mean(self._kernel(x, x)) + self._off_diagonal_mean(self._kernel(y, y))
-        return within - 2 * self._kernel(x, y).mean()
-
-    def _kernel(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         if self.kernel_type == "linear":
-            return x @ y.t()
+            return self.linear_mmd(x, y)
         if self.kernel_type == "poly":
-            return (x @ y.t() + 2.0).pow(2)
+            return self.poly_mmd(x, y)
         if self.kernel_type == "rbf":
-            distance = euclidean_squared_distance(x, y)
-            return sum(torch.exp(-distance / (2.0 * width**2)) for width in _WIDTHS)
+            return self.rbf_mmd(x, y)
         raise NotImplementedError(f'kernel_type must be "linear", "poly" or "rbf", but is "{self.kernel_type}"')
 
+    def linear_mmd(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """With k(a, b) = ab."""
+        return self._discrepancy(x, y, lambda a, b: a @ b.t())
+
+    def poly_mmd(
+        self, x: torch.Tensor, y: torch.Tensor, alpha: float = 1.0, c: float = 2.0, d: float = 2
+    ) -> torch.Tensor:
+        """With k(a, b) = (alpha ab + c)^d."""
+        return self._discrepancy(x, y, lambda a, b: (alpha * a @ b.t() + c).pow(d))
+
+    def rbf_mmd(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """With k(a, b) = a sum of Gaussians of |a - b|."""
+        distance, mixture = self.euclidean_squared_distance, self.rbf_kernel_mixture
+        return self._discrepancy(x, y, lambda a, b: mixture(distance(a, b)))
+
+    def _discrepancy(
+        self, x: torch.Tensor, y: torch.Tensor, kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        within = [self.remove_self_distance(kernel(z, z)).mean() for z in (x, y)]
+        return sum(within) - 2 * kernel(x, y).mean()
+
     @staticmethod
-    def _off_diagonal_mean(matrix: torch.Tensor) -> torch.Tensor:
-        n = matrix.shape[0]
-        return (matrix.sum() - matrix.diagonal().sum()) / (n * (n - 1))
+    def rbf_kernel_mixture(exponent: torch.Tensor, sigmas: Sequence[float] = _WIDTHS) -> torch.Tensor:
+        """The sum over ``sigmas`` of exp(-exponent / (2 sigma^2)), for squared distances of any shape."""
+        return sum(torch.exp(-exponent / (2.0 * sigma**2)) for sigma in sigmas)
+
+    @staticmethod
+    def remove_self_distance(distmat: torch.Tensor) -> torch.Tensor:
+        """(n, n) without its diagonal: (n, n - 1)."""
+        n = distmat.shape[0]
+        others = ~torch.eye(n, dtype=torch.bool, device=distmat.device)
+        return distmat[others].view(n, n - 1)
+
+    @staticmethod
+    def euclidean_squared_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """|a - b|^2 (m, n) for the rows of (m, width) and (n, width)."""
+        return euclidean_squared_distance(x, y)

@@ -70,25 +70,25 @@ def switches(kind: type[StyleMixer]) -> tuple[Switch, Switch, Switch, Switch]:
     def on(layer: nn.Module) -> bool:
         return type(layer) is kind
 
-    def activate(layer: nn.Module) -> None:
+    def activate(m: nn.Module) -> None:
         """Switch mixing on."""
-        if on(layer):
-            layer.set_activation_status(True)
+        if on(m):
+            m.set_activation_status(True)
 
-    def deactivate(layer: nn.Module) -> None:
+    def deactivate(m: nn.Module) -> None:
         """Switch mixing off."""
-        if on(layer):
-            layer.set_activation_status(False)
+        if on(m):
+            m.set_activation_status(False)
 
-    def at_random(layer: nn.Module) -> None:
+    def at_random(m: nn.Module) -> None:
         """Mix with any partner."""
-        if on(layer):
-            layer.update_mix_method("random")
+        if on(m):
+            m.update_mix_method("random")
 
-    def crossdomain(layer: nn.Module) -> None:
+    def crossdomain(m: nn.Module) -> None:
         """Mix with partners from the other half of the batch."""
-        if on(layer):
-            layer.update_mix_method("crossdomain")
+        if on(m):
+            m.update_mix_method("crossdomain")
 
     return activate, deactivate, at_random, crossdomain
 
