@@ -10,6 +10,8 @@ import torch
 import torch.nn as nn
 from torch.nn import functional as F
 
+from dassl.utils import init_network_weights
+
 from .build import NETWORK_REGISTRY
 
 Norm = Callable[[int], nn.Module]
@@ -19,38 +21,6 @@ _PADS: dict[str, type[nn.Module] | None] = {
     "replicate": nn.ReplicationPad2d,
     "zero": None,  # by the convolution itself
 }
-_INITS: dict[str, Callable[..., torch.Tensor]] = {
-    "normal": lambda weight, gain: nn.init.normal_(weight, 0.0, gain),
-    "xavier": lambda weight, gain: nn.init.xavier_normal_(weight, gain=gain),
-    "kaiming": lambda weight, gain: nn.init.kaiming_normal_(weight),
-    "orthogonal": lambda weight, gain: nn.init.orthogonal_(weight, gain=gain),
-}
-
-
-def init_network_weights(model: nn.Module, init_type: str = "normal", gain: float = 0.02) -> None:
-    """Draw the weights of convolutions and linear layers anew; biases to 0, norms to the identity.
-
-    Args:
-        init_type: "normal" (of deviation ``gain``), "xavier", "kaiming" or "orthogonal"; NotImplementedError otherwise.
-    """
-    if init_type not in _INITS:
-        raise NotImplementedError(f'init_type must be one of {", ".join(_INITS)}, not "{init_type}"')
-
-    def init(module: nn.Module) -> None:
-        kind = type(module).__name__
-        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
-        if weight is None:
-            return
-        if "Conv" in kind or "Linear" in kind:
-            _INITS[init_type](weight.data, gain)
-        elif "BatchNorm2d" in kind or "InstanceNorm2d" in kind:
-            nn.init.ones_(weight)
-        else:
-            return
-        if bias is not None:
-            nn.init.zeros_(bias)
-
-    model.apply(init)
 
 
 def get_norm_layer(norm_type: str = "instance") -> Norm | None:
