@@ -253,3 +253,12 @@ class TrainerXU(SimpleTrainer):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Labelled images, their labels, unlabelled images, on the device."""
         return batch_x["img"].to(self.device), batch_x["label"].to(self.device), batch_u["img"].to(self.device)
+
+
+def __getattr__(name: str) -> Any:
+    # Plugins take it from here; imported when they do, as it takes a second or more.
+    if name == "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,24 @@
+"""What public plugins were seen to rely on, beyond the documented interface."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def test_the_tensorboard_writer_is_to_be_had_from_the_trainers_module():
+    code = """
+import sys
+import dassl.engine.trainer as trainer
+assert "tensorboard" not in sys.modules
+from torch.utils.tensorboard import SummaryWriter
+from dassl.engine.trainer import SummaryWriter as ours
+assert ours is SummaryWriter
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    import dassl.engine.trainer
+
+    with pytest.raises(AttributeError, match="has no attribute 'NoSuchThing'"):
+        dassl.engine.trainer.NoSuchThing  # noqa: B018
