@@ -157,7 +157,13 @@ def _check(download, arrived: Path, root: Path) -> None:
 
 def _unpack(archive: Path, to: Path) -> None:
     """Unpack beside the archive, and archives that it holds where they lie; then move everything to its place."""
-    from dassl.data.datasets.archives import extract_archive
+    try:
+        from dassl.data.datasets.archives import extract_archive
+    except ImportError:  # upstream's dassl, which extracts whatever an archive holds wherever that wants to go
+        raise FetchError(
+            f"{archive} is unpacked by the dassl in toolbox/ only (pip install ./toolbox), and another one is installed; "
+            f"or unpack it yourself: it belongs to {to}."
+        ) from None
 
     for left_over in archive.parent.glob("unpacking-*"):  # by a process that was killed
         shutil.rmtree(left_over)

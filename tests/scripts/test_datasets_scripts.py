@@ -274,6 +274,16 @@ def test_an_interrupted_unpacking_leaves_nothing_half_done(server, making, tmp_p
     assert call("prepare", making.config("one"), "--data", data) == 0
 
 
+def test_another_dassl_is_told_to_unpack_elsewhere(server, making, tmp_path, monkeypatch, capsys):
+    server.offer("a.zip", packed(class_folders(tmp_path / "made"), top="images/"))
+    making.source("one", downloads=(Download(f"{server.root}/a.zip", "one", unpack=True),))
+    monkeypatch.setitem(sys.modules, "dassl.data.datasets.archives", None)  # as with upstream's, which has no such module
+    data = tmp_path / "data"
+    assert call("prepare", making.config("one"), "--data", data) != 0
+    assert "pip install ./toolbox" in "".join(capsys.readouterr())
+    assert (data / ".downloads/one/a.zip").is_file() and not (data / "one").exists()
+
+
 def test_archives_within_an_archive_and_one_without_a_suffix(server, making, tmp_path):
     inner = tmp_path / "outer" / "caltech"
     inner.mkdir(parents=True)
