@@ -85,8 +85,8 @@ class _Classes:
             for item in ast.walk(node):
                 if isinstance(item, ast.FunctionDef):
                     names.add(item.name)
-                elif isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store) and chain(item)[:1] == ["self"]:
-                    names.add(item.attr)
+                elif isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
+                    names.update({item.attr} if chain(item)[:1] == ["self"] else ())
             for item in node.body:
                 targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
                 names.update(target.id for target in targets if isinstance(target, ast.Name))

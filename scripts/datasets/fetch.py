@@ -161,8 +161,8 @@ def _unpack(archive: Path, to: Path) -> None:
         from dassl.data.datasets.archives import extract_archive
     except ImportError:  # upstream's dassl, which extracts whatever an archive holds wherever that wants to go
         raise FetchError(
-            f"{archive} is unpacked by the dassl in toolbox/ only (pip install ./toolbox), and another one is installed; "
-            f"or unpack it yourself: it belongs to {to}."
+            f"{archive} is unpacked by the dassl in toolbox/ only (pip install ./toolbox), and another one is "
+            f"installed; or unpack it yourself: it belongs to {to}."
         ) from None
 
     for left_over in archive.parent.glob("unpacking-*"):  # by a process that was killed

@@ -277,7 +277,7 @@ def test_an_interrupted_unpacking_leaves_nothing_half_done(server, making, tmp_p
 def test_another_dassl_is_told_to_unpack_elsewhere(server, making, tmp_path, monkeypatch, capsys):
     server.offer("a.zip", packed(class_folders(tmp_path / "made"), top="images/"))
     making.source("one", downloads=(Download(f"{server.root}/a.zip", "one", unpack=True),))
-    monkeypatch.setitem(sys.modules, "dassl.data.datasets.archives", None)  # as with upstream's, which has no such module
+    monkeypatch.setitem(sys.modules, "dassl.data.datasets.archives", None)  # upstream has no such module
     data = tmp_path / "data"
     assert call("prepare", making.config("one"), "--data", data) != 0
     assert "pip install ./toolbox" in "".join(capsys.readouterr())
