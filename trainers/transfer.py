@@ -62,15 +62,15 @@ def check_made_alike(folder: Path | str, cfg: CfgNode, section: str, free: Seque
     """
     try:
         before = yaml.safe_load((Path(folder) / "config.yaml").read_text(encoding="utf-8"))
-        trainer, backbone = before["TRAINER"], before["MODEL"]["BACKBONE"]
+        learned_by, backbone = before["TRAINER"], before["MODEL"]["BACKBONE"]
     except FileNotFoundError:
         return
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         raise InputError(f"{Path(folder) / 'config.yaml'} is damaged; train the run anew.") from None
     here = cfg.MODEL.BACKBONE
     names = "NAME" if not (backbone.get("DIGEST") and here.DIGEST) else "DIGEST"  # a file may lie anywhere
-    pairs = [("TRAINER.NAME", trainer.get("NAME"), cfg.TRAINER.NAME)]
-    knobs = trainer.get(section) or {}
+    pairs = [("TRAINER.NAME", learned_by.get("NAME"), cfg.TRAINER.NAME)]
+    knobs = learned_by.get(section) or {}
     pairs += [
         (f"TRAINER.{section}.{name}", knobs[name], value)
         for name, value in cfg.TRAINER[section].items()
