@@ -13,6 +13,10 @@ class InputError(Exception):
     """
 
 
+class Busy(InputError):
+    """Another process is doing just what was asked for; it will be done without this one."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like ``name`` (case ignored), or None when none comes close."""
     by_lower = {k.lower(): k for k in known}

@@ -63,6 +63,34 @@ def base_to_new_table(base: Series, new: Series) -> Table:
     return table
 
 
+def base_to_new_summary(many: Sequence[tuple[str, Series, Series]]) -> Table:
+    """Methods (label, base, new) as rows: what their tables say of the mean over tasks, the best H stressed."""
+    table = Table(["method", "base", "new", "H"], [])
+    for label, base, new in many:
+        both = len({run.seed for run in base.runs} & {run.seed for run in new.runs})
+        mean = base_to_new_table(base, new).rows[-1]
+        table.rows.append([f"{label} {missing(both, len(base.seeds))}".strip(), *mean[2:]])
+    stress_shown(table, (1, 2, 3))
+    return table
+
+
+def new_tasks_summary(many: Sequence[tuple[str, Table]]) -> Table:
+    """Methods (label, table of its held-out tasks) as rows: what the tables say of the mean over tasks."""
+    table = Table(["method", "held out", "zero-shot", "difference"], [])
+    table.rows = [[label, *whole.rows[-1][2:]] for label, whole in many]
+    stress_shown(table, (1,))
+    return table
+
+
+def stress_shown(table: Table, columns: Iterable[int]) -> None:
+    """Marks the highest figures of columns, if there is anything to compare."""
+    for column in columns:
+        shown = [row[column].split(" ")[0] for row in table.rows]
+        values = [float(text) if text != NOTHING else -math.inf for text in shown]
+        if sum(value > -math.inf for value in values) > 1:
+            table.best |= {(row, column) for row, value in enumerate(values) if value == max(values)}
+
+
 def base_to_new_report(base: Series, new: Series) -> list[str]:
     """The table and what must be said of it, as paragraphs."""
     if not base.runs and not new.runs:

@@ -181,18 +181,30 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
 
     ``short``: what tells of missing seeds is as in SHORT_NOTES.
     """
+    table = series_table(many, [f"{n} shot{'s' * (n != 1)}" for n in shots], short)
+    table.header.append("parameters")
+    for cells, (_, row) in zip(table.rows, many, strict=True):
+        counts = [series.runs[0].parameters for series in row if series.runs]
+        cells.append(f"{counts[-1]:,}" if counts else NOTHING)
+    return table
+
+
+def series_table(many: Sequence[tuple[str, Sequence[Series]]], heads: Sequence[str], short: bool = False) -> Table:
+    """Rows (label, runs in each column) of mean ± std over seeds, under headings.
+
+    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    """
     check_same_tasks([series for _, row in many for series in row])
-    table = Table(["method", *(f"{n} shot{'s' * (n != 1)}" for n in shots), "parameters"], [])
-    columns: dict[int, list[float]] = {c: [] for c in range(1, len(shots) + 1)}
+    table = Table(["method", *heads], [])
+    columns: dict[int, list[float]] = {c: [] for c in range(1, len(heads) + 1)}
     for label, row in many:
-        cells, parameters = [], NOTHING
+        cells = []
         for c, series in enumerate(row, start=1):
             mean = series.over_seeds(lambda run: run.mean)
             columns[c].append(mean.mean)
             note = series.short_note if short else series.note
             cells.append(f"{spread(mean)} {note}".strip() if series.runs else NOTHING)
-            parameters = f"{series.runs[0].parameters:,}" if series.runs else parameters
-        table.rows.append([label, *cells, parameters])
+        table.rows.append([label, *cells])
     _stress(table, columns)
     return table
 

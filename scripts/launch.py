@@ -28,7 +28,7 @@ sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 import protocols  # noqa: E402
 from launch_plan import Job, Plan, make_parser, make_plan  # noqa: E402
 
-from prompting.errors import InputError, unknown  # noqa: E402
+from prompting.errors import Busy, InputError, unknown  # noqa: E402
 from reporting import comparison, tables  # noqa: E402
 from reporting.paired import paired  # noqa: E402
 from reporting.runs import EVALUATION, RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
@@ -41,12 +41,19 @@ FAILURE = "traceback.txt"
 INPUTS = "configs.sha256"  # what a run's config files held, by a hash
 
 
+FAILED, REFUSED, ELSEWHERE = "failed", "refused", "another process is at it"
+
+
 class Failure(NamedTuple):
-    """A run that did not come to an end: why, in a line, and where more is told, if anywhere."""
+    """A run that did not come to an end here: why, in a line, and where more is told, if anywhere.
+
+    ``kind`` is FAILED, REFUSED for what the user has to mend, or ELSEWHERE, which is no failure.
+    """
 
     job: Job
     reason: str
     details: str = ""
+    kind: str = FAILED
 
 
 def results_of(job: Job) -> Path:
@@ -132,36 +139,53 @@ def run_missing(plan: Plan) -> list[Failure]:
         done = len(plan.jobs) - len(missing)
         told = f"{done} of {len(plan.jobs)} runs are" if len(plan.jobs) > 1 else "The run is"
         print(f"{told} finished already.", flush=True)
-    if not missing:
+    failures = run_jobs(missing, plan.script, range(1, len(missing) + 1), len(missing), plan.command == "compare")
+    if len(failures) == len(plan.jobs) and same_refusal(failures):
+        raise InputError(failures[0].reason)
+    return failures
+
+
+def same_refusal(failures: Sequence[Failure]) -> bool:
+    """Has the user to mend the same thing for all of these?"""
+    return {failure.kind for failure in failures} == {REFUSED} and len({failure.reason for failure in failures}) == 1
+
+
+def run_jobs(jobs: Sequence[Job], script: str, numbers: Sequence[int], count: int, go_on: bool = True) -> list[Failure]:
+    """Runs jobs in this process, one after the other, and returns those that did not come to an end.
+
+    ``numbers`` are theirs among ``count``, for the eye. Unless they are to ``go_on``, what a user has to mend raises.
+    """
+    if not jobs:
         return []
-    train = import_train(plan.script)
+    train = import_train(script)
     failures: list[Failure] = []
     refused: dict[tuple[str, int], str] = {}  # by method and shots: another seed would not help
-    for number, job in enumerate(missing, start=1):
+    for number, job in zip(numbers, jobs, strict=True):
         if (job.method, job.shots) in refused:
-            failures.append(Failure(job, refused[job.method, job.shots]))
+            failures.append(Failure(job, refused[job.method, job.shots], kind=REFUSED))
             continue
         name = describe(job)
         if job.of is not None and finished(job.of) is None:
-            print(f"[{number}/{len(missing)}] {name}: the run to be tested has failed", flush=True)
+            print(f"[{number}/{count}] {name}: the run to be tested has failed", flush=True)
             continue
-        print(f"[{number}/{len(missing)}] {name}", flush=True)
+        print(f"[{number}/{count}] {name}", flush=True)
         try:
             train.run(job.argv, brief=True)
             read_run(job.folder, results_of(job).name)
             (job.folder / INPUTS).write_text(inputs_of(job), "utf-8")
             (job.folder / FAILURE).unlink(missing_ok=True)
+        except Busy as error:
+            failures.append(Failure(job, str(error), kind=ELSEWHERE))
+            print(f"Left to another process: {name}", flush=True)
         except InputError as error:
-            if plan.command != "compare":
+            if not go_on:
                 raise
             refused[job.method, job.shots] = " ".join(str(error).splitlines())
-            failures.append(Failure(job, refused[job.method, job.shots]))
+            failures.append(Failure(job, refused[job.method, job.shots], kind=REFUSED))
             print(f"Not possible: {refused[job.method, job.shots]}", flush=True)
         except (Exception, SystemExit) as error:  # one run that fails must not cost the others
             failures.append(Failure(job, first_line(error), keep_traceback(job.folder)))
             print(f"Failed: {name}: {failures[-1].reason} ({failures[-1].details})", file=sys.stderr, flush=True)
-    if refused and len(failures) == len(plan.jobs) and len({failure.reason for failure in failures}) == 1:
-        raise InputError(failures[0].reason)
     return failures
 
 
@@ -174,7 +198,8 @@ def listed_failures(plan: Plan, failures: Sequence[Failure]) -> list[str]:
         counts = Counter(failure.job.method for failure in alike)
         methods = ", ".join(f"{method} ({count} of {planned[method]} runs)" for method, count in counts.items())
         details = f" ({'first: ' * (len(alike) > 1)}{alike[0].details})" if alike[0].details else ""
-        lines.append(f"Failed: {methods}: {reason}{details}")
+        head = "Left to another process" if alike[0].kind == ELSEWHERE else "Failed"
+        lines.append(f"{head}: {methods}: {reason}{details}")
     return lines
 
 
@@ -327,9 +352,18 @@ def carry_out(plan: Plan) -> int:
         text = report_method(plan)
     print(f"\n{text}\nDone in {time.monotonic() - started:.0f} s", flush=True)
     if failures:
-        told = f"{len(failures)} of {len(plan.jobs)} runs failed; the same command runs only them again."
-        print(told, file=sys.stderr)
+        print(told_at_the_end(failures, len(plan.jobs)), file=sys.stderr)
     return 1 if failures else 0
+
+
+def told_at_the_end(failures: Sequence[Failure], count: int) -> str:
+    """What became of the runs that did not come to an end here, in a line."""
+    elsewhere = sum(failure.kind == ELSEWHERE for failure in failures)
+    failed = len(failures) - elsewhere
+    told = [f"{failed} of {count} runs failed; the same command runs only them again."] if failed else []
+    if elsewhere:
+        told.append(f"{elsewhere} of {count} runs were left to another process; call this again when it has ended.")
+    return " ".join(told)
 
 
 if __name__ == "__main__":

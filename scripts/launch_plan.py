@@ -112,6 +112,11 @@ def add_arguments(parser: words.OneLineParser, command: str) -> None:
         parser.add_argument("--methods", metavar="NAMES", help=told)
         told = "a method; prints what the others reach minus what it reaches, task by task, with intervals"
         parser.add_argument("--against", metavar="NAME", help=told)
+    add_places(parser)
+
+
+def add_places(parser: words.OneLineParser) -> None:
+    """The arguments that every command has: which config, and where everything lies."""
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers/<trainer>, or a .yaml file")
     parser.add_argument(
         "--data", metavar="DIR", type=Path, default=words.ROOT / "data", help="where the images are; default: data"
@@ -252,6 +257,14 @@ class Request:
         files = [dataset_file, *words.config_chain(config)]
         return Job(method, dataset_file.stem, shots, seed, folder, argv, files, note, of)
 
+    def all_jobs(self) -> list[Job]:
+        """Every method at every shot count with every seed; zero-shot CLIP, which has no chance in it, once."""
+        jobs = []
+        for method in self.methods:
+            for shot in self.shots if METHODS[method][0] != "ZeroshotCLIP" else [0]:
+                jobs += [self.job(method, shot, seed) for seed in (self.seeds if shot else [1])]
+        return jobs
+
     def needs_openclip(self) -> bool:
         """Whether a run's tower is an OpenCLIP model."""
         tower = {key.upper(): value for key, value in self.pairs}.get("MODEL.BACKBONE.NAME")
@@ -315,19 +328,20 @@ def read_words(
     configs, methods, left_out = trainer_configs(wanted, methods, may_lack=every(asked))
     if against and against not in methods:
         trainer_configs(wanted, [against], False)  # says what is wrong
+    data, output = usable_folders(given)
+    return Request(command, script, given, pairs, dataset_file, methods, shots, seeds, configs, data, output, left_out)
+
+
+def usable_folders(given: argparse.Namespace) -> tuple[Path, Path]:
+    """--data and --output, as far as can be told without touching anything."""
     data, output = words.usable_folder(given.data, "--data"), words.usable_folder(given.output, "--output")
     if given.data != words.ROOT / "data" and not data.exists():  # some data sets would be made there
         raise InputError(f"--data {given.data}: there is no such folder; look at its name, or create it.")
-    return Request(command, script, given, pairs, dataset_file, methods, shots, seeds, configs, data, output, left_out)
+    return data, output
 
 
 def make_plan(command: str, argv: Sequence[str]) -> Plan:
     """The runs that a command asks for; InputError with one line for whatever is wrong with it."""
     script = ABOUT[command][0]
     request = read_words(command, argv, make_parser(command), f"bash {script} {EXAMPLES[command][0]}", script)
-    jobs = []
-    for method in request.methods:
-        for shot in request.shots if METHODS[method][0] != "ZeroshotCLIP" else [0]:
-            for seed in request.seeds if shot else [1]:
-                jobs.append(request.job(method, shot, seed))
-    return Plan(**request.plan_fields(jobs), **request.of_comparison())
+    return Plan(**request.plan_fields(request.all_jobs()), **request.of_comparison())

@@ -130,21 +130,22 @@ def make_plan(protocol: str, argv: Sequence[str], task_names: TaskNames | None) 
     return base_to_new(request) if protocol == "base_to_new" else new_tasks(request, task_names)
 
 
+def reaches(protocol: str, method: str) -> bool:
+    """Have a method's parameters a meaning for what the protocol tests it on?"""
+    return TIED_TO.get(method, ("nothing",))[0] not in CANNOT[protocol]
+
+
 def refuse(protocol: str, command: str, method: str) -> None:
     """InputError for a method whose parameters do not reach as far as the protocol asks."""
-
-    def can(name: str) -> bool:
-        return TIED_TO.get(name, ("nothing",))[0] not in CANNOT[protocol]
-
     if protocol == "new_tasks" and METHODS[method][0] == METHODS[ZERO_SHOT][0]:
         raise InputError(f"{METHODS[method][2]} learns nothing, all tasks are new to it; use {ABOUT_ZERO_SHOT}.")
-    if can(method):
+    if reaches(protocol, method):
         return
     what = "classes" if protocol == "base_to_new" else "tasks"
     other = {"softcpt": ("--variant", VARIANTS), "coop": ("--context", CONTEXTS)}.get(command)
     if other:
         flag, choices = other
-        remedy = f"{flag} {' or '.join(choice for choice, name in choices.items() if can(name))}"
+        remedy = f"{flag} {' or '.join(choice for choice, name in choices.items() if reaches(protocol, name))}"
     else:
         remedy = "softcpt or coop" if protocol == "base_to_new" else "softcpt, or coop --context shared"
     raise InputError(
@@ -311,14 +312,26 @@ def base_to_new_parts(plan: BaseToNew, finished: Callable[[Job], Run | None]) ->
     return tables.base_to_new_report(base, new)
 
 
+def new_tasks_table(plan: NewTasks, finished: Callable[[Job], Run | None]) -> tables.Table:
+    """Held-out tasks as rows, and their mean."""
+    parts = held_out_parts(plan, finished)
+    return tables.new_tasks_table(finished(plan.zero_shot), parts, list(plan.folds[0].jobs), plan.names)
+
+
 def new_tasks_parts(plan: NewTasks, finished: Callable[[Job], Run | None]) -> list[str]:
+    parts = held_out_parts(plan, finished)
+    return tables.new_tasks_report(finished(plan.zero_shot), parts, list(plan.folds[0].jobs), plan.names)
+
+
+def held_out_parts(plan: NewTasks, finished: Callable[[Job], Run | None]) -> list[tables.HeldOut]:
+    """What has finished of every fold."""
     parts = []
     for fold in plan.folds:
         runs = {seed: run for seed, job in fold.jobs.items() if (run := finished(job))}
         trained = [run for job in fold.jobs.values() if job.of is not None and (run := finished(job.of))]
         learned = tuple(task.name for task in trained[0].tasks) if trained else ()
         parts.append(tables.HeldOut(fold.held, runs, learned))
-    return tables.new_tasks_report(finished(plan.zero_shot), parts, list(plan.folds[0].jobs), plan.names)
+    return parts
 
 
 def all_seeds(job: Job, seeds: Sequence[int]) -> Path:

@@ -8,6 +8,7 @@
 #
 # A script that sets the array setup_for to the arguments of scripts/launch.py before sourcing this has them checked first, so that a
 # misspelt dataset is told before anything is installed, and gets open_clip too if the run needs it. Others may call need_openclip.
+# setup_with names another file of scripts/ that checks them, with the same exit statuses.
 # Works in bash 3.2, which is what macOS has, and with spaces in paths. pip's own settings (index, proxy, cache) are left alone.
 
 softcpt_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -179,15 +180,15 @@ setup_env() { # file...
 need_openclip() { setup_env requirements.txt requirements-openclip.txt; }
 
 # Checks the launcher's arguments with any Python at all, then sets up what they need.
-_setup_for() { # launch.py's arguments
+_setup_for() { # the launcher's arguments
     local python status=0
     python="$softcpt_root/.venv/bin/python"
     if ! "$python" -c '' 2>/dev/null; then python="$(_find_python)" || return 1; fi
-    "$python" "$softcpt_root/scripts/launch.py" --check "$@" || status=$?
+    "$python" "$softcpt_root/scripts/${setup_with:-launch.py}" --check "$@" || status=$?
     case "$status" in
         0) setup_env requirements.txt ;;
         10) need_openclip ;;
-        11) exit 0 ;; # --help, which launch.py has answered
+        11) exit 0 ;; # --help, which it has answered
         *) return "$status" ;;
     esac
 }

@@ -13,11 +13,15 @@ from importlib import metadata
 from pathlib import Path
 
 import yaml
+from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
+from prompting.errors import Busy, InputError
 from prompting.files import write_atomically
 from trainers.base import REPOSITORY
+
+LOCK = ".lock"
+PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
 
 # Settings that change where or how fast a run computes, not what it computes.
 INCIDENTAL = {
@@ -102,12 +106,18 @@ def git_commit() -> str | None:
 
 @contextlib.contextmanager
 def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
-    """Create a run's folder with its config; a run that is refused before its first checkpoint takes it away again."""
+    """Create a run's folder with its config, for this process alone: Busy when another one is at work there.
+
+    A run that is refused before its first checkpoint takes its folder away again.
+    """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
+    lock = None
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = locked(folder)
         write_atomically(folder / "config.yaml", cfg.dump())
     except OSError as error:
+        release(lock)
         raise InputError(
             f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
         ) from None
@@ -120,6 +130,31 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
                 with contextlib.suppress(OSError):  # another run has moved in
                     parent.rmdir()
         raise
+    finally:
+        release(lock)
+
+
+def locked(folder: Path) -> FileLock | None:
+    """The lock of a run's folder, held; None where the file system knows no locks. Busy when another process holds it.
+
+    It is the operating system's: it ends with the process however that ends, so that none is ever left over.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise Busy(
+            f"Another process is at work in {folder}; wait for it to end, or choose another output folder."
+        ) from None
+    except (NotImplementedError, OSError):
+        return None  # a folder that cannot be written is told by what is written into it next
+    return lock
+
+
+def release(lock: FileLock | None) -> None:
+    """Let go of a lock, if there is one."""
+    if lock is not None:
+        lock.release()
 
 
 class Tee:
