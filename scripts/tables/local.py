@@ -25,7 +25,7 @@ GRACE = 10  # seconds that a process is given to end by itself
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that processes may use, by their names for CUDA_VISIBLE_DEVICES; without PyTorch, which takes seconds."""
+    """The GPUs that processes may use, as CUDA_VISIBLE_DEVICES names them; without PyTorch, which takes seconds."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]

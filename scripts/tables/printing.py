@@ -65,10 +65,11 @@ def estimate(plan: TablePlan, total: float, unknown: Sequence[str], left: int, c
         return ""
     shared = min(count, len(chains_of(plan.jobs, plan.script)))
     text = f"; estimated time{f' with {shared} at once' * (shared > 1)}, by finished runs: "
-    listed = f"{', '.join(unknown)}, of which nothing has finished"
     if not total:
-        return text + (f"unknown for {listed}" if unknown else "a moment")
-    return text + span(total / shared) + (f", and what is unknown: {listed}" if unknown else "")
+        return text + ("unknown" if unknown else "a moment")
+    return (
+        text + span(total / shared) + (f", without {', '.join(unknown)}: no run of these to go by" if unknown else "")
+    )
 
 
 def span(seconds: float) -> str:
