@@ -248,8 +248,8 @@ def known_names(task_names: protocols.TaskNames | None) -> Callable[[Job, str], 
 def title(plan: TablePlan) -> str:
     """What a table is about, in a line."""
     shots = ", ".join(map(str, plan.request.shots))
-    config = ", ".join(dict.fromkeys(section.plan.config for section in plan.sections))
-    config = config if len(config) < 60 else plan.sections[0].plan.config + " and others"
+    plain = [section.plan.config for section in plan.sections if not section.variation.pairs]
+    config = ", ".join(dict.fromkeys(plain))
     name = NAMES.get(plan.dataset, plan.dataset)
     seeds = ", ".join(map(str, plan.request.seeds))
     return f"{plan.name} on {name}: {shots} shot{'s' * (shots != '1')}, seeds {seeds}, {config}"

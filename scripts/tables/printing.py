@@ -23,6 +23,14 @@ from scripts.tables.chains import chains_of, last_line, seconds_of
 from scripts.tables.planning import TablePlan, title
 
 LISTED = 20  # failures, one a line; more are counted
+BASE_TO_NEW = (
+    "Means over tasks, accuracy in percent: base images among base classes, new images among new classes, and their "
+    "harmonic mean H."
+)
+NEW_TASKS = (
+    "Means over tasks, accuracy in percent. Held out: of runs that were trained on the other half of the tasks; "
+    "zero-shot: of CLIP with each task's template on the same test images; difference: the former minus the latter."
+)
 
 
 # -- the plan --
@@ -176,7 +184,8 @@ def lengths(plan: TablePlan) -> tuple[str, str]:
             (section.variation.label, [series_of(section.plan, method, n) for n in plan.request.shots])
             for section in plan.sections
         ]
-        blocks.append((METHODS[method][2], tables.shots_table(rows, plan.request.shots)))
+        table = tables.shots_table(rows, plan.request.shots)
+        blocks.append((METHODS[method][2], table.headed({0: "lengths"})))
     legend = f"L: context vectors in a class prompt; M: in a task prompt. {tables.LEGEND}"
     return both(blocks, legend)
 
@@ -196,7 +205,7 @@ def base_to_new(plan: TablePlan) -> tuple[str, str]:
             rows_by_shots[n].append((label, base, new))
         details.append(protocols.report(one, finished))
     blocks = [(shots_head(n), protocol_tables.base_to_new_summary(rows)) for n, rows in rows_by_shots.items()]
-    return with_details(*both(blocks, protocol_tables.BASE_TO_NEW_LEGEND.replace("\n", " ")), details)
+    return with_details(*both(blocks, f"{BASE_TO_NEW} {protocol_tables.SPREAD}"), details)
 
 
 def new_tasks(plan: TablePlan) -> tuple[str, str]:
@@ -209,7 +218,7 @@ def new_tasks(plan: TablePlan) -> tuple[str, str]:
         rows_by_shots[one.shots[0]].append((METHODS[one.methods[0]][2], whole))
         details.append(protocols.report(one, finished))
     blocks = [(shots_head(n), protocol_tables.new_tasks_summary(rows)) for n, rows in rows_by_shots.items()]
-    return with_details(*both(blocks, protocol_tables.NEW_TASKS_LEGEND.replace("\n", " ")), details)
+    return with_details(*both(blocks, f"{NEW_TASKS} {protocol_tables.SPREAD}"), details)
 
 
 def with_details(text: str, markdown: str, details: Sequence[str]) -> tuple[str, str]:
