@@ -118,8 +118,8 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
     trained = job.of or job
     parts = trained.folder.parents[2]
     runs = known.setdefault(parts, _finished_below(parts)) if parts not in known else known[parts]
-    stem, own = trained.files[1].stem, trained.folder.parents[1].name
-    alike = [(part, run) for part, run in runs if part.split("+")[0] == stem]
+    own = trained.folder.parents[1].name
+    alike = [(part, run) for part, run in runs if _costs_alike(part, own)]
     if not alike:
         return None
 
@@ -135,6 +135,13 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
             scale = trained.shots / run.shots if run.shots > 0 and trained.shots > 0 else 1.0
             taken.append(test if tested else test + max(0.0, total - test) * scale)
     return fmean(taken)
+
+
+def _costs_alike(part: str, own: str) -> bool:
+    """Whether runs of two configs, with what follows -- in their folders' names, have one recipe and as many epochs."""
+    first, second = part.split("+"), own.split("+")
+    epochs = [[word for word in words if word.startswith("OPTIM.MAX_EPOCH=")] for words in (first, second)]
+    return first[0] == second[0] and epochs[0] == epochs[1]
 
 
 def _finished_below(folder: Path) -> list[tuple[str, Run]]:

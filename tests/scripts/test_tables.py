@@ -170,6 +170,8 @@ def test_dry_run_runs_nothing_and_tells_the_time(table, configured, capsys):
     assert "7 runs: 1 finished, 6 to do; estimated time, by finished runs: 2 min, without Zero-shot CLIP" in out
     assert table("garden8", *TWO, "--shots", "1,8", "--dry-run", "--jobs", "2") == 0
     assert "with 2 at once, by finished runs: 48 s" in capsys.readouterr().out
+    assert table("garden8", *TWO, "--shots", "8", "--dry-run", "--", "OPTIM.MAX_EPOCH", "9") == 0
+    assert "by finished runs: unknown" in capsys.readouterr().out
     assert table.train.calls == []
 
 
