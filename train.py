@@ -37,6 +37,7 @@ from datasets.images import data_root
 from prompting.errors import InputError, unknown
 from prompting.files import write_atomically
 from prompting.towers import checkpoint_file
+from reporting.runs import read_results
 from trainers.base import search_folders
 from trainers.progress import Progress
 from trainers.resuming import checkpoint_of
@@ -46,7 +47,6 @@ from trainers.run_folder import (
     git_commit,
     known_keys,
     opened,
-    read_results,
     value_of,
     versions,
 )

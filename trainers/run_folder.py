@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import shutil
 import subprocess
@@ -46,15 +45,6 @@ def known_keys(node: CfgNode, prefix: str = "") -> list[str]:
     for name, value in node.items():
         keys += known_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [prefix + name]
     return keys
-
-
-def read_results(folder: Path) -> dict | None:
-    """results.json of a finished run, or None."""
-    try:
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return results if isinstance(results, dict) and results.get("finished") is True else None
 
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
