@@ -22,18 +22,23 @@ METRICS = {"A": "overall", "C": "class mean"}
 
 @dataclass
 class Table:
-    """Cells as text; ``best`` holds (row, column) of those to stress, ``rules`` the rows with a line above them."""
+    """Cells as text; ``best`` holds (row, column) of those to stress, ``rules`` the rows with a line above them.
+
+    ``second`` holds the next best, which are told apart where there is room for it: in LaTeX and on a page.
+    """
 
     header: list[str]
     rows: list[list[str]]
     left: int = 1  # so many leading columns are words, aligned to the left
     best: set[tuple[int, int]] = field(default_factory=set)
     rules: set[int] = field(default_factory=set)
+    second: set[tuple[int, int]] = field(default_factory=set)
 
     def transposed(self, rules: Iterable[int] = ()) -> Table:
         """Rows become columns, with lines above the new rows ``rules``; for tables with one column of words."""
         cells = [list(column) for column in zip(self.header, *self.rows, strict=True)]
-        return Table(cells[0], cells[1:], best={(c - 1, r + 1) for r, c in self.best}, rules=set(rules))
+        best, second = ({(c - 1, r + 1) for r, c in marked} for marked in (self.best, self.second))
+        return Table(cells[0], cells[1:], best=best, rules=set(rules), second=second)
 
     @property
     def width(self) -> int:
@@ -47,13 +52,15 @@ class Table:
     def only(self, columns: Sequence[int]) -> Table:
         """Some of the columns, in the order given."""
         pick = lambda row: [row[c] for c in columns]  # noqa: E731
-        best = {(r, columns.index(c)) for r, c in self.best if c in columns}
-        return Table(pick(self.header), list(map(pick, self.rows)), self.left, best, set(self.rules))
+        best, second = (
+            {(r, columns.index(c)) for r, c in marked if c in columns} for marked in (self.best, self.second)
+        )
+        return Table(pick(self.header), list(map(pick, self.rows)), self.left, best, set(self.rules), second)
 
     def headed(self, heads: dict[int, str]) -> Table:
         """With other headings for some columns."""
         header = [heads.get(c, head) for c, head in enumerate(self.header)]
-        return Table(header, self.rows, self.left, self.best, self.rules)
+        return Table(header, self.rows, self.left, self.best, self.rules, self.second)
 
     def text(self, bold: bool = False) -> str:
         """For a terminal: aligned columns, long headings over several lines; ``bold`` stresses the best."""
@@ -123,11 +130,13 @@ def _task_head(name: str, metric: str) -> str:
 
 
 def _stress(table: Table, columns: dict[int, list[float]]) -> None:
-    """Marks in each of the columns the rows that read highest, if there is anything to compare."""
+    """Marks in each of the columns the rows that read highest and second, if there is anything to compare."""
     for column, values in columns.items():
         shown = [-math.inf if math.isnan(value) else round(value, 1) for value in values]
         if sum(value > -math.inf for value in shown) > 1:
-            table.best |= {(row, column) for row, value in enumerate(shown) if value == max(shown)}
+            ranked = sorted(set(shown) - {-math.inf}, reverse=True)
+            for marked, place in ((table.best, 0), (table.second, 1)):
+                marked |= {(row, column) for row, value in enumerate(shown) if value in ranked[place : place + 1]}
 
 
 def seed_table(series: Series) -> Table:
@@ -233,8 +242,8 @@ def paired_table(rows: Sequence[tuple[str, str, Paired]]) -> Table:
         table.rows.append([
             label if label != before else "",
             *[shots] * several,
-            _signed(d.mean),
-            f"[{_signed(d.low)}, {_signed(d.high)}]" if found else NOTHING,
+            signed(d.mean),
+            f"[{signed(d.low)}, {signed(d.high)}]" if found else NOTHING,
             "*" if d.significant else "",
             f"{d.units} {d.over}" if found else NOTHING,
             f"{d.won} of {d.tasks}" + f", {d.even} even" * (d.even > 0) if d.tasks else NOTHING,
@@ -244,6 +253,6 @@ def paired_table(rows: Sequence[tuple[str, str, Paired]]) -> Table:
     return table
 
 
-def _signed(value: float) -> str:
+def signed(value: float, digits: int = 1) -> str:
     """A difference in points with its sign, kept where it rounds to 0: [-0.0, +0.9] holds 0, [+0.0, +0.9] does not."""
-    return NOTHING if math.isnan(value) else f"{value + 0.0:+.1f}"
+    return NOTHING if math.isnan(value) else f"{value + 0.0:+.{digits}f}"

@@ -1,0 +1,308 @@
+"""One HTML page of a collection's runs: a single file that needs no network, and nothing beside it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from reporting import figures, heatmaps, overview, published
+from reporting.collection import Collection, Group, read_collection, shots_of
+from reporting.runs import Run
+from reporting.tables import LEGEND, Table
+from reporting.thumbnails import image_roots, thumbnail
+
+TEMPLATES = Path(__file__).with_name("templates")
+NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell's text, what it is sorted by (a number, empty for none, or None for its words), and how it is set."""
+
+    text: str
+    key: float | str | None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table on the page; ``foot`` lines at its end are no part of what is sorted."""
+
+    caption: str
+    header: list[str]
+    left: int
+    body: list[list[Cell]]
+    foot: list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with what it says in words, and the widths in pixels between which it is readable."""
+
+    svg: Markup
+    title: str
+    least: int
+    most: int
+
+
+def write_page(
+    folder: Path, output: Path | None = None, data: Path | None = None, labels: Mapping[str, str] | None = None
+) -> Path:
+    """Writes the page of all runs under ``folder``, and returns where it is: ``output``, or report.html among them.
+
+    ``data`` is where the images are, for examples; without it, where the runs found them. ``labels`` are methods'
+    names for readers, in their order. Raises RunError when there is no run.
+    """
+    folder = Path(folder)
+    output = Path(output) if output is not None else folder / "report.html"
+    text = page(read_collection(folder, labels), data)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f"{output.name}.part")
+    part.write_text(text, "utf-8", errors="replace")
+    os.replace(part, output)
+    return output
+
+
+def page(collection: Collection, data: Path | None = None) -> str:
+    """The page's HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    parts = {
+        "collection": collection,
+        "facts": facts(collection),
+        "failed": [one for one in collection.unfinished if one.failed],
+        "begun": [one for one in collection.unfinished if not one.failed],
+        "main": group_parts(collection.groups[0], data) if collection.groups else None,
+        "published": published_parts(collection),
+        "others": [(group.title, *tables(group)) for group in collection.groups[1:]],
+        "runs": runs_sheet(collection),
+        "commands": commands(collection),
+        "versions": versions(collection.runs),
+        "css": Markup((TEMPLATES / "page.css").read_text("utf-8")),
+        "js": Markup((TEMPLATES / "page.js").read_text("utf-8")),
+        "legend": LEGEND,
+    }
+    return environment.get_template("page.html.j2").render(parts)
+
+
+def facts(collection: Collection) -> list[tuple[str, str]]:
+    """(what, how many or which) for the top of the page."""
+    found = [("finished runs", f"{len(collection.runs)}")]
+    if collection.groups:
+        group = collection.groups[0]
+        classes = [task.classes for task in group.runs[0].tasks]
+        methods = len({row.method for row in group.rows})
+        shots = ", ".join("all" if n < 0 else str(n) for n in group.shots)
+        found = [
+            ("tasks", str(len(group.tasks))),
+            *([("classes", f"{sum(classes):,}")] if all(classes) else []),
+            ("methods", str(methods)),
+            ("shots", shots if group.shots != (0,) else "none"),
+            ("seeds", ", ".join(map(str, group.seeds))),
+            *found,
+        ]
+    return [*found, ("failed runs", str(sum(one.failed for one in collection.unfinished)))]
+
+
+def group_parts(group: Group, data: Path | None) -> dict:
+    """All that is shown of the runs that the page is mainly about."""
+    shots = overview.chosen_shots(group)
+    shown = figures.charted(group, shots, 5 if len(group.tasks) <= 20 else 4)
+    curves, panels, marks = [], [], []
+    if len(group.shots) > 1:
+        curves.append(drawn(figures.mean_curves(group), "curves", "Mean accuracy over tasks by number of shots", 700))
+        if len(group.tasks) > 1:
+            panels = [
+                drawn(figures.task_curve(group, i), f"curve{i}", f"{name}: accuracy by number of shots", 220)
+                for i, (name, _) in enumerate(group.tasks)
+            ]
+            looks = figures.styles(group.rows)
+            marks = [
+                (row.label, Markup(figures.markup(figures.legend_mark(looks[row.label]), f"mark{i}", tight=False)))
+                for i, row in enumerate(group.rows)
+            ]
+    title = f"Accuracy by task, {shots_of(shots)}"
+    least = 620 if len(group.tasks) > 1 else 460
+    tested = [series for _, series in group.table_rows(shots) if series.runs]
+    by_shots, by_task = tables(group)
+    return {
+        "group": group,
+        "missing": group.missing(),
+        "towers": sorted({run.backbone for run in group.runs}),
+        "by_shots": by_shots,
+        "by_task": by_task,
+        "curves": curves,
+        "panels": panels,
+        "marks": marks,
+        "bars": drawn(figures.task_bars(group, shots), "bars", title, least),
+        "bars_shown": [row.label for row in shown],
+        "bars_left_out": max(len(tested) - len(shown), 0),
+        "differences": differences(group),
+        "classes": class_parts(group, data),
+        "learned": learned_parts(group),
+    }
+
+
+def drawn(figure: Figure, name: str, title: str, least: int) -> Plot:
+    """A figure for the page; matplotlib has escaped its texts."""
+    svg = figures.markup(figure, name)
+    points = float(re.search(r'width="([\d.]+)pt"', svg).group(1))
+    return Plot(Markup(svg), title, min(least, int(points * 1.4)), int(points * 1.5))
+
+
+def sheet(table: Table, caption: str, foot: int = 0, fill: bool = False) -> Sheet:
+    """A table for the page; with ``fill`` a name that stands for several lines is in each, so that they can move."""
+    lines, above = [], ""
+    for r, row in enumerate(table.rows):
+        above = row[0] or above
+        row = [above, *row[1:]] if fill else row
+        lines.append([
+            Cell(text, _key(text) if c >= table.left else None, _mark(table, r, c)) for c, text in enumerate(row)
+        ])  # fmt: skip
+    split = len(lines) - foot
+    return Sheet(caption, table.header, table.left, lines[:split], lines[split:])
+
+
+def _key(text: str) -> float | str:
+    """The number that a cell begins with; an interval's is its lower end."""
+    found = NUMBER.match(text.lstrip("["))
+    return float(found.group().replace(",", "")) if found else ""
+
+
+def _mark(table: Table, row: int, column: int) -> str:
+    return "best" if (row, column) in table.best else "second" if (row, column) in table.second else ""
+
+
+def tables(group: Group) -> tuple[Sheet, list[tuple[int, str, Sheet]]]:
+    """Accuracies by shots, and by task for every number of shots, marked where they are to be looked at first."""
+    by_task = []
+    for shots in group.shots:
+        table, foot = overview.by_task(group, shots)
+        title = f"Accuracy by task, {shots_of(shots)}"
+        by_task.append((shots == overview.chosen_shots(group), title, sheet(table, title, foot)))
+    return sheet(overview.by_shots(group), "Mean accuracy over tasks by number of shots"), by_task
+
+
+def differences(group: Group) -> dict | None:
+    found = overview.differences(group)
+    if found is None:
+        return None
+    overall, single, legend = found
+    against = group.reference.label
+    return {
+        "against": against,
+        "overall": sheet(overall, f"Difference to {against} over all shots"),
+        "single": sheet(single, f"Difference to {against} by number of shots", fill=True),
+        "several": len(group.shots) > 1,
+        "legend": legend,
+    }
+
+
+def published_parts(collection: Collection) -> dict | None:
+    """Published figures beside ours; None for collections or methods that have none."""
+    if not collection.groups or collection.name not in published.COLLECTIONS:
+        return None
+    group = collection.groups[0]
+    table = published.published_table(collection.name, group)
+    if not table.rows:
+        return None
+    title = f"Ours beside the published figures, {published.COLLECTIONS[collection.name]}"
+    others = published.other_towers(group)
+    return {"sheet": sheet(table, title), "source": published.SOURCE, "towers": others, "tower": published.BACKBONE}
+
+
+def class_parts(group: Group, data: Path | None) -> dict | None:
+    """Confusions and hardest classes; None where no run recorded any."""
+    chosen = overview.confused(group)
+    if chosen is None:
+        return None
+    row, shots = chosen
+    series = row.at(shots)
+    maps = []
+    for task, (name, _) in enumerate(group.tasks):
+        names, counts = overview.class_names(series, task), overview.confusion(series, task)
+        if counts:
+            figure = heatmaps.confusion_map(names, counts)
+            maps.append((name, len(names), drawn(figure, f"confusion{task}", f"Confusions of {name}", 380)))
+    roots = image_roots(data, [run.data_root for run in series.runs])
+    cards, found = [], 0
+    for one in overview.hardest(group, row, shots):
+        pictures = [(*example, thumbnail(example[0], roots)) for example in one.examples]
+        found += sum(picture[3] is not None for picture in pictures)
+        cards.append((one, pictures, not math.isnan(one.others)))
+    return {
+        "row": row.label,
+        "shots": shots_of(shots),
+        "seeds": seeds_told(series.runs),
+        "maps": maps,
+        "cards": cards,
+        "examples": any(one.examples for one, _, _ in cards),
+        "pictures": found,
+    }
+
+
+def seeds_told(runs: Sequence[Run]) -> str:
+    seeds = [str(run.seed) for run in runs]
+    return f"seed{'s' * (len(seeds) != 1)} {', '.join(seeds)}"
+
+
+def learned_parts(group: Group) -> list[dict]:
+    names = [name for name, _ in group.tasks]
+    parts = []
+    for number, one in enumerate(overview.learned(group)):
+        maps = [
+            drawn(heatmaps.similarity_map(names, matrix), f"alike{number}-{i}", f"Cosines between tasks' {of}", 380)
+            for i, (of, matrix) in enumerate(one.similarity.items())
+            if len(names) > 1
+        ]
+        words = sheet(overview.words_table(one.words), f"Nearest words of {one.row.label}") if one.words else None
+        if maps or words:
+            seeds = ", ".join(map(str, one.seeds))
+            told = f"{one.row.label}, {shots_of(one.shots)}"
+            parts.append({"title": told, "seeds": seeds, "maps": maps, "words": words, "seed": one.words_seed})
+    return parts
+
+
+def runs_sheet(collection: Collection) -> Sheet | None:
+    """Every finished run in a line."""
+    header = ["folder", "method", "shots", "seed", "mean", "parameters", "training s", "testing s"]
+    table = Table(header, [], left=2)
+    for run in sorted(collection.runs, key=lambda run: run.folder):
+        seconds = (f"{run.seconds[part]:,.1f}" for part in ("train", "test"))
+        mean = "-" if math.isnan(run.mean) else f"{run.mean:.1f}"
+        shots = "-" if run.shots < 1 and not run.parameters else "all" if run.shots < 1 else str(run.shots)
+        folder = run.folder.relative_to(collection.folder).as_posix()
+        table.rows.append([folder, run.method, shots, str(run.seed), mean, f"{run.parameters:,}", *seconds])
+    return sheet(table, "Finished runs") if table.rows else None
+
+
+def commands(collection: Collection) -> list[tuple[str, list[str]]]:
+    """The command lines of every row's runs, as a shell takes them."""
+    found = []
+    for group in collection.groups:
+        for row in group.rows:
+            lines = [f"python train.py {shlex.join(run.command)}" for run in row.runs if run.command]
+            told = row.label if group is collection.groups[0] else f"{row.label}, {group.title}"
+            if lines:
+                found.append((told, lines))
+    return found
+
+
+def versions(runs: Sequence[Run]) -> list[tuple[str, int]]:
+    """What runs ran with, and how many did."""
+    counts: dict[str, int] = {}
+    for run in runs:
+        told = ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "not recorded"
+        counts[told] = counts.get(told, 0) + 1
+    return sorted(counts.items(), key=lambda entry: -entry[1])

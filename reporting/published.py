@@ -1,0 +1,87 @@
+"""Published accuracies beside ours.
+
+reporting/published.csv holds the main result table of "Prompt Tuning with Soft Context Sharing for Vision-Language
+Models" (arXiv 2208.13474; Neurocomputing 603, 2024, 128290): for a collection, a method and a number of shots the mean
+over tasks and its deviation over three seeds, in percent, with ResNet-50 towers; "avg" is over the five numbers of
+shots. They are facts of that table, and nothing that was measured here.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from reporting.collection import Group
+from reporting.runs import Series
+from reporting.tables import NOTHING, Table, signed
+
+FILE = Path(__file__).with_suffix(".csv")
+SOURCE = "arXiv 2208.13474 (Neurocomputing 603, 2024, 128290)"
+BACKBONE = "RN50"
+SHOTS = (1, 2, 4, 8, 16)
+# What the table calls our collections and methods, where that is something else than the name here.
+COLLECTIONS = {"general10": "General-10", "plant6": "Plant-6", "rs8": "RS-8", "fashion20": "Fashion-20"}
+METHODS = {"ZeroshotCLIP": "ZS-CLIP", "SoftCPT-STAR": "SoftCPT*"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published mean and standard deviation, in percent, as they are printed there."""
+
+    mean: str
+    std: str
+
+    def __str__(self) -> str:
+        return self.mean if float(self.std) == 0 else f"{self.mean} ± {self.std}"
+
+
+def read_published(file: Path = FILE) -> dict[tuple[str, str, str], Figure]:
+    """Figures by collection, method (both as published) and number of shots or "avg"."""
+    with open(file, encoding="utf-8", newline="") as lines:
+        return {
+            (line["collection"], line["method"], line["shots"]): Figure(line["mean"], line["std"])
+            for line in csv.DictReader(lines)
+        }
+
+
+def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, str], Figure] | None = None) -> Table:
+    """Every figure that was published and that we have runs for: ours, the published one, the difference in points.
+
+    Zero-shot CLIP has one figure. Our average over shots stands only where all five are there; a mean over fewer
+    seeds than were asked for says so.
+    """
+    figures = read_published() if figures is None else figures
+    table = Table(["method", "shots", "ours", "published", "difference"], [])
+    for row in group.rows:
+        key = (COLLECTIONS.get(dataset, dataset), METHODS.get(row.method, row.method))
+        own = [(str(n), row.at(n)) for n in SHOTS] if not row.without_chance else []
+        lines = [(n, _ours([series])) for n, series in own if series is not None and series.runs]
+        every = [row.at(n) for n in SHOTS]
+        if all(series is not None and series.runs for series in every):
+            lines.append(("avg", _ours(every)))
+        for n, (mean, text) in lines:
+            figure = figures.get((*key, n))
+            if figure is not None:
+                table.rows.append([row.label, n, text, str(figure), signed(mean - float(figure.mean), 2)])
+    return table
+
+
+def other_towers(group: Group) -> list[str]:
+    """Towers of a group's runs that are not the published figures' own."""
+    return sorted({run.backbone for run in group.runs} - {BACKBONE})
+
+
+def _ours(several: Sequence[Series]) -> tuple[float, str]:
+    """The mean over the series, with what stands in a table: two digits, as published."""
+    stats = [series.over_seeds(lambda run: run.mean) for series in several]
+    mean = fmean(stat.mean for stat in stats)
+    if math.isnan(mean):
+        return mean, NOTHING
+    notes = list(dict.fromkeys(series.note for series in several if series.note))
+    # Of an average the published deviation is the mean of the deviations.
+    spread = f" ± {fmean(stat.std for stat in stats):.2f}" if all(stat.count > 1 for stat in stats) else ""
+    return mean, " ".join([f"{mean:.2f}{spread}", *notes])
