@@ -1,0 +1,101 @@
+"""parse_test_res.py on logs as this project and CoOp print them."""
+
+import pytest
+
+import parse_test_res
+
+OURS = """epoch [50/50] batch [5/7] loss 0.9222 (0.9078) acc 71.8750 (69.3750)
+{before}Finish training
+Deploy the last-epoch model
+Evaluate on the *test* set
+=> result
+* total: 1,512
+* correct: 890
+* accuracy: {accuracy}%
+* error: 42.7%
+* macro_f1: 58.0%
+=> per-task result
+* task: 0 (petal colour)\ttotal: 192\tcorrect: 158\tacc: 82.3% (overall accuracy)
+Elapsed: 0:02:00
+"""
+COOPS = """** Arguments **
+{before}Finish training
+Do evaluation on test set
+=> result
+* total: 2,465
+* correct: 2,263
+* accuracy: {accuracy}%
+* error: 8.2%
+* macro_f1: 88.44%
+"""
+
+
+@pytest.fixture(params=[OURS, COOPS], ids=["ours", "CoOp's"])
+def logs(request, tmp_path):
+    """logs(folder, accuracies) writes seed1, seed2, ...; a result before training ended must not count."""
+
+    def write(folder, accuracies, form=request.param):
+        for seed, accuracy in enumerate(accuracies, start=1):
+            path = tmp_path / folder / f"seed{seed}" / "log.txt"
+            path.parent.mkdir(parents=True)
+            path.write_text(form.format(accuracy=accuracy, before="=> result\n* accuracy: 1.0%\n"))
+        return str(tmp_path / folder)
+
+    return write
+
+
+def test_a_summary_reads_as_coop_prints_it(logs, capsys):
+    folder = logs("runs", ["50.0", "52.0", "57.25"])
+    assert parse_test_res.main([folder]) == 0
+    # 53.0833; deviations -3.0833, -1.0833, 4.1667; the mean of their squares 9.3472, its root 3.0573
+    assert capsys.readouterr().out == (
+        f"Parsing files in {folder}\n"
+        f"file: {folder}/seed1/log.txt. accuracy: 50.00%. \n"
+        f"file: {folder}/seed2/log.txt. accuracy: 52.00%. \n"
+        f"file: {folder}/seed3/log.txt. accuracy: 57.25%. \n"
+        f"===\nSummary of directory: {folder}\n* accuracy: 53.08% +- 3.06%\n===\n"
+    )
+
+
+def test_ci95_and_keyword(logs, capsys):
+    folder = logs("runs", ["50.0", "52.0"])
+    assert parse_test_res.main([folder, "--ci95"]) == 0
+    assert "* accuracy: 51.00% +- 1.39%" in capsys.readouterr().out  # 1.96 * 1 / sqrt(2)
+    assert parse_test_res.main([folder, "--keyword", "macro_f1"]) == 0
+    assert "+- 0.00%" in capsys.readouterr().out
+
+
+def test_several_experiments(logs, capsys):
+    logs("all/first", ["50.0", "52.0"])
+    logs("all/second", ["60.0"])
+    folder = logs("all/.hidden", ["0.0"]).removesuffix("/.hidden")
+    assert parse_test_res.main([folder, "--multi-exp"]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith("Average performance\n* accuracy: 55.50%\n") and "hidden" not in out
+
+
+def test_logs_of_evaluations(logs, tmp_path, capsys):
+    form = "Evaluate on the *test* set\n=> result\n* accuracy: {accuracy}%\n"
+    folder = logs("tests", ["40.0"], form)
+    assert parse_test_res.main([folder]) == 2
+    assert "Nothing found" in capsys.readouterr().err
+    assert parse_test_res.main([folder, "--test-log"]) == 0
+    assert "* accuracy: 40.00% +- 0.00%" in capsys.readouterr().out
+
+
+def test_a_log_that_is_left_out_is_named(logs, tmp_path, capsys):
+    folder = logs("runs", ["50.0", "52.0"])
+    (tmp_path / "runs" / "seed3").mkdir()
+    (tmp_path / "runs" / "seed3" / "log.txt").write_text("epoch 1\n* accuracy: 99.0%\n")
+    assert parse_test_res.main([folder]) == 0
+    captured = capsys.readouterr()
+    assert "* accuracy: 51.00%" in captured.out and "seed3/log.txt has no accuracy" in captured.err
+
+
+@pytest.mark.parametrize("words", [["--multi-exp"], []])
+def test_bad_input_is_one_line(tmp_path, capsys, words):
+    assert parse_test_res.main([str(tmp_path / "nowhere"), *words]) == 2
+    (tmp_path / "seed1").mkdir()
+    assert parse_test_res.main([str(tmp_path)]) == 2
+    assert parse_test_res.main([str(tmp_path), "--keyword", "("]) == 2
+    assert capsys.readouterr().err.count("\n") == 3
