@@ -141,10 +141,7 @@ def read_collection(folder: str | Path, labels: Mapping[str, str] | None = None)
             unfinished.append(_unfinished(path, str(error)))
     if not found and not unfinished:
         raise RunError(f"There is no run in {folder}; name a folder that runs went to, such as output/garden8.")
-    apart: dict[tuple, list[Run]] = {}
-    for run in found:
-        apart.setdefault(_comparable(run), []).append(run)
-    groups = [_group(key[0], runs, unfinished, labels or {}) for key, runs in apart.items()]
+    groups = [_group(title, runs, unfinished, labels or {}) for title, runs in _apart(found)]
     groups.sort(key=lambda group: -len(group.runs))
     names = Counter(run.dataset for run in found)
     name = names.most_common(1)[0][0] if names else folder.resolve().name
@@ -159,14 +156,24 @@ def _unfinished(folder: Path, error: str) -> Unfinished:
     return Unfinished(folder, lines[-1].strip() if lines else error.removeprefix(f"{folder} "), bool(lines))
 
 
-def _comparable(run: Run) -> tuple:
-    """What runs must share to stand in one table: which part of the collection they are of, and its tasks.
+def _apart(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:
+    """(title, runs that may stand in one table): of the same part of the collection, the same tasks and classes.
 
-    The number of classes tells halves of the classes from the whole where folders do not.
+    The number of classes tells halves of the classes from the whole where folders do not. Runs that did not record it
+    are with those of their tasks that did, if these agree.
     """
-    parts = [part for part in _settings(run.variant) if part.startswith(OTHER_TASKS)]
-    layout = tuple((task.name, task.metric, task.classes) for task in run.tasks)
-    return ", ".join([*([run.dataset] if not parts else []), *parts]), run.dataset, layout
+    apart: dict[tuple, dict[tuple, list[Run]]] = {}
+    for run in runs:
+        parts = [part for part in _settings(run.variant) if part.startswith(OTHER_TASKS)]
+        key = (", ".join(parts) or run.dataset, run.dataset, tuple((task.name, task.metric) for task in run.tasks))
+        apart.setdefault(key, {}).setdefault(tuple(task.classes for task in run.tasks), []).append(run)
+    found = []
+    for (title, *_), by_classes in apart.items():
+        known = [counts for counts in by_classes if None not in counts]
+        if len(known) == 1:
+            by_classes = {known[0]: [run for alike in by_classes.values() for run in alike]}
+        found += [(title, alike) for alike in by_classes.values()]
+    return found
 
 
 def _settings(variant: str) -> list[str]:

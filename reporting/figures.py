@@ -274,7 +274,7 @@ def task_bars(group: Group, shots: int) -> Figure:
         rows = charted(group, shots, 5 if len(group.tasks) <= 20 else 4)
         lying = len(group.tasks) > FEW_TASKS
         thick = 0.84 / max(len(rows), 1)
-        names = [plain(name, 28 if lying else 14, 2 if lying else 3) for name, _ in group.tasks]
+        names = [plain(name, 28 if lying else 12, 2 if lying else 3) for name, _ in group.tasks]
         size = (8.6, 0.145 * len(rows) * len(names) + 0.1 * len(names) + 1.0) if lying else (10, 4.2)
         made = figure(*size)
         axes = made.add_subplot()

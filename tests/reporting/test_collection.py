@@ -1,0 +1,132 @@
+"""A collection's folder set in order, with what is missing in it said."""
+
+import json
+
+import pytest
+
+from reporting.collection import read_collection
+from reporting.overview import by_shots, by_task, differences
+from reporting.runs import RunError
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "garden8"
+
+
+def moved(folder, config):
+    """Moves a prepared run to where another config's would lie."""
+    target = folder.parents[1].with_name(config) / folder.parent.name / folder.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)
+    return target
+
+
+def test_missing_seeds_are_said_wherever_a_mean_is(make_run, root):
+    for seed in (1, 2, 3):
+        make_run([50.0 + seed], "CoOp-CA", seed=seed)
+    make_run([60.0], seed=1)
+    make_run([62.0], seed=3)
+    (group,) = read_collection(root).groups
+    assert group.seeds == (1, 2, 3)
+    assert group.missing() == ["SoftCPT-NATA, 4 shots: seed 2"]
+    assert by_shots(group).rows[1][1] == "61.0 ± 1.0 (2 of 3 seeds)"
+    assert by_task(group, 4)[0].rows[1][0] == "SoftCPT-NATA (2 of 3 seeds)"
+    overall, _, _ = differences(group)
+    assert overall.rows[0][-1] == "2 of 3"  # pairs of runs
+
+
+def test_a_seed_that_was_only_begun_is_missing(make_run, root):
+    make_run([50.0], seed=1)
+    failed = root / "SoftCPT-NATA" / "tiny" / "4shots" / "seed2"
+    failed.mkdir()
+    (failed / "config.yaml").write_text("")
+    (failed / "traceback.txt").write_text("Traceback ...\n  line 1\nRuntimeError: out of memory\n")
+    collection = read_collection(root)
+    assert collection.groups[0].missing() == ["SoftCPT-NATA, 4 shots: seed 2"]
+    assert by_shots(collection.groups[0]).rows[0][1] == "50.0 (1 of 2 seeds)"
+    (one,) = collection.unfinished
+    assert one.failed and one.reason == "RuntimeError: out of memory" and one.folder == failed
+
+
+def test_a_number_of_shots_that_was_only_begun_is_missing(make_run, root):
+    make_run([50.0], seed=1)
+    begun = root / "SoftCPT-NATA" / "tiny" / "8shots" / "seed1"
+    begun.mkdir(parents=True)
+    (begun / "log.txt").write_text("epoch 1")
+    collection = read_collection(root)
+    assert collection.groups[0].missing() == ["SoftCPT-NATA, 8 shots: seed 1"]
+    assert not collection.unfinished[0].failed
+    assert by_shots(collection.groups[0]).rows == [["SoftCPT-NATA", "50.0", "-", "8,390,656"]]
+
+
+def test_variants_are_rows_of_their_own_and_named(make_run, root):
+    make_run([50.0])
+    other = make_run([60.0], "CoOp-CA")
+    moved(other, "tiny+OPTIM.LR=0.1+OPTIM.MAX_EPOCH=5")
+    make_run([55.0], "CoOp-CA")
+    (group,) = read_collection(root, {"SoftCPT-NATA": "Soft", "CoOp-CA": "CoOp"}).groups
+    assert [row.label for row in group.rows] == ["Soft", "CoOp", "CoOp, OPTIM.LR=0.1, OPTIM.MAX_EPOCH=5"]
+
+
+def test_parts_of_the_tasks_or_classes_are_groups_of_their_own(make_run, root):
+    for part in ("tiny+DATASET.SUBSAMPLE_CLASSES=base", "tiny+DATASET.SUBSAMPLE_CLASSES=new"):
+        moved(make_run([90.0, 90.0]), part)
+    make_run([50.0, 60.0])
+    make_run([50.0, 61.0], seed=2)
+    make_run([70.0], "CoOp-CA", names=["another"])
+    collection = read_collection(root)
+    assert [group.title for group in collection.groups][0] == "garden8"
+    assert len(collection.groups) == 4 and len(collection.groups[0].runs) == 2
+    titles = {group.title for group in collection.groups}
+    assert {"DATASET.SUBSAMPLE_CLASSES=base", "DATASET.SUBSAMPLE_CLASSES=new"} < titles
+    assert by_shots(collection.groups[0]).rows == [["SoftCPT-NATA", "55.2 ± 0.2", "8,390,656"]]
+
+
+def test_evaluations_are_no_runs_even_failed_ones(make_run, root):
+    tested = make_run([50.0]) / "tested" / "garden8+x" / "deeper"
+    tested.mkdir(parents=True)
+    (tested / "config.yaml").write_text("")
+    (tested / "traceback.txt").write_text("ValueError: no")
+    collection = read_collection(root)
+    assert len(collection.runs) == 1 and not collection.unfinished
+
+
+def test_zero_shot_stands_beside_every_number_of_shots(make_run, root):
+    zero = make_run([40.0], "ZeroshotCLIP", shots=-1, counts={"trainable_parameters": 0})
+    zero.parent.rename(zero.parent.with_name("0shots"))
+    for shots in (4, 1):
+        make_run([50.0 + shots], shots=shots)
+    (group,) = read_collection(root).groups
+    assert group.shots == (1, 4) and group.missing() == []
+    assert by_shots(group).rows[0][:3] == ["ZeroshotCLIP", "40.0", "40.0"]
+    overall, single, _ = differences(group)
+    assert overall.rows[0][1] == "-12.5" and [row[2] for row in single.rows] == ["-11.0", "-14.0"]
+
+
+def test_many_tasks_are_lines(make_run, root):
+    make_run([float(i) for i in range(44)])
+    table, foot = by_task(read_collection(root).groups[0], 4)
+    assert table.header == ["method", "SoftCPT-NATA"] and len(table.rows) == 47 and foot == 3
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_no_run_is_one_line(tmp_path, make):
+    folder = tmp_path / "empty"
+    if make:
+        folder.mkdir()
+    with pytest.raises(RunError) as error:
+        read_collection(folder)
+    assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_optional_fields_that_are_not_as_they_should_be_count_as_absent(make_run, root):
+    folder = make_run([50.0])
+    record = json.loads((folder / "results.json").read_text())
+    record["tasks"][0] |= {"classnames": ["a", "b"], "confusion": [[0, 5, 1]], "examples": [{"image": "x"}]}
+    record |= {"contexts": {"task_similarity": {"contexts": [[1.0, 0.5]]}, "words": [3]}, "command": "train"}
+    (folder / "results.json").write_text(json.dumps(record))
+    (run,) = read_collection(root).runs
+    (task,) = run.tasks
+    assert (task.classnames, task.confusion, task.examples, task.classes) == (("a", "b"), (), (), 2)
+    assert run.contexts.similarity == {} and run.contexts.words == () and run.command == ()

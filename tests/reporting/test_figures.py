@@ -1,0 +1,155 @@
+"""Figures: what is in them, and that their words can be read."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import BarContainer
+
+from reporting import figures, heatmaps
+from reporting.collection import read_collection
+
+METHODS = [
+    "ZeroshotCLIP", "LP-CLIP", "ProtoNet", "Tip-Adapter", "Tip-Adapter-F", "CoOp-CA", "CoOp-CS", "CoOp-MT", "CoCoOp",
+    "ProGrad", "KgCoOp", "PLOT", "MaPLe", "PromptSRC", "CLIP-LoRA", "MVLPT", "SoftCPT-NATA", "SoftCPT-NATS",
+    "SoftCPT-CSTA", "another",
+]  # fmt: skip
+
+
+@pytest.fixture
+def group_of(make_run, tmp_path):
+    """group_of(tasks, methods, shots, seeds) is a group of such runs, whose accuracies lie close together."""
+
+    def make(tasks, methods, shots=(1, 4), seeds=(1,), value=None):
+        names = [f"attribute number {i} of many, <b> $x_{i}$" for i in range(tasks)]
+        for m, method in enumerate(methods):
+            for n in shots:
+                for s in seeds:
+                    row = [value or 50.0 + m / 10 + n + s / 2 + i % 7 for i in range(tasks)]
+                    make_run(row, method, shots=n, seed=s, names=names)
+        return read_collection(tmp_path).groups[0]
+
+    return make
+
+
+def overlaps(made, texts):
+    """Pairs of texts of a drawn figure that lie on each other by more than a pixel, and those that leave it."""
+    canvas = FigureCanvasAgg(made)
+    canvas.draw()
+    boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts if t.get_text()]
+    return [
+        (a, b)
+        for i, (a, first) in enumerate(boxes)
+        for b, second in boxes[:i]
+        if min(first.x1, second.x1) - max(first.x0, second.x0) > 1
+        and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
+    ]
+
+
+@pytest.mark.parametrize("methods", [1, 20])
+def test_every_line_is_named_and_no_name_is_on_another(group_of, methods):
+    made = figures.mean_curves(group_of(2, METHODS[:methods]))
+    texts = made.axes[0].texts
+    assert sorted(text.get_text() for text in texts) == sorted(METHODS[:methods])
+    assert overlaps(made, texts) == []
+
+
+def test_names_of_curves_are_spaced_as_little_as_needed():
+    assert figures.spaced([1.0, 5.0], 1, 0, 10) == [1.0, 5.0]
+    assert figures.spaced([5.0, 5.0, 5.0], 1, 0, 10) == [4.0, 5.0, 6.0]
+    assert figures.spaced([9.9, 10.0], 1, 0, 10) == [9.0, 10.0]
+    placed = figures.spaced([0.0, 0.1, 0.2, 3.0, 3.1], 1, 0, 10)
+    assert min(b - a for a, b in zip(placed, placed[1:], strict=False)) > 0.999 and placed[0] >= 0
+
+
+def test_no_two_methods_look_alike(group_of):
+    looks = figures.styles(group_of(1, METHODS).rows)
+    assert len(set(looks.values())) == len(METHODS)
+
+
+@pytest.mark.parametrize("tasks", [1, 8, 44])
+def test_bars_of_few_and_many_tasks(group_of, tasks):
+    group = group_of(tasks, METHODS, shots=(4,), seeds=(1, 2))
+    made = figures.task_bars(group, 4)
+    (axes,) = made.axes
+    labels = axes.get_yticklabels() if tasks in (1, 44) else axes.get_xticklabels()
+    assert len(labels) == (len(METHODS) if tasks == 1 else tasks)
+    assert overlaps(made, labels) == []
+    assert len(axes.patches) == (len(METHODS) if tasks == 1 else tasks * (5 if tasks == 8 else 4))
+    if tasks == 8:  # heights are the means over both seeds
+        reference = [row.label for row in figures.charted(group, 4)].index("SoftCPT-NATA")
+        bars = [container for container in axes.containers if isinstance(container, BarContainer)]
+        heights = [bar.get_height() for bar in bars[reference]]
+        assert heights == pytest.approx([stat.mean for stat in group.reference.at(4).tasks()])
+
+
+@pytest.mark.parametrize("tasks", [1, 8, 44])
+def test_curves_by_task_have_a_panel_each(group_of, tasks):
+    group = group_of(tasks, METHODS[-3:])
+    made = figures.task_curves(group)
+    shown = [axes for axes in made.axes if axes.axison]
+    assert len(shown) == tasks and len(made.legends[0].get_texts()) == 3
+    (line,) = [line for line in shown[0].lines if line.get_linewidth() > 2]
+    assert list(line.get_ydata()) == [
+        stat.mean for _, stat in figures.curve(group, group.reference, 0)
+    ]  # fmt: skip
+
+
+def test_nan_leaves_a_gap(group_of, tmp_path):
+    group = group_of(2, METHODS[:2], value=float("nan"))
+    for made in (figures.mean_curves(group), figures.task_curves(group), figures.task_bars(group, 4)):
+        figures.save(made, tmp_path / "figure")
+    assert figures.curve(group, group.rows[0], 0) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 44, 397])
+def test_confusions_of_few_and_many_classes(count):
+    names = [f"class name {i}" for i in range(count)]
+    counts = [(i, i, 9) for i in range(count)] + [(i, (i * 7 + 1) % count, 3) for i in range(count) if count > 2]
+    made = heatmaps.confusion_map(names, counts)
+    axes = made.axes[0]
+    named = count <= heatmaps.NAMED
+    assert [t.get_text() for t in axes.get_yticklabels()] == names if named else "number" in axes.get_ylabel()
+    assert overlaps(made, axes.get_yticklabels()) == [] and overlaps(made, axes.texts) == []
+    if count == 8:
+        written = {text.get_position(): text.get_text() for text in axes.texts}
+        assert written[3, 3] == "75" and written[(3 * 7 + 1) % 8, 3] == "25" and len(written) == 16
+        errors = np.ma.filled(axes.images[0].get_array(), np.nan)
+        assert np.isnan(np.diag(errors)).all()  # what is right does not set the scale
+
+
+@pytest.mark.parametrize("count", [2, 8, 44])
+def test_similarities_have_the_scale_of_different_tasks(count):
+    matrix = np.full((count, count), 0.9)
+    matrix[0, 1] = matrix[1, 0] = 0.7
+    np.fill_diagonal(matrix, 1.0)
+    made = heatmaps.similarity_map([f"task number {i}" for i in range(count)], matrix.tolist())
+    image = made.axes[0].images[0]
+    if count > 2:
+        assert (image.norm.vmin, image.norm.vmax) == (0.7, 0.9)
+    assert overlaps(made, made.axes[0].get_yticklabels()) == []
+    heatmaps.similarity_map(["a", "b"], [[1.0, float("nan")], [float("nan"), 1.0]])
+
+
+def test_files_and_markup(group_of, tmp_path):
+    made = figures.task_bars(group_of(2, METHODS[:2]), 4)
+    png, svg = figures.save(made, tmp_path / "bars.of")
+    assert png.name == "bars.of.png" and png.read_bytes()[:4] == b"\x89PNG"
+    assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+    first, second = figures.markup(made, "one"), figures.markup(made, "two")
+    assert first.startswith("<svg") and "<b>" not in first and "&lt;b&gt;" in first
+    assert figures.INK not in first and "currentColor" in first
+    ids = [re.findall(r' id="([^"]+)"', text) for text in (first, second)]
+    assert len(set(ids[0])) == len(ids[0]) and not set(ids[0]) & set(ids[1])
+    for text in (first, second):
+        used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text)
+        assert {a or b for a, b in used} <= set(re.findall(r' id="([^"]+)"', text))
+
+
+def test_pyplot_is_left_alone(group_of):
+    import sys
+
+    figures.markup(figures.mean_curves(group_of(1, METHODS[:2])), "x")
+    assert "matplotlib.pyplot" not in sys.modules

@@ -1,0 +1,177 @@
+"""The HTML page of a collection, whatever its runs hold."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from reporting.collection import read_collection
+from reporting.files import write_files
+from reporting.page import write_page
+from reporting.runs import RunError
+
+VOID = {"meta", "link", "img", "br", "use"}
+
+
+class Reader(HTMLParser):
+    """Checks that elements are closed in order, and collects texts, attributes and ids."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.found, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def read(path):
+    text = path.read_text("utf-8")
+    reader = Reader(text)
+    for _, attrs in reader.found:  # nothing that a browser would fetch
+        for key in ("src", "href", "xlink:href"):
+            assert not attrs.get(key) or attrs[key].startswith(("#", "data:"))
+    assert not re.search(r"url\((?!#)|@import", text)
+    ids = [attrs["id"] for _, attrs in reader.found if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    return reader
+
+
+def test_a_full_page(make_full_run, make_run, tmp_path):
+    for seed in (1, 2):
+        make_full_run([50.0, 60.0], seed=seed, names=["petal colour", "leaf"])
+        make_run([40.0, 50.0], "CoOp-CA", seed=seed, names=["petal colour", "leaf"], shots=4)
+        make_full_run([55.0, 65.0], seed=seed, names=["petal colour", "leaf"], shots=8)
+    target = write_page(tmp_path / "garden8")
+    assert target == tmp_path / "garden8" / "report.html" and not list(target.parent.glob("*.part"))
+    page = read(target)
+    for words in (
+        "petal colour", "Paired differences", "Hardest classes", "named only",
+        "python train.py --seed 1 --root 'my data'", "python 3.12.1, torch 2.4.0", "Cosines between tasks' contexts",
+        "petal (0.50), </w> (0.70)", "75 % right",
+    ):  # fmt: skip
+        assert words in page.text.replace("\N{NO-BREAK SPACE}", " "), words
+    assert "Published figures" not in page.text and target.stat().st_size < 1_000_000
+
+
+def test_names_are_shown_and_not_obeyed(make_full_run, tmp_path):
+    evil = "<script>alert(\"1\")</script> & 'x' {{ 7 * 7 }}"
+    make_full_run([50.0, 60.0], names=[evil, "plain"], method="A <b> & B")
+    make_full_run([50.0, 60.0], names=[evil, "plain"], shots=1, dataset=evil)
+    page = read(write_page(tmp_path / "garden8"))
+    assert [tag for tag, _ in page.found].count("script") == 1
+    assert evil in page.text and "A <b> & B" in page.text
+
+
+def test_missing_seeds_and_failed_runs_are_said(make_run, tmp_path):
+    for seed in (1, 2, 3):
+        make_run([50.0], "CoOp-CA", seed=seed)
+    make_run([60.0], seed=1)
+    failed = tmp_path / "garden8" / "PLOT" / "tiny" / "4shots" / "seed1"
+    failed.mkdir(parents=True)
+    (failed / "config.yaml").write_text("")
+    (failed / "traceback.txt").write_text("Traceback\nRuntimeError: out of <memory>\n")
+    text = read(write_page(tmp_path / "garden8")).text
+    assert "SoftCPT-NATA, 4 shots: seed 2, 3" in text and "60.0 (1 of 3 seeds)" in text
+    assert "PLOT/tiny/4shots/seed1 : RuntimeError: out of <memory>" in text
+
+
+def test_only_a_failed_run(tmp_path):
+    failed = tmp_path / "PLOT" / "tiny" / "4shots" / "seed1"
+    failed.mkdir(parents=True)
+    (failed / "traceback.txt").write_text("ValueError: no\n")
+    text = read(write_page(tmp_path)).text
+    assert "No finished run yet." in text and "ValueError: no" in text
+
+
+def test_nothing_at_all_is_one_line(tmp_path):
+    with pytest.raises(RunError, match="There is no run in "):
+        write_page(tmp_path)
+
+
+@pytest.mark.parametrize(("tasks", "classes"), [(1, 1), (1, 397), (44, 0)])
+def test_one_run_of_one_or_many_tasks(make_full_run, make_run, tmp_path, tasks, classes):
+    # Without confusions where tasks are many: each would be a heat map, half a second.
+    make = make_full_run if classes else make_run
+    make([50.0 + i / 2 for i in range(tasks)], **({"classes": classes} if classes else {}))
+    page = read(write_page(tmp_path / "garden8", tmp_path / "there" / "page.html"))
+    assert f"task {tasks - 1}" in page.text and "Paired differences" not in page.text
+    assert [tag for tag, _ in page.found].count("svg") == 1 + bool(classes)
+
+
+def test_nan_is_a_dash_that_sorts_as_nothing(make_run, tmp_path):
+    for seed in (1, 2):
+        make_run([float("nan"), 60.0], seed=seed)
+        make_run([50.0, 55.0], "CoOp-CA", seed=seed)
+    path = write_page(tmp_path / "garden8")
+    page = read(path)
+    assert not re.search(r"\bnan\b", page.text)
+    assert '<td data-key="">-</td>' in path.read_text("utf-8")
+
+
+def test_examples_are_thumbnails_where_the_pictures_are(make_full_run, tmp_path):
+    folder = make_full_run([50.0], names=["leaf"], classes=2)
+    data = tmp_path / "data"
+    (data / "leaf").mkdir(parents=True)
+    Image.new("L", (800, 400), 99).save(data / "leaf" / "0.jpg")
+    (data / "leaf" / "1.jpg").write_bytes(b"no picture")
+    page = read(write_page(tmp_path / "garden8", data=data))
+    (image,) = [attrs for tag, attrs in page.found if tag == "img"]
+    assert image["src"].startswith("data:image/jpeg;base64,") and len(image["src"]) < 4000
+    assert image["alt"] == "class 0, taken for class 1"
+    # Without --data, where the run had them; and never from elsewhere.
+    record = json.loads((folder / "results.json").read_text())
+    record["data_root"] = str(data / "leaf")
+    record["tasks"][0]["examples"] = [
+        {"image": image, "true": 0, "predicted": 1, "confidence": 0.5}
+        for image in ("0.jpg", "../leaf/0.jpg", str(data / "leaf" / "0.jpg"))
+    ]
+    (folder / "results.json").write_text(json.dumps(record))
+    page = read(write_page(tmp_path / "garden8"))
+    assert [tag for tag, _ in page.found].count("img") == 1
+
+
+def test_published_figures_stand_beside_ours(make_run, tmp_path):
+    for seed in (1, 2, 3):
+        make_run([60.0] * 6, dataset="plant6", backbone="RN50", seed=seed, shots=4)
+    text = read(write_page(tmp_path / "garden8")).text
+    assert "60.00 ± 0.00" in text and "another tower" not in text
+    line = next(line for line in open_lines() if line[:2] == ["Plant-6", "SoftCPT-NATA"] and line[4] == "4")
+    assert f"{line[5]} ± {line[6]}" in text
+
+
+def open_lines():
+    from reporting.published import FILE
+
+    return [line.split(",") for line in FILE.read_text("utf-8").splitlines()]
+
+
+def test_all_tables_and_figures_as_files(make_full_run, tmp_path):
+    for shots in (1, 4):
+        make_full_run([50.0, 60.0], shots=shots)
+        make_full_run([51.0, 61.0], "CoOp-CA", shots=shots)
+    names = {path.name for path in write_files(read_collection(tmp_path / "garden8"), tmp_path / "files")}
+    assert {"runs.csv", "summary.csv", "accuracy_by_shots.tex", "accuracy_by_task_4shots.md", "differences.csv"} < names
+    assert {"curves_mean.svg", "curves_by_task.png", "bars_1shots.png", "confusion_0_task_0.svg"} < names
+    assert {"similarity_contexts_CoOp_CA.png", "words_SoftCPT_NATA.tex"} < names
+    assert names == {path.name for path in (tmp_path / "files").iterdir()}
