@@ -49,6 +49,7 @@ FAMILIES = (
 OTHER = "#5b8a3a"
 MARKERS = "osD^vP*X<>hp8d"
 SHADES = (("#ffffff", 0.0), ("#000000", 0.24), ("#ffffff", 0.38))  # what a hue is mixed with, and how much of it
+FEWER = "\N{DAGGER}"  # behind the names of methods that lack seeds
 BANDS = 6  # so many lines may each have a band about it
 FEW_TASKS = 8  # so many tasks may stand side by side
 
@@ -150,16 +151,23 @@ def mean_curves(group: Group) -> Figure:
         made = figure(8.6, max(4.2, 0.24 * len(group.rows) + 1.2))
         axes = made.add_subplot()
         ends = draw_curves(axes, group, None, bands=len(group.rows) <= BANDS)
-        axes.set_xlabel("training images per class")
+        fewer = any(map(lacks_seeds, group.rows))
+        axes.set_xlabel("training images per class" + f"    ({FEWER} some points are means over fewer seeds)" * fewer)
         axes.set_ylabel("mean accuracy over tasks (%)")
         _name_lines(axes, group, ends)
     return made
+
+
+def lacks_seeds(row: Row) -> bool:
+    """Whether a point of the row's curve is a mean over fewer seeds than were asked for."""
+    return any(series.runs and series.note for series in row.by_shots.values())
 
 
 def _name_lines(axes: Axes, group: Group, ends: dict[str, tuple[float, float]]) -> None:
     """Labels to the right of the lines' ends, moved apart as far as they would overlap, each led to by a thin line."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
+    fewer = {row.label for row in group.rows if lacks_seeds(row)}
     right = len(group.shots) - 1
     # What a label takes of the axis: 9 points of the axes' height, which the layout makes about 87 % of the figure's.
     step = (high - low) * 11.5 / (axes.figure.get_figheight() * 72 * 0.87)
@@ -173,7 +181,8 @@ def _name_lines(axes: Axes, group: Group, ends: dict[str, tuple[float, float]]) 
         axes.plot([right + 0.2], [y], style.marker, color=style.color, markersize=4, clip_on=False)
         weight = "bold" if label == group.reference.label else "normal"
         axes.annotate(
-            plain(label, 44, 1), (right + 0.27, y), color=INK, va="center", fontsize=8.5, fontweight=weight,
+            plain(label, 44, 1) + f" {FEWER}" * (label in fewer), (right + 0.27, y),
+            color=INK, va="center", fontsize=8.5, fontweight=weight,
             annotation_clip=False,
         )  # fmt: skip
 
@@ -230,7 +239,7 @@ def task_curves(group: Group) -> Figure:
         made.supxlabel("training images per class", fontsize=9)
         made.supylabel("accuracy (%)", fontsize=9)
         handles = [_handle(style) for style in styles(group.rows).values()]
-        labels = [plain(row.label, 40, 1) for row in group.rows]
+        labels = [plain(row.label, 40, 1) + f" {FEWER} (fewer seeds)" * lacks_seeds(row) for row in group.rows]
         made.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)), frameon=False, fontsize=8)
     return made
 
@@ -288,7 +297,7 @@ def task_bars(group: Group, shots: int) -> Figure:
         if lying:
             axes.invert_yaxis()
             axes.set_ylim(len(names) - 0.45, -0.55)
-        labels = [plain(row.label, 40, 1) for row in rows]
+        labels = [plain(f"{row.label} {row.at(shots).note}".strip(), 50, 1) for row in rows]
         columns = min(3, len(labels))
         made.legend(drawn, labels, loc="outside upper left", ncols=columns, frameon=False, fontsize=8.5)
     return made
@@ -326,7 +335,7 @@ def _method_bars(group: Group, shots: int) -> Figure:
         if math.isfinite(stat.mean):
             edge = stat.mean + (stat.std if stat.count > 1 else 0)
             axes.annotate(f"{stat.mean:.1f}", (min(edge, 97) + 1, number), va="center", fontsize=8.5)
-    _task_axis(axes, [plain(row.label, 40) for row in rows], True)
+    _task_axis(axes, [plain(f"{row.label} {row.at(shots).note}".strip(), 40) for row in rows], True)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_title(plain(group.tasks[0][0], 60), fontsize=10, loc="left")
     return made

@@ -129,7 +129,10 @@ def group_parts(group: Group, data: Path | None) -> dict:
             ]
             looks = figures.styles(group.rows)
             marks = [
-                (row.label, Markup(figures.markup(figures.legend_mark(looks[row.label]), f"mark{i}", tight=False)))
+                (
+                    row.label + " (fewer seeds)" * figures.lacks_seeds(row),
+                    Markup(figures.markup(figures.legend_mark(looks[row.label]), f"mark{i}", tight=False)),
+                )
                 for i, row in enumerate(group.rows)
             ]
     title = f"Accuracy by task, {shots_of(shots)}"

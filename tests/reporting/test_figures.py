@@ -56,6 +56,19 @@ def test_every_line_is_named_and_no_name_is_on_another(group_of, methods):
     assert overlaps(made, texts) == []
 
 
+def test_a_point_over_fewer_seeds_is_marked(make_run, tmp_path):
+    for method, shots, seed in (("A", 1, 1), ("A", 1, 2), ("A", 4, 1), ("A", 4, 2)):
+        make_run([50.0, 60.0], method, shots=shots, seed=seed)
+    make_run([50.0, 60.0], shots=1, seed=1)
+    make_run([50.0, 60.0], shots=4, seed=1)
+    group = read_collection(tmp_path).groups[0]
+    axes = figures.mean_curves(group).axes[0]
+    assert figures.FEWER in axes.get_xlabel()
+    assert f"SoftCPT-NATA {figures.FEWER}" in [text.get_text() for text in axes.texts]
+    (legend,) = figures.task_bars(group, 4).legends
+    assert "SoftCPT-NATA (1 of 2 seeds)" in [text.get_text() for text in legend.get_texts()]
+
+
 def test_names_of_curves_are_spaced_as_little_as_needed():
     assert figures.spaced([1.0, 5.0], 1, 0, 10) == [1.0, 5.0]
     assert figures.spaced([5.0, 5.0, 5.0], 1, 0, 10) == [4.0, 5.0, 6.0]
