@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from prompting.files import write_atomically
 from reporting import figures, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
 from reporting.runs import Run
@@ -66,9 +66,9 @@ def write_page(
     output = Path(output) if output is not None else folder / "report.html"
     text = page(read_collection(folder, labels), data)
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f"{output.name}.part")
-    part.write_text(text, "utf-8", errors="replace")
-    os.replace(part, output)
+    write_atomically(
+        output, text.encode("utf-8", "replace").decode("utf-8")
+    )  # names of files may hold what UTF-8 cannot
     return output
 
 

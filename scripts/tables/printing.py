@@ -16,7 +16,7 @@ from launch_plan import Job
 
 from reporting import protocols as protocol_tables
 from reporting import tables
-from reporting.runs import make_series
+from reporting.runs import RunError, make_series
 from scripts import launch_words as words
 from scripts.launch_methods import METHODS
 from scripts.tables.chains import chains_of, last_line, seconds_of
@@ -230,10 +230,11 @@ def with_details(text: str, markdown: str, details: Sequence[str]) -> tuple[str,
 
 
 def html_page(plan: TablePlan) -> str:
-    """Writes the collection's page, all in one file, and says where; empty if that cannot be done yet."""
+    """Writes the collection's page, all in one file, and says where; empty without a run to show."""
+    from reporting.page import write_page  # seconds to import, and not before there is something to show
+
+    labels = {method: label for method, (_, _, label) in METHODS.items()}
     try:
-        from reporting.page import write_page
-    except ImportError:
+        return f"Page: {write_page(plan.request.output / plan.dataset, data=plan.request.data, labels=labels)}"
+    except RunError:
         return ""
-    folder = plan.request.output / plan.dataset
-    return f"Page: {write_page(folder, folder / 'report.html')}"
