@@ -18,7 +18,7 @@ import textwrap
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -304,6 +304,35 @@ def wrapped(text: str, columns: int) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns its exit status: 0, 2 for bad input, 1 when a run failed, 130 when interrupted."""
+    return answered(argv, _answer)
+
+
+def _answer(command: str, rest: list[str], own: list[str], check: bool) -> int:
+    known = {**ABOUT, **protocols.ABOUT}
+    if command not in known:
+        raise unknown("Command", command, known)
+    by_protocol = command in protocols.ABOUT
+    if asks_for_help(own):
+        (protocols.make_parser(command, own[0]) if by_protocol else make_parser(command)).print_help()
+        return ANSWERED if check else 0
+    if by_protocol:
+        plan = protocols.make_plan(command, rest, None if check else task_names)
+    else:
+        plan = make_plan(command, rest)
+    if check:
+        return NEEDS_OPENCLIP if plan.needs_openclip else 0
+    return carry_out(plan)
+
+
+def asks_for_help(own: Sequence[str]) -> bool:
+    return "-h" in own or "--help" in own
+
+
+def answered(argv: Sequence[str] | None, answer: Callable[[str, list[str], list[str], bool], int]) -> int:
+    """A command line's exit status: what ``answer`` gives, 2 for bad input, told in one line, 130 when interrupted.
+
+    ``answer`` gets the first word, those behind it, the part of these before "--", and whether only to check them.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     check = argv[:1] == ["--check"]
     command, *rest = (argv[1:] if check else argv) or [""]
@@ -311,21 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a run
             stream.reconfigure(errors="replace")
     try:
-        known = {**ABOUT, **protocols.ABOUT}
-        if command not in known:
-            raise unknown("Command", command, known)
-        own = rest[: rest.index("--")] if "--" in rest else rest
-        by_protocol = command in protocols.ABOUT
-        if "-h" in own or "--help" in own:
-            (protocols.make_parser(command, own[0]) if by_protocol else make_parser(command)).print_help()
-            return ANSWERED if check else 0
-        if by_protocol:
-            plan = protocols.make_plan(command, rest, None if check else task_names)
-        else:
-            plan = make_plan(command, rest)
-        if check:
-            return NEEDS_OPENCLIP if plan.needs_openclip else 0
-        return carry_out(plan)
+        return answer(command, rest, rest[: rest.index("--")] if "--" in rest else rest, check)
     except (InputError, RunError) as error:
         print(" ".join(str(error).splitlines()), file=sys.stderr)
         return 2

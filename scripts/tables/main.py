@@ -19,8 +19,7 @@ sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 
 import launch  # noqa: E402
 
-from prompting.errors import InputError, unknown  # noqa: E402
-from reporting.runs import RunError  # noqa: E402
+from prompting.errors import unknown  # noqa: E402
 from scripts.tables import cluster, local, printing  # noqa: E402
 from scripts.tables.chains import chains_of  # noqa: E402
 from scripts.tables.declared import DECLARED  # noqa: E402
@@ -29,33 +28,23 @@ from scripts.tables.planning import TablePlan, make_parser, make_plan  # noqa: E
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns its exit status: 0, 2 for bad input, 1 when a run failed, 130 when interrupted."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    check = argv[:1] == ["--check"]
-    name, *rest = (argv[1:] if check else argv) or [""]
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a run
-            stream.reconfigure(errors="replace")
-    try:
-        if name not in DECLARED:
-            raise unknown("Table", name, DECLARED)
-        own = rest[: rest.index("--")] if "--" in rest else rest
-        if "-h" in own or "--help" in own:
-            make_parser(name).print_help()
-            return launch.ANSWERED if check else 0
-        dry = "--dry-run" in own
-        plan = make_plan(name, rest, None if check or dry else launch.task_names)
-        if plan.given.dry_run:
-            print("\n".join(printing.plan_lines(plan, plan.n_jobs or processes())))
-            return launch.ANSWERED if check else 0
-        if check:
-            return launch.NEEDS_OPENCLIP if plan.needs_openclip else 0
-        return carry_out(plan)
-    except (InputError, RunError) as error:
-        print(" ".join(str(error).splitlines()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nInterrupted; the same command goes on from where it was.", file=sys.stderr)
-        return 130
+    return launch.answered(argv, _answer)
+
+
+def _answer(name: str, rest: list[str], own: list[str], check: bool) -> int:
+    if name not in DECLARED:
+        raise unknown("Table", name, DECLARED)
+    if launch.asks_for_help(own):
+        make_parser(name).print_help()
+        return launch.ANSWERED if check else 0
+    dry = "--dry-run" in own
+    plan = make_plan(name, rest, None if check or dry else launch.task_names)
+    if plan.given.dry_run:
+        print("\n".join(printing.plan_lines(plan, plan.n_jobs or processes())))
+        return launch.ANSWERED if check else 0
+    if check:
+        return launch.NEEDS_OPENCLIP if plan.needs_openclip else 0
+    return carry_out(plan)
 
 
 def processes() -> int:
