@@ -71,7 +71,7 @@ def clone(tmp_path) -> Path:
     for folder in ("scripts", "reporting"):
         shutil.copytree(ROOT / folder, root / folder, ignore=skip)
     (root / "prompting").mkdir()
-    for name in ("__init__.py", "errors.py"):
+    for name in ("__init__.py", "errors.py", "files.py"):
         shutil.copy(ROOT / "prompting" / name, root / "prompting" / name)
     (root / "train.py").write_text(FAKE_TRAIN)
     (root / "requirements.txt").write_text("# the tests' own environment has this\npytest\n")
