@@ -4,8 +4,8 @@
     python parse_test_res.py output/garden8/CoOp-CA/garden_vit_ep50 --multi-exp # holds such folders
 
 A log counts from the line that says that training has finished on, or with --test-log from its first result on; the
-last figure in it is taken. A log without any is named on standard error and left out. What a log says is the accuracy
-over all test images; the mean over tasks, and each task's own metric, are in results.json and bash scripts/report.sh.
+last figure in it is taken. A log without any is named on standard error and left out. What our logs say is the mean
+over tasks, each by its own metric; the tasks' figures are in results.json and bash scripts/report.sh.
 """
 
 from __future__ import annotations

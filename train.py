@@ -41,16 +41,9 @@ from reporting.runs import read_results
 from trainers.base import search_folders
 from trainers.progress import Progress
 from trainers.resuming import checkpoint_of
-from trainers.run_folder import (
-    Tee,
-    check_same_settings,
-    git_commit,
-    known_keys,
-    opened,
-    value_of,
-    versions,
-)
-from trainers.wandb_log import WandbLog
+from trainers.run_folder import Tee, check_same_settings, git_commit, opened, versions
+from trainers.settings import known_keys, value_of
+from trainers.wandb_log import wandb_log
 
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
@@ -230,16 +223,25 @@ def run(argv: list[str], brief: bool = False) -> dict:
     method = TRAINER_REGISTRY.get(cfg.TRAINER.NAME).label(cfg)
     what = f"{method} {cfg.DATASET.NAME} seed {cfg.SEED}"
     check_same_settings(cfg, folder)
-    results = read_results(folder)
-    if results is not None and not args.eval_only:
+    results = _finished(args, folder, what)  # before anything is written
+    if results is not None:
+        return results
+    with opened(folder, cfg):
+        results = _finished(args, folder, what)  # by another process, until just now
+        if results is None:
+            with Tee(folder / "log.txt", quiet=brief) as tee, wandb_log(cfg, folder, what) as log:
+                results = _run(args, cfg, folder, Progress(what, tee.console, brief, log), argv)
+                if log is not None:
+                    log.summary(results)
+        return results
+
+
+def _finished(args: argparse.Namespace, folder: Path, what: str) -> dict | None:
+    """The results of a run that need not be repeated, which it says; None otherwise."""
+    results = None if args.eval_only else read_results(folder)
+    if results is not None:
         print(f"{what}: already finished, {results['mean']:.1f}% ({folder})")
-        return results
-    with opened(folder, cfg), Tee(folder / "log.txt", quiet=brief) as tee:
-        log = WandbLog(cfg, folder, what) if cfg.WANDB.PROJECT else None
-        results = _run(args, cfg, folder, Progress(what, tee.console, brief, log), argv)
-        if log is not None:
-            log.finish(results)
-        return results
+    return results
 
 
 def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progress, argv: list[str]) -> dict:

@@ -23,7 +23,10 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run folder without results. ``reason`` is its error's last line where it ended with one (``failed``)."""
+    """A run folder that no table has: without results, or with those of a seed that is there already.
+
+    ``reason`` is its error's last line where it ended with one (``failed``).
+    """
 
     folder: Path
     reason: str
@@ -139,6 +142,8 @@ def read_collection(folder: str | Path, labels: Mapping[str, str] | None = None)
             found.append(read_run(path))
         except RunError as error:
             unfinished.append(_unfinished(path, str(error)))
+    found, twice = _once(found)
+    unfinished += twice
     if not found and not unfinished:
         raise RunError(f"There is no run in {folder}; name a folder that runs went to, such as output/garden8.")
     groups = [_group(title, runs, unfinished, labels or {}) for title, runs in _apart(found)]
@@ -146,6 +151,23 @@ def read_collection(folder: str | Path, labels: Mapping[str, str] | None = None)
     names = Counter(run.dataset for run in found)
     name = names.most_common(1)[0][0] if names else folder.resolve().name
     return Collection(name, folder, tuple(groups), tuple(unfinished))
+
+
+def _once(found: Sequence[Run]) -> tuple[list[Run], list[Unfinished]]:
+    """One run of each seed, that in the folder named so, and the others; someone may have kept a run beside its
+    successor."""
+    kept: dict[tuple, Run] = {}
+    others = []
+    for run in sorted(found, key=lambda run: run.folder.name != f"seed{run.seed}"):
+        tasks = tuple(task.name for task in run.tasks)
+        key = (run.dataset, tasks, run.method, run.config, run.variant, run.shots, run.seed)
+        if key not in kept:
+            kept[key] = run
+        else:
+            reason = f"is left out: {kept[key].folder.name} is of seed {run.seed}, too"
+            others.append(Unfinished(run.folder, reason, failed=False))
+    folders = {run.folder for run in kept.values()}
+    return [run for run in found if run.folder in folders], others
 
 
 def _unfinished(folder: Path, error: str) -> Unfinished:

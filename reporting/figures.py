@@ -94,6 +94,7 @@ def plain(text: str, width: int = 0, lines: int = 2) -> str:
         text = "\n".join(
             part if len(part) <= width else part[: width - 1] + "\N{HORIZONTAL ELLIPSIS}" for part in parts
         )
+    text = text.encode("utf-8", "replace").decode("utf-8")  # names of files may hold what UTF-8 cannot
     return text.replace("$", r"\$")  # it would begin a formula
 
 

@@ -21,6 +21,7 @@ from reporting.tables import LEGEND, Table
 from reporting.thumbnails import image_roots, thumbnail
 
 TEMPLATES = Path(__file__).with_name("templates")
+PAGE = "report.html"
 NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+")
 
 
@@ -57,13 +58,15 @@ class Plot:
 def write_page(
     folder: Path, output: Path | None = None, data: Path | None = None, labels: Mapping[str, str] | None = None
 ) -> Path:
-    """Writes the page of all runs under ``folder``, and returns where it is: ``output``, or report.html among them.
+    """Writes the page of all runs under ``folder``, and returns where it is: ``output`` or, if that is a folder or
+    None, report.html there or among the runs.
 
     ``data`` is where the images are, for examples; without it, where the runs found them. ``labels`` are methods'
     names for readers, in their order. Raises RunError when there is no run.
     """
     folder = Path(folder)
-    output = Path(output) if output is not None else folder / "report.html"
+    output = Path(output) if output is not None else folder / PAGE
+    output = output / PAGE if output.is_dir() else output
     text = page(read_collection(folder, labels), data)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(

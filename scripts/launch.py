@@ -33,6 +33,7 @@ from reporting import comparison, tables  # noqa: E402
 from reporting.paired import paired  # noqa: E402
 from reporting.runs import EVALUATION, RESULTS, Run, RunError, Series, make_series, read_run  # noqa: E402
 from scripts.launch_methods import ABOUT, METHODS  # noqa: E402
+from scripts.launch_words import silence  # noqa: E402
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
 NEEDS_OPENCLIP, ANSWERED = 10, 11
@@ -166,7 +167,7 @@ def run_jobs(jobs: Sequence[Job], script: str, numbers: Sequence[int], count: in
             continue
         name = describe(job)
         if job.of is not None and finished(job.of) is None:
-            print(f"[{number}/{count}] {name}: the run to be tested has failed", flush=True)
+            print(f"[{number}/{count}] {name}: the run to be tested is not finished", flush=True)
             continue
         print(f"[{number}/{count}] {name}", flush=True)
         try:
@@ -174,6 +175,8 @@ def run_jobs(jobs: Sequence[Job], script: str, numbers: Sequence[int], count: in
             read_run(job.folder, results_of(job).name)
             (job.folder / INPUTS).write_text(inputs_of(job), "utf-8")
             (job.folder / FAILURE).unlink(missing_ok=True)
+        except BrokenPipeError:  # nobody listens any more, as behind | head
+            raise
         except Busy as error:
             failures.append(Failure(job, str(error), kind=ELSEWHERE))
             print(f"Left to another process: {name}", flush=True)
@@ -347,6 +350,9 @@ def answered(argv: Sequence[str] | None, answer: Callable[[str, list[str], list[
     except KeyboardInterrupt:
         print("\nInterrupted; the same command goes on from where it was.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        silence()
+        return 141
 
 
 def carry_out(plan: Plan) -> int:

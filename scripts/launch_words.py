@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -117,3 +118,8 @@ def usable_folder(path: Path, flag: str) -> Path:
     if flag == "--output" and not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{flag} {path}: {there} is not writable; give another folder.")
     return path
+
+
+def silence() -> None:
+    """Standard output to nowhere, once nobody reads it: what is still to be flushed would end in another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

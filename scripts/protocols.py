@@ -243,7 +243,10 @@ def held_out(given: argparse.Namespace, names: Sequence[str], dataset: str) -> l
     """The numbers of the tasks that each run holds out."""
     count = len(names)
     if count < 2:
-        raise InputError(f"{dataset} has one task, '{names[0]}', so nothing can be held out; name another with --test.")
+        raise InputError(
+            f"{dataset} has one task, '{names[0]}', so nothing can be held out; to test on another collection, see "
+            "--test of scripts/softcpt/new_tasks.sh."
+        )
     if given.hold_out is not None:
         held = numbers_of(given.hold_out, names)
         if len(held) == count:

@@ -16,7 +16,7 @@ from reporting.comparison import several_shot_counts  # noqa: E402
 from reporting.runs import RunError  # noqa: E402
 from reporting.tables import LEGEND  # noqa: E402
 from scripts.launch_methods import METHODS  # noqa: E402
-from scripts.launch_words import OneLineParser  # noqa: E402
+from scripts.launch_words import OneLineParser, silence  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,8 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, RunError) as error:
         print(" ".join(str(error).splitlines()), file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        silence()
+        return 141
     except OSError as error:
-        print(f"{error.filename} cannot be written: {error.strerror}; name another place.", file=sys.stderr)
+        print(f"{error.filename}: {error.strerror}; name another place, or make that one usable.", file=sys.stderr)
         return 2
     return 0
 

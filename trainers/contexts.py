@@ -16,6 +16,7 @@ class PromptLearner(nn.Module):
 
     n_ctx: int
     position: str = "end"
+    class_specific = False  # a context for every class; otherwise one for all tasks, or some for each
 
     def context_of_class(self, task: int, flat_class: int) -> int:
         """Which context the prompt of a class uses."""
@@ -82,6 +83,8 @@ class ClassContextTable(ContextTable):
         n_classes: classes of each task.
         start: (n_ctx, ctx_dim), what every context starts from.
     """
+
+    class_specific = True
 
     def __init__(
         self, n_classes: Sequence[int], n_ctx: int, ctx_dim: int, position: str = "end", start: Tensor | None = None

@@ -88,14 +88,18 @@ class ImageFeatures:
         """
         if not still(images.cfg):
             return None
-        parts, done = [], 0
+        table, done = None, 0
         for batch in DataLoader(EpochViews(images, (0,)), batch_size=self.batch, num_workers=self.workers):
-            parts.append(encode(batch.to(self.device)).cpu())
-            if parts[0][0].nbytes * len(images) > ONCE_BYTES:
-                return None
-            done += len(batch)
+            rows = encode(batch.to(self.device))
+            if table is None:
+                if rows[0].nbytes * len(images) > ONCE_BYTES:
+                    return None
+                table = torch.empty(len(images), *rows.shape[1:], dtype=rows.dtype)
+            table[done : done + len(rows)] = rows.cpu()
+            done += len(rows)
             watch(done, len(images))
-        return torch.cat(parts)
+        images.forget_decoded()
+        return table
 
     def _encode(
         self, images: SeededImages, epochs: Sequence[int], watch: Watch, normalize: bool = True

@@ -29,33 +29,32 @@ def describe(learner: PromptLearner, layout: TaskLayout, text: TextTower) -> dic
         contexts = learner.contexts(tasks).float()
     except NotImplementedError:
         return None
-    similar = {"task features": learner.task_features(), "contexts": by_task(contexts, layout)}
-    names = owners(len(contexts), layout)[:MOST]
+    similar = {"task features": learner.task_features(), "contexts": by_task(contexts, layout, learner.class_specific)}
+    names = owners(len(contexts), layout, learner.class_specific)[:MOST]
     nearest = nearest_words(contexts[: len(names)], text)
     words = [{"of": name, "nearest": found} for name, found in zip(names, nearest, strict=False)]
     cosines = {what: rounded(cosine(rows)) for what, rows in similar.items() if rows is not None}
     return {"task_similarity": cosines, "words": words}
 
 
-def owners(count: int, layout: TaskLayout) -> list[str]:
+def owners(count: int, layout: TaskLayout, class_specific: bool = False) -> list[str]:
     """What each of ``count`` contexts is of: all tasks, a task, a class, or a task with several."""
+    if class_specific:
+        return list(layout.classnames)
     tasks = [task.name for task in layout.tasks]
     if count == 1:
         return [ALL_TASKS]
     if count == len(tasks):
         return tasks
-    if count == layout.n_classes:
-        return list(layout.classnames)
-    each = count // len(tasks)
-    return [f"{name}, context {k}" for name in tasks for k in range(1, each + 1)]
+    return [f"{name}, context {k}" for name in tasks for k in range(1, count // len(tasks) + 1)]
 
 
-def by_task(contexts: Tensor, layout: TaskLayout) -> Tensor | None:
+def by_task(contexts: Tensor, layout: TaskLayout, class_specific: bool = False) -> Tensor | None:
     """(tasks, ...) what is each task's of (contexts, n_ctx, ctx_dim); of a context per class their mean. None where
-    tasks share one."""
+    tasks share one, or there is but one task."""
     if len(contexts) == 1 or len(layout) == 1:
         return None
-    if len(contexts) % len(layout) == 0 and len(contexts) != layout.n_classes:
+    if not class_specific:
         return contexts.flatten(1).unflatten(0, (len(layout), -1)).flatten(1)
     parts = (contexts[classes.start : classes.stop] for classes in map(layout.classes_of, range(len(layout))))
     return torch.stack([part.mean(0).flatten() for part in parts])

@@ -52,6 +52,7 @@ class ResumingTrainer(TrainerX):
     def __init__(self, cfg):
         self.seconds = {"train": 0.0, "test": 0.0}
         self.seconds_before = 0.0  # of training, in the run that this one goes on from
+        self._resumed_from = ""
         self._began_training: float | None = None
         super().__init__(cfg)
 
@@ -62,7 +63,7 @@ class ResumingTrainer(TrainerX):
 
     def before_train(self):
         super().before_train()
-        self.seconds["train"] = self.seconds_before = noted_seconds(self.output_dir) if self.start_epoch else 0.0
+        self.seconds["train"] = self.seconds_before = noted_seconds(self._resumed_from) if self.start_epoch else 0.0
         self._began_training = time.time()
 
     def after_train(self):
@@ -98,6 +99,7 @@ class ResumingTrainer(TrainerX):
         else:
             self._check_fits(directory)
         with one_line(f"The checkpoint in {directory} cannot be resumed", "remove the run's folder to start anew"):
+            self._resumed_from = directory
             return super().resume_model_if_exist(directory)
 
     def load_model(self, directory, epoch=None):

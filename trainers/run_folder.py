@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-import yaml
 from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
 from prompting.errors import Busy, InputError
 from prompting.files import write_atomically
 from trainers.base import REPOSITORY
+from trainers.settings import FILE, known_keys, noted_settings, plain, value_of
 
 LOCK = ".lock"
 PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
@@ -40,38 +40,17 @@ INCIDENTAL = {
 }
 
 
-def known_keys(node: CfgNode, prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in node.items():
-        keys += known_keys(value, f"{prefix}{name}.") if isinstance(value, CfgNode) else [prefix + name]
-    return keys
-
-
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
     begun = (folder / "results.json").exists() or (folder / "prompt_learner").exists()
-    if not begun or not (folder / "config.yaml").is_file():
-        return
-    before = CfgNode(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
-    earlier = {key: value_of(before, key) for key in known_keys(before)}
+    earlier = (noted_settings(folder) if begun else None) or {}
     for key in known_keys(cfg):
-        if key not in INCIDENTAL and key in earlier and earlier[key] != _plain(value_of(cfg, key)):
+        now = plain(value_of(cfg, key))
+        if key not in INCIDENTAL and key in earlier and earlier[key] != now:
             raise InputError(
-                f"{folder} was begun with {key} {earlier[key]}, and now {_plain(value_of(cfg, key))} is asked for; "
-                "choose another output folder or remove that one."
+                f"{folder} was begun with {key} {earlier[key]}, and now {now} is asked for; choose another output "
+                "folder or remove that one."
             )
-
-
-def value_of(node: CfgNode, key: str):
-    """The value of a dotted key."""
-    for part in key.split("."):
-        node = node[part]
-    return node
-
-
-def _plain(value):
-    """As it comes back from YAML: tuples are lists there."""
-    return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
 
 
 def versions() -> dict[str, str]:
@@ -101,35 +80,34 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
     A run that is refused before its first checkpoint takes its folder away again.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
-    lock = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = locked(folder)
-        write_atomically(folder / "config.yaml", cfg.dump())
-    except OSError as error:
-        release(lock)
-        raise InputError(
-            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
-        ) from None
-    try:
-        yield
-    except InputError:
-        if folder in new and not (folder / "prompt_learner").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            for parent in new[1:]:
-                with contextlib.suppress(OSError):  # another run has moved in
-                    parent.rmdir()
-        raise
-    finally:
-        release(lock)
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.callback(release, locked(folder))
+            check_same_settings(cfg, folder)  # again: another process may have been at it until now
+            write_atomically(folder / FILE, cfg.dump())
+        except OSError as error:
+            raise InputError(
+                f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
+            ) from None
+        try:
+            yield
+        except InputError:
+            if folder in new and not (folder / "prompt_learner").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                for parent in new[1:]:
+                    with contextlib.suppress(OSError):  # another run has moved in
+                        parent.rmdir()
+            raise
 
 
 def locked(folder: Path) -> FileLock | None:
     """The lock of a run's folder, held; None where the file system knows no locks. Busy when another process holds it.
 
-    It is the operating system's: it ends with the process however that ends, so that none is ever left over.
+    It is the operating system's: it ends with the process however that ends, so that none is ever left over. A file
+    that only stands for a lock would be, hence none of these where there are no locks.
     """
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:

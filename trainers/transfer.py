@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
 from yacs.config import CfgNode
 
 from prompting.errors import InputError
 from prompting.files import write_atomically
 from prompting.tasks import TaskLayout
+from trainers.settings import noted_settings, plain, value_of
 
 FILE = "tasks.json"
 T = TypeVar("T")
@@ -60,24 +60,16 @@ def check_made_alike(folder: Path | str, cfg: CfgNode, section: str, free: Seque
         section: where the method's knobs lie, cfg.TRAINER.<section>.
         free: knobs that may differ, since training alone reads them.
     """
-    try:
-        before = yaml.safe_load((Path(folder) / "config.yaml").read_text(encoding="utf-8"))
-        learned_by, backbone = before["TRAINER"], before["MODEL"]["BACKBONE"]
-    except FileNotFoundError:
+    before = noted_settings(folder)
+    if before is None:
         return
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        raise InputError(f"{Path(folder) / 'config.yaml'} is damaged; train the run anew.") from None
-    here = cfg.MODEL.BACKBONE
-    names = "NAME" if not (backbone.get("DIGEST") and here.DIGEST) else "DIGEST"  # a file may lie anywhere
-    pairs = [("TRAINER.NAME", learned_by.get("NAME"), cfg.TRAINER.NAME)]
-    knobs = learned_by.get(section) or {}
-    pairs += [
-        (f"TRAINER.{section}.{name}", knobs[name], value)
-        for name, value in cfg.TRAINER[section].items()
-        if name in knobs and name not in ("PREC", *free)
-    ]
-    pairs += [(f"MODEL.BACKBONE.{names}", backbone.get(names), here[names])]
-    for key, then, now in pairs:
+    own = f"TRAINER.{section}."
+    knobs = [own + name for name in cfg.TRAINER[section] if name not in ("PREC", *free)]
+    digests = (before.get("MODEL.BACKBONE.DIGEST"), cfg.MODEL.BACKBONE.DIGEST)
+    tower = "MODEL.BACKBONE.DIGEST" if all(digests) else "MODEL.BACKBONE.NAME"  # a file may lie anywhere
+    compared = ["TRAINER.NAME", *(key for key in knobs if key in before), tower]
+    for key in compared:
+        then, now = before.get(key), plain(value_of(cfg, key))
         if then != now:
             raise InputError(
                 f"What was learned in {folder} was learned with {key} {then}, and here it is {now}; set it alike, or "

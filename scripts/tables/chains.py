@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
@@ -38,13 +39,23 @@ def chains_of(jobs: Sequence[Job], script: str) -> list[Chain]:
         trained = job.of or job
         key = (trained.shots > 0, trained.shots, trained.seed, trained.dataset, trained.files[1].stem)
         together.setdefault(key, []).append(job)
-    chains, number = [], 1
     # Zero-shot CLIP first, which encodes the test images; then few shots before many, so that figures come early.
-    for key in sorted(together, key=lambda key: key[:2]):
-        part = together[key]
-        chains.append(Chain(tuple(part), tuple(range(number, number + len(part))), len(missing), script))
-        number += len(part)
-    return chains
+    ordered = [tuple(together[key]) for key in sorted(together, key=lambda key: key[:2])]
+    return _numbered([Chain(part, (), len(missing), script) for part in ordered])
+
+
+def longest_first(chains: Sequence[Chain]) -> list[Chain]:
+    """What is begun last should not be what takes longest; zero-shot CLIP stays in front."""
+    return _numbered(sorted(chains, key=lambda chain: (chain.jobs[0].shots > 0, -chain.jobs[0].shots)))
+
+
+def _numbered(chains: Sequence[Chain]) -> list[Chain]:
+    """The same, their runs numbered from 1 on."""
+    ends = accumulate(len(chain.jobs) for chain in chains)
+    return [
+        replace(chain, numbers=tuple(range(end - len(chain.jobs) + 1, end + 1)))
+        for chain, end in zip(chains, ends, strict=True)
+    ]
 
 
 def run_chain(chain: Chain) -> list[Failure]:
@@ -101,7 +112,11 @@ def died(chain: Chain, at: int | None, status: int) -> tuple[list[Failure], Chai
     if status < 0:
         reason = f"its process was killed by signal {-status}" + " (too little memory?)" * (status == -9)
     done = len(chain.jobs) if at is None else chain.numbers.index(at) + 1
-    failures = [Failure(job, reason) for job in chain.jobs[:done] if not settled(job)]
+    failed = [job for job in chain.jobs[:done] if not settled(job)]
+    # Why those before the last one failed, it has told, but not noted; the last line of their logs says it again.
+    before = f"it did not come to its end; later {reason}"
+    own = None if at is None else chain.jobs[done - 1]
+    failures = [Failure(job, reason if own is None or job is own else before) for job in failed]
     left = replace(chain, jobs=chain.jobs[done:], numbers=chain.numbers[done:])
     return failures, left if left.jobs else None
 
@@ -117,7 +132,9 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
     tested = job.of is not None
     trained = job.of or job
     parts = trained.folder.parents[2]
-    runs = known.setdefault(parts, _finished_below(parts)) if parts not in known else known[parts]
+    if parts not in known:
+        known[parts] = _finished_below(parts)
+    runs = known[parts]
     own = trained.folder.parents[1].name
     alike = [(part, run) for part, run in runs if _costs_alike(part, own)]
     if not alike:
@@ -153,16 +170,6 @@ def _finished_below(folder: Path) -> list[tuple[str, Run]]:
         except RunError:
             continue
     return found
-
-
-def longest_first(chains: Sequence[Chain]) -> list[Chain]:
-    """What is begun last should not be what takes longest; zero-shot CLIP stays in front."""
-    ordered = sorted(chains, key=lambda chain: (chain.jobs[0].shots > 0, -chain.jobs[0].shots))
-    number, out = 1, []
-    for chain in ordered:
-        out.append(replace(chain, numbers=tuple(range(number, number + len(chain.jobs)))))
-        number += len(chain.jobs)
-    return out
 
 
 def last_line(job: Job) -> str:

@@ -52,12 +52,16 @@ def environment(number: int, count: int, gpus: Sequence[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end this process as Ctrl-C does, so that it can end those that it started."""
+    """SIGTERM and SIGHUP end this process as Ctrl-C does, so that it can end those that it started.
+
+    What is ignored, as SIGHUP is under nohup, stays so.
+    """
 
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
     kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    kinds = [kind for kind in kinds if signal.getsignal(kind) is not signal.SIG_IGN]
     if threading.current_thread() is not threading.main_thread():
         kinds = []
     before = {kind: signal.signal(kind, interrupt) for kind in kinds}
@@ -110,7 +114,7 @@ class Pool:
         """Runs all chains; ends every process on the way out, however that is."""
         gpus = visible_gpus()
         self.chains.reverse()  # taken from the end
-        threads = [threading.Thread(target=self.attend, args=(n, gpus), daemon=True) for n in range(self.count)]
+        threads = [threading.Thread(target=self.thread, args=(n, gpus), daemon=True) for n in range(self.count)]
         try:
             for thread in threads:
                 thread.start()
@@ -122,6 +126,14 @@ class Pool:
         if self.stop:
             raise InputError(self.stop)
         return self.failures
+
+    def thread(self, number: int, gpus: Sequence[str]) -> None:
+        """Attends to worker ``number``; what a user has to mend ends all of them."""
+        try:
+            self.attend(number, gpus)
+        except InputError as error:
+            with self.lock:
+                self.stop = self.stop or str(error)
 
     def attend(self, number: int, gpus: Sequence[str]) -> None:
         """Gives worker ``number`` chains while there are any, in a new process when one has died."""
@@ -192,15 +204,21 @@ class Pool:
             self.closing = True
         running = [process for process in self.processes.values() if process.poll() is None]
         for process in running:
-            _signal(process, signal.SIGTERM)
+            _end(process)
         for process in running:
             try:
                 process.wait(GRACE)
             except subprocess.TimeoutExpired:
-                _signal(process, signal.SIGKILL)
+                _end(process, forcibly=True)
                 process.wait()
 
 
-def _signal(process: subprocess.Popen, kind: int) -> None:
+def _end(process: subprocess.Popen, forcibly: bool = False) -> None:
+    """Ends a process and, where a system has sessions, what it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, kind)
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL if forcibly else signal.SIGTERM)
+        elif forcibly:
+            process.kill()
+        else:
+            process.terminate()

@@ -141,12 +141,12 @@ def make_plan(name: str, argv: Sequence[str], task_names: protocols.TaskNames | 
     return TablePlan(name, declared, request, sections, jobs, tuple(told), asked, given, n_jobs, slurm)
 
 
-def positive(text: str | None, flag: str, least: int = 1) -> int | None:
+def positive(text: str | None, flag: str, least: int = 1, example: str = "2") -> int | None:
     """The number behind a flag, None without one."""
     if text is None:
         return None
     if not (text.isdecimal() and int(text) >= least):
-        raise InputError(f"{flag} must be a whole number from {least} on, such as 2, and not '{text}'.")
+        raise InputError(f"{flag} must be a whole number from {least} on, such as {example}, and not '{text}'.")
     return int(text)
 
 
@@ -162,9 +162,10 @@ def slurm_options(given: argparse.Namespace) -> dict[str, object]:
         return {}
     if given.jobs is not None:
         raise InputError("--jobs is for --launcher local; --slurm-array says how many jobs run at once on a cluster.")
-    values = {"time": "240", "mem": "16G", "gpus": "1", "array": "16"} | {k: v for k, v in values.items() if v}
+    default = {"time": "240", "mem": "16G", "gpus": "1", "array": "16"}
+    values = default | {k: v for k, v in values.items() if v}
     for flag, least in (("time", 1), ("gpus", 0), ("array", 1)):
-        values[flag] = positive(values[flag], f"--slurm-{flag}", least)
+        values[flag] = positive(values[flag], f"--slurm-{flag}", least, default[flag])
     extra = {}
     for text in given.slurm_extra:
         key, equals, value = text.partition("=")

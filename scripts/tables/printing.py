@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import launch
@@ -39,20 +39,20 @@ NEW_TASKS = (
 def plan_lines(plan: TablePlan, count: int) -> list[str]:
     """Runs by method: in all, finished, failed before, to do, and the time that they may take."""
     known: dict = {}
+    seconds: dict[Path, float | None] = {}
     done = {job.folder for job in plan.jobs if settled(job)}
     # Younger configs than the run, or a run of an older version: train.run compares their settings, in no time.
     there = {job.folder for job in plan.jobs if job.folder not in done and finished(job)}
-    rows, total, unknown = [], 0.0, []
+    rows, unknown = [], []
     for method in dict.fromkeys(job.method for job in plan.jobs):
         jobs = [job for job in plan.jobs if job.method == method]
         missing = [job for job in jobs if job.folder not in done]
         failed = [job for job in missing if (job.folder / launch.FAILURE).exists()]
-        seconds = [0.0 if job.folder in there else seconds_of(job, known) for job in missing]
-        told = sum(second for second in seconds if second is not None)
-        total += told
-        if None in seconds:
+        own = {job.folder: 0.0 if job.folder in there else seconds_of(job, known) for job in missing}
+        seconds |= own
+        if None in own.values():
             unknown.append(METHODS[method][2])
-        time = "-" if not missing else "unknown" if None in seconds else span(told)
+        time = "-" if not missing else "unknown" if None in own.values() else span(sum(own.values()))
         counts = (len(jobs), len(jobs) - len(missing), len(failed), len(missing))
         rows.append([METHODS[method][2], *map(str, counts), time])
     table = tables.Table(["method", "runs", "finished", "failed before", "to do", "estimated time"], rows)
@@ -60,24 +60,27 @@ def plan_lines(plan: TablePlan, count: int) -> list[str]:
         table = table.only([0, 1, 2, 4, 5])
     left = len(plan.jobs) - len(done)
     summary = f"{len(plan.jobs)} runs: {len(done)} finished, {left} to do"
-    summary += estimate(plan, total, unknown, left - len(there), count)
+    summary += estimate(plan, seconds, unknown, left - len(there), count)
     lines = [f"Plan of {title(plan)}", *plan.told, "", table.text(), "", summary]
     if there:
         lines.append(f"Of those to do, {len(there)} have results; whether their settings are these is compared first.")
     return lines
 
 
-def estimate(plan: TablePlan, total: float, unknown: Sequence[str], left: int, count: int) -> str:
-    """How long what is to do may take, as far as finished runs tell; ``count`` processes share it."""
+def estimate(
+    plan: TablePlan, seconds: Mapping[Path, float | None], unknown: Sequence[str], left: int, count: int
+) -> str:
+    """How long what is to do may take, as far as finished runs tell; ``count`` processes share it, and a chain has
+    but one."""
     if not left:
         return ""
-    shared = min(count, len(chains_of(plan.jobs, plan.script)))
+    chains = [sum(seconds.get(job.folder) or 0.0 for job in chain.jobs) for chain in chains_of(plan.jobs, plan.script)]
+    shared, total = min(count, len(chains)), sum(chains)
     text = f"; estimated time{f' with {shared} at once' * (shared > 1)}, by finished runs: "
     if not total:
         return text + ("unknown" if unknown else "a moment")
-    return (
-        text + span(total / shared) + (f", without {', '.join(unknown)}: no run of these to go by" if unknown else "")
-    )
+    without = f", without {', '.join(unknown)}: no run of these to go by" if unknown else ""
+    return text + span(max(total / shared, *chains)) + without
 
 
 def span(seconds: float) -> str:
@@ -230,11 +233,14 @@ def with_details(text: str, markdown: str, details: Sequence[str]) -> tuple[str,
 
 
 def html_page(plan: TablePlan) -> str:
-    """Writes the collection's page, all in one file, and says where; empty without a run to show."""
-    from reporting.page import write_page  # seconds to import, and not before there is something to show
+    """Writes the collection's page, all in one file, and says where, or why there is none."""
+    try:
+        from reporting.page import write_page  # seconds to import, and not before there is something to show
+    except ImportError as error:
+        return f"No page: Python has no module '{error.name}'."
 
     labels = {method: label for method, (_, _, label) in METHODS.items()}
     try:
         return f"Page: {write_page(plan.request.output / plan.dataset, data=plan.request.data, labels=labels)}"
-    except RunError:
-        return ""
+    except (RunError, OSError, ValueError) as error:  # the runs and their table are there all the same
+        return f"No page: {' '.join(str(error).split())}"

@@ -6,6 +6,7 @@ import pytest
 
 from reporting.collection import read_collection
 from reporting.overview import by_shots, by_task, differences
+from reporting.page import page
 from reporting.runs import RunError
 
 
@@ -47,6 +48,17 @@ def test_a_seed_that_was_only_begun_is_missing(make_run, root):
     assert by_shots(collection.groups[0]).rows[0][1] == "50.0 (1 of 2 seeds)"
     (one,) = collection.unfinished
     assert one.failed and one.reason == "RuntimeError: out of memory" and one.folder == failed
+
+
+def test_a_run_kept_beside_its_successor_is_left_out_and_listed(make_run, root):
+    kept = make_run([40.0], seed=1)
+    kept.rename(kept.with_name("seed1_old"))
+    make_run([50.0], seed=1)
+    collection = read_collection(root)
+    assert by_shots(collection.groups[0]).rows[0][1] == "50.0"
+    (one,) = collection.unfinished
+    assert (one.folder.name, one.reason) == ("seed1_old", "is left out: seed1 is of seed 1, too")
+    assert "seed1_old" in page(collection)
 
 
 def test_a_number_of_shots_that_was_only_begun_is_missing(make_run, root):

@@ -192,7 +192,7 @@ def test_a_killed_evaluation_or_training_goes_on(launch, clone):
 def test_a_failed_training_costs_its_own_seed_alone(launch, capsys):
     assert launch("base_to_new", "softcpt", "tiny8", "4", "--", "FAKE.FAIL", "2") == 1
     captured = capsys.readouterr()
-    assert "seed 2, new classes: the run to be tested has failed" in captured.out
+    assert "seed 2, new classes: the run to be tested is not finished" in captured.out
     lines = captured.err.splitlines()
     assert len(lines) == 2 and "seed 2, base classes: RuntimeError: out of memory" in lines[0]
     assert "1 of 6 runs failed" in lines[1]

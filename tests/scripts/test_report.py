@@ -1,9 +1,13 @@
 """scripts/report.sh's command line."""
 
+import subprocess
+import sys
+
 import pytest
 
 from scripts import report
 from tests.reporting.conftest import make_run  # noqa: F401
+from tests.scripts.conftest import ROOT
 
 
 def test_a_table_here_and_the_rest_on_a_page(make_run, tmp_path, capsys):  # noqa: F811
@@ -33,4 +37,15 @@ def test_a_page_that_cannot_be_written(make_run, tmp_path, capsys):  # noqa: F81
     make_run([50.0])
     (tmp_path / "file").write_text("")
     assert report.main([str(tmp_path / "garden8"), "--out", str(tmp_path / "file" / "page.html")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "name another place" in capsys.readouterr().err
+    assert report.main([str(tmp_path / "garden8"), "--out", str(tmp_path)]) == 0  # a folder
+    assert f"Page: {tmp_path / 'report.html'}" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_a_reader_that_goes_away(make_run, tmp_path):  # noqa: F811
+    make_run([50.0])
+    command = [sys.executable, str(ROOT / "scripts/report.py"), str(tmp_path / "garden8")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 141

@@ -1,5 +1,6 @@
 """scripts/tables/*.sh: what they plan, skip, run here or submit, and print; train.py is invented."""
 
+import importlib
 import json
 import os
 import signal
@@ -236,6 +237,26 @@ def test_what_another_process_is_at_is_left_to_it(table, configured, capsys, mon
     assert folder(configured, seed=3).exists()
 
 
+def test_a_page_that_cannot_be_written_costs_no_table(table, configured, capsys, monkeypatch):
+    words = ["garden8", "--methods", "SoftCPT-NATA", "--shots", "4"]
+    assert table(*words) == 0
+    (configured / "output/garden8/report.html").unlink()
+    (configured / "output/garden8/report.html").mkdir()
+    (configured / "output/garden8/report.html/report.html").mkdir()
+    assert table(*words) == 0
+    out = capsys.readouterr().out
+    assert "No page: " in out and out.splitlines()[-1].startswith("Done in")
+
+
+def test_time_is_not_shared_within_a_chain(table, capsys):
+    assert table("garden8", "--methods", "SoftCPT-NATA", "--shots", "1", "--seeds", "1") == 0
+    capsys.readouterr()
+    words = ["garden8", "--methods", "SoftCPT-NATA", "--shots", "1,16", "--seeds", "2", "--dry-run", "--jobs", "2"]
+    assert table(*words) == 0
+    # 1 s of testing each; 3.5 s and 16 times as much of training, the latter in one process.
+    assert "with 2 at once, by finished runs: 57 s" in capsys.readouterr().out
+
+
 def test_tables_of_each_kind(table, capsys):
     short = ["--seeds", "1,2", "--shots", "4"]
     assert table("backbones", "plant6", *TWO, *short) == 0
@@ -284,6 +305,21 @@ def before_running(clone, code):
     train.write_text(train.read_text().replace(line, f"{code}\n    {line}"))
 
 
+def test_what_is_ignored_stays_so(monkeypatch):
+    """nohup ignores SIGHUP, so that the terminal's end is not the runs'."""
+    monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
+    local = importlib.import_module("scripts.tables.local")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with local.ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_two_processes(configured):
     words = ["garden8", *TWO, "--shots", "1,4", "--seeds", "1,2", "--jobs", "2"]
     process = start(configured, *words, "--", "FAKE.FAIL", "2")
@@ -303,6 +339,15 @@ def test_a_process_that_dies_costs_one_run(configured):
     assert process.returncode == 1
     assert err.count("killed by signal 9 (too little memory?)") == 2 and "log.txt: log" in err
     assert "2 of 4 runs are not finished" in err
+
+
+def test_what_failed_before_its_process_died_keeps_its_own_reason(configured):
+    before_running(configured, 'if flags["--trainer"] == "SoftCPT": import os; os.kill(os.getpid(), 9)')
+    words = ["garden8", "--methods", "CoOp-CA,SoftCPT-NATA", "--shots", "4", "--seeds", "1,2", "--jobs", "2"]
+    process = start(configured, *words, "--", "FAKE.FAIL", "1")
+    _, err = process.communicate(timeout=60)
+    first = next(line for line in err.splitlines() if line.startswith("Failed: CoOp-CA on garden8, 4 shots, seed 1"))
+    assert "it did not come to its end; later its process was killed" in first and "traceback.txt" in first
 
 
 def test_an_interrupted_pool_leaves_no_process(configured):

@@ -11,6 +11,7 @@ import torch.nn as nn
 from dassl.config import get_cfg_default
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.optim.lr_scheduler import ConstantWarmupScheduler
+from dassl.optim.radam import AdamW, RAdam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from .upstream_figures import LEARNING_RATES
@@ -180,3 +181,14 @@ def test_parameters_can_be_handed_over_as_they_are():
     cfg.NAME = "lion"
     with pytest.raises(ValueError, match="OPTIM.NAME .*lion"):
         build_optimizer(model, cfg)
+
+
+@pytest.mark.parametrize(("kind", "key"), [(RAdam, "decay"), (AdamW, "warmup")])
+def test_parameters_that_are_added_later_have_every_setting(kind, key):
+    first, second = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = kind([first], lr=0.1, **{"weight_decay" if key == "decay" else key: 3})
+    optimizer.add_param_group({"params": [second]})
+    for parameter in (first, second):
+        parameter.grad = torch.ones(2)
+    optimizer.step()
+    assert optimizer.param_groups[1][key] == 3 and torch.equal(first, second)

@@ -36,10 +36,12 @@ def test_mistakes_are_the_most_confident_of_every_class():
 
 def test_whose_contexts_they_are():
     assert owners(1, LAYOUT) == ["all tasks"] and owners(2, LAYOUT) == ["colour", "shape"]
-    assert owners(5, LAYOUT) == ["red", "blue", "round", "long", "flat"]
+    assert owners(5, LAYOUT, class_specific=True) == ["red", "blue", "round", "long", "flat"]
     assert owners(4, LAYOUT) == [f"{name}, context {k}" for name in ("colour", "shape") for k in (1, 2)]
+    one = TaskLayout((Task("colour", ("red", "blue")),))
+    assert owners(2, one) == ["colour, context 1", "colour, context 2"] and owners(2, one, True) == ["red", "blue"]
     contexts = torch.arange(5.0).reshape(5, 1, 1)
-    assert by_task(contexts, LAYOUT).tolist() == [[0.5], [3.0]]  # means of the tasks' classes
+    assert by_task(contexts, LAYOUT, class_specific=True).tolist() == [[0.5], [3.0]]  # means of the tasks' classes
     assert by_task(contexts[:4], LAYOUT).tolist() == [[0.0, 1.0], [2.0, 3.0]]  # several side by side
     assert by_task(contexts[:1], LAYOUT) is None
 
@@ -94,16 +96,26 @@ def test_a_run_tells_of_its_contexts_and_mistakes(workplace, trainer, opts, simi
 
 def test_weights_and_biases_gets_what_tensorboard_does(workplace, monkeypatch):
     asked, values, summary, closed = {}, [], {}, []
-    run = types.SimpleNamespace(log=values.append, summary=summary, finish=lambda: closed.append(True))
+    run = types.SimpleNamespace(log=values.append, summary=summary, finish=lambda exit_code: closed.append(exit_code))
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=lambda **k: asked.update(k) or run))
     results = workplace.run("CoOp", "run", "WANDB.PROJECT", "flowers")
     assert (asked["project"], asked["name"]) == ("flowers", "CoOp-CA tiny seed 1") and asked["config"]["OPTIM"]["LR"]
     tags = {tag for row in values for tag in row}
-    assert {"train/loss", "train/lr", "test/accuracy", "step"} <= tags and closed == [True]
+    assert {"train/loss", "train/lr", "test/accuracy", "step"} <= tags and closed == [0]
     assert summary["accuracy/mean"] == results["mean"] and "accuracy/colour" in summary
     asked.clear()
     workplace.run("CoOp", "quiet")
     assert not asked
+    with pytest.raises(InputError):
+        workplace.run("CoOp", "refused", "WANDB.PROJECT", "flowers", "DATASET.NUM_SHOTS", "10000")
+    assert closed == [0, 1]
+
+    def offline(**_):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=offline))
+    with pytest.raises(InputError, match=r"wandb does not start \(no route to host\)"):
+        workplace.run("CoOp", "other", "WANDB.PROJECT", "flowers")
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match="pip install wandb"):
         workplace.run("CoOp", "other", "WANDB.PROJECT", "flowers")

@@ -49,7 +49,7 @@ def test_a_lock_ends_with_its_process_however_that_ends(holder, tmp_path):
 
 def test_a_file_system_without_locks(tmp_path, monkeypatch):
     class NoLocks:
-        def __init__(self, path):
+        def __init__(self, path, **_):
             pass
 
         def acquire(self, timeout):

@@ -33,6 +33,7 @@ class RAdam(torch.optim.RAdam):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps)
         self.degenerated_to_sgd = degenerated_to_sgd
+        self.defaults["decay"] = weight_decay  # groups that are added later get it from there
         for group in self.param_groups:
             group.setdefault("decay", weight_decay)
 
@@ -83,6 +84,7 @@ class AdamW(torch.optim.AdamW):
         warmup: int = 0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        self.defaults["warmup"] = warmup
         for group in self.param_groups:
             group.setdefault("warmup", warmup)
 
@@ -91,8 +93,9 @@ class AdamW(torch.optim.AdamW):
         rates = [group["lr"] for group in self.param_groups]
         for group, rate in zip(self.param_groups, rates, strict=True):
             step = 1 + max((_steps_done(self, param) for param in group["params"]), default=0)
-            if group["warmup"] > step:
-                group["lr"] = 1e-8 + step * rate / group["warmup"]
+            warmup = group.get("warmup", 0)  # none in the state of an optimiser of another make
+            if warmup > step:
+                group["lr"] = 1e-8 + step * rate / warmup
         try:
             return super().step(closure)
         finally:
