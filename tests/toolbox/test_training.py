@@ -126,6 +126,26 @@ def test_the_best_model_is_kept_over_resuming(cfg, monkeypatch, capsys):
     assert torch.load(os.path.join(folder, "model-best.pth.tar"), weights_only=True)["epoch"] == 2
 
 
+def test_the_best_model_goes_along_to_a_new_folder(cfg, monkeypatch, capsys):
+    cfg.TEST.FINAL_MODEL = "best_val"
+    old, new = cfg.OUTPUT_DIR, cfg.OUTPUT_DIR + "-more"
+
+    def trained(epochs, result):
+        cfg.OPTIM.MAX_EPOCH = epochs
+        trainer = build_trainer(cfg)
+        monkeypatch.setattr(trainer, "test", lambda split=None: result)
+        trainer.train()
+
+    trained(1, 70.0)
+    cfg.OUTPUT_DIR, cfg.RESUME = new, old
+    trained(2, 60.0)
+    best = os.path.join(new, "model", "model-best.pth.tar")
+    assert f"Load {best} to model (epoch=1, val_result=70.0)" in capsys.readouterr().out
+    trained(3, 80.0)
+    assert torch.load(best, weights_only=True)["val_result"] == 80.0
+    assert torch.load(best.replace(new, old), weights_only=True)["val_result"] == 70.0
+
+
 def test_checkpoint_frequency_and_no_test(cfg, capsys):
     cfg.OPTIM.MAX_EPOCH, cfg.TRAIN.CHECKPOINT_FREQ, cfg.TEST.NO_TEST = 5, 2, True
     build_trainer(cfg).train()

@@ -49,6 +49,13 @@ def test_augmentations_survive_many_draws(name):
     assert len({transform(IMAGE).sum().item() for _ in range(40)}) > 10
 
 
+def test_configurations_older_than_the_crop_scale(capsys):
+    cfg = input_cfg("random_resized_crop")
+    del cfg.INPUT["RRCROP_SCALE"]
+    assert build_transform(cfg)(IMAGE).shape == (3, 24, 20)
+    assert "scale=(0.08, 1.0)" in capsys.readouterr().out
+
+
 def test_the_log_and_the_order(capsys):
     build_transform(input_cfg("normalize", "random_flip", "random_resized_crop", "cutout"))
     assert capsys.readouterr().out.splitlines() == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os.path as osp
+import shutil
 import time
 from collections import OrderedDict  # noqa: F401 (see below)
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from dassl.utils import (  # noqa: F401
     save_checkpoint,
     tolist_if_not,
 )
+from dassl.utils.tools import atomic_path
 
 from .base import TrainerBase
 from .simple_net import SimpleNet
@@ -110,10 +112,21 @@ class SimpleTrainer(TrainerBase):
 
     def _recall_best_result(self, directory: str) -> None:
         # Otherwise the first epoch after resuming would count as the best so far and overwrite a better model.
-        path = osp.join(directory, self.get_model_names()[0], "model-best.pth.tar")
-        if osp.exists(path):
-            best = load_checkpoint(path).get("val_result")
-            self.best_result = -np.inf if best is None else best
+        # In a run that goes on in a new folder the model comes along: after_train looks for it there.
+        names = self.get_model_names()
+        found, own = (
+            [osp.join(folder, name, "model-best.pth.tar") for name in names] for folder in (directory, self.output_dir)
+        )
+        best = load_checkpoint(found[0]).get("val_result") if all(map(osp.exists, found)) else None
+        if best is None:
+            return
+        self.best_result = best
+        if osp.realpath(directory) == osp.realpath(self.output_dir):
+            return
+        for source, target in zip(found, own, strict=True):
+            mkdir_if_missing(osp.dirname(target))
+            with atomic_path(target) as partial:
+                shutil.copyfile(source, partial)
 
     def after_train(self) -> None:
         """Test the last or the best model, say how long it took, close the tensorboard log."""

@@ -167,6 +167,8 @@ def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
         brightness=cfg.COLORJITTER_B, contrast=cfg.COLORJITTER_C, saturation=cfg.COLORJITTER_S, hue=cfg.COLORJITTER_H
     )
     n, m = cfg.RANDAUGMENT_N, cfg.RANDAUGMENT_M
+    # A plugin may bring defaults of its own, older than this key.
+    scale = cfg.get("RRCROP_SCALE", (0.08, 1.0))
 
     # Images of one size, whichever of these there is.
     steps: list[tuple] = []
@@ -185,8 +187,8 @@ def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
     )
     add(
         "random_resized_crop",
-        f"random resized crop (size={cfg.SIZE}, scale={cfg.RRCROP_SCALE})",
-        lambda: RandomResizedCrop(size, scale=cfg.RRCROP_SCALE, interpolation=interpolation),
+        f"random resized crop (size={cfg.SIZE}, scale={scale})",
+        lambda: RandomResizedCrop(size, scale=scale, interpolation=interpolation),
     )
     add("random_flip", "random flip", RandomHorizontalFlip)
     add("imagenet_policy", "imagenet policy", ImageNetPolicy)
