@@ -343,7 +343,9 @@ def answered(argv: Sequence[str] | None, answer: Callable[[str, list[str], list[
         if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a run
             stream.reconfigure(errors="replace")
     try:
-        return answer(command, rest, rest[: rest.index("--")] if "--" in rest else rest, check)
+        status = answer(command, rest, rest[: rest.index("--")] if "--" in rest else rest, check)
+        sys.stdout.flush()  # here, where a reader that has gone away is noticed quietly
+        return status
     except (InputError, RunError) as error:
         print(" ".join(str(error).splitlines()), file=sys.stderr)
         return 2

@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\nPage: {write_page(given.folder.expanduser(), given.out, given.data, labels)}")
         if given.files is not None:
             print(f"Files: {len(write_files(collection, given.files))} in {given.files}")
+        sys.stdout.flush()  # here, where a reader that has gone away is noticed quietly
     except (InputError, RunError) as error:
         print(" ".join(str(error).splitlines()), file=sys.stderr)
         return 2
