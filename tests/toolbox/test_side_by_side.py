@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from dassl.data.datasets import DATASET_REGISTRY
@@ -32,15 +33,21 @@ def as_before(monkeypatch):
     torch.set_rng_state(states[2])
 
 
-def differences(upstream, ours, where=""):
-    """Lines "where: upstream's, ours"; floating point numbers may differ in the sixth digit."""
+# Upstream's figures were made with Pillow 13. Others (Python 3.10 has none newer than 12) round some pixels of a
+# resized image to the neighbouring grey level, which moves its mean: by 2.2e-4 with Pillow 12.3.
+RESIZED = ("transforms", "batches")
+ROUNDING = 2e-6 if PIL.__version__.startswith("13.") else 5e-4
+
+
+def differences(upstream, ours, where="", least=2e-6):
+    """Lines "where: upstream's, ours"; floating point numbers may differ in the sixth digit, or by ``least``."""
     if isinstance(upstream, dict) and isinstance(ours, dict) and upstream.keys() == ours.keys():
-        return [line for key in upstream for line in differences(upstream[key], ours[key], f"{where}/{key}")]
+        return [line for key in upstream for line in differences(upstream[key], ours[key], f"{where}/{key}", least)]
     if isinstance(upstream, list) and isinstance(ours, list) and len(upstream) == len(ours):
         pairs = enumerate(zip(upstream, ours, strict=True))
-        return [line for place, pair in pairs for line in differences(*pair, f"{where}/{place}")]
+        return [line for place, pair in pairs for line in differences(*pair, f"{where}/{place}", least)]
     if isinstance(upstream, float) and isinstance(ours, float):
-        equal = math.isclose(upstream, ours, rel_tol=5e-6, abs_tol=2e-6)
+        equal = math.isclose(upstream, ours, rel_tol=5e-6, abs_tol=least)
     else:
         equal = type(upstream) is type(ours) and upstream == ours
     return [] if equal else [f"{where}: {upstream!r}, {ours!r}"]
@@ -53,7 +60,7 @@ def test_all_cases_have_figures():
 @pytest.mark.parametrize("name", side_by_side.CASES)
 def test_as_upstream(name):
     ours = json.loads(json.dumps(side_by_side.CASES[name]()))
-    assert differences(UPSTREAM[name], ours)[:5] == []
+    assert differences(UPSTREAM[name], ours, least=ROUNDING if name in RESIZED else 2e-6)[:5] == []
 
 
 def test_differences_are_found():
