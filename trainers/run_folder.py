@@ -45,8 +45,10 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     begun = (folder / "results.json").exists() or (folder / "prompt_learner").exists()
     earlier = (noted_settings(folder) if begun else None) or {}
     for key in known_keys(cfg):
+        if key in INCIDENTAL or key not in earlier:
+            continue
         now = plain(value_of(cfg, key))
-        if key not in INCIDENTAL and key in earlier and earlier[key] != now:
+        if earlier[key] != now:
             raise InputError(
                 f"{folder} was begun with {key} {earlier[key]}, and now {now} is asked for; choose another output "
                 "folder or remove that one."
