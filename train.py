@@ -31,19 +31,19 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
+from common.errors import InputError, unknown
+from common.files import write_atomically
 from datasets.collection import layout_of
 from datasets.declared import register_collection
 from datasets.images import data_root
-from prompting.errors import InputError, unknown
-from prompting.files import write_atomically
 from prompting.towers import checkpoint_file
-from reporting.runs import read_results
-from trainers.base import search_folders
-from trainers.progress import Progress
-from trainers.resuming import checkpoint_of
-from trainers.run_folder import Tee, check_same_settings, git_commit, opened, versions
-from trainers.settings import known_keys, value_of
-from trainers.wandb_log import wandb_log
+from runs.folder import Tee, check_same_settings, git_commit, opened, versions
+from runs.progress import Progress
+from runs.results import read_results
+from runs.wandb_log import wandb_log
+from trainers.engine.base import search_folders
+from trainers.engine.resuming import checkpoint_of
+from trainers.engine.settings import known_keys, value_of
 
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
@@ -269,7 +269,7 @@ def _run(args: argparse.Namespace, cfg: CfgNode, folder: Path, progress: Progres
             trainer.train()
     except InputError as error:
         # From a loader's worker process the message comes wrapped in a traceback; its last line is the one to show.
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("prompting.errors.InputError: ")) from None
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("common.errors.InputError: ")) from None
     finally:
         progress.close()
     if args.no_train or cfg.TEST.NO_TEST:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from dassl.data.datasets import DatasetBase, Datum
 
+from common.errors import InputError
 from datasets.fewshot import Samples, few_shot, recorded
 from datasets.images import data_root
-from prompting.errors import InputError
 from prompting.tasks import Task, TaskLayout
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")

@@ -10,10 +10,10 @@ from pathlib import Path
 import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.collection import TaskCollection, TaskImages, read_class_folders
 from datasets.layouts import Release, official_split, part_folders, read_split
 from datasets.source import complete
-from prompting.errors import InputError
 from prompting.tasks import METRICS, Task
 
 

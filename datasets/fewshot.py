@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from prompting.errors import InputError
-from prompting.files import write_atomically
+from common.errors import InputError
+from common.files import write_atomically
 
 T = TypeVar("T")
 Samples = list[tuple[str, int]]  # (path, class index within the task)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.collection import TaskCollection, TaskImages
 from datasets.drawing import write_collection
-from prompting.errors import InputError
 from prompting.tasks import Task
 
 

@@ -16,7 +16,7 @@ from dassl.data.data_manager import DatasetWrapper
 from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
-from prompting.errors import InputError
+from common.errors import InputError
 
 STILL = frozenset({"normalize", "instance_norm", "center_crop"})  # transforms that draw nothing
 # Decoded training images are kept in memory up to this many bytes, so that few-shot images are decoded once a run.
@@ -40,7 +40,7 @@ def data_root(cfg) -> Path:
     return Path(cfg.DATASET.ROOT or "data").expanduser()
 
 
-def still(cfg) -> bool:
+def not_augmented(cfg) -> bool:
     """Whether training images are not augmented: every epoch shows the same view of them."""
     return STILL.issuperset(cfg.INPUT.TRANSFORMS)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.errors import InputError
 from datasets.collection import list_images, read_class_folders
 from datasets.fewshot import Samples
-from prompting.errors import InputError
 
 Rows = list[tuple[str, str]]  # (image path, class key)
 # What the folders of a split are called.

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.errors import InputError
 from datasets.collection import TaskCollection, TaskImages
 from datasets.fewshot import Samples, by_class, draw, split_in_three
 from datasets.layouts import Release, read_split
-from prompting.errors import InputError
 from prompting.tasks import Task
 
 VALIDATION_PERCENT = 20  # of the training images, where a release has a test split but none for validation

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit
 from prompting.towers import Tower
 

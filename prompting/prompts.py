@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prompting.errors import InputError
+from common.errors import InputError
 
 POSITIONS = ("end", "middle", "front")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from prompting.errors import InputError, unknown
+from common.errors import InputError, unknown
 from prompting.frozen import QuickGELU, linear
 from prompting.losses import unit
 from prompting.prompts import Vocabulary

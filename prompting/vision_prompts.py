@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.frozen import linear
 from prompting.losses import unit
 from prompting.towers import TextBlock, Tower

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from reporting.runs import FAILURE, Run, RunError, Series, make_series, read_run, run_folders
+from common.paths import TRACEBACK
+from reporting.series import Series, make_series
+from runs.results import Run, RunError, read_run, run_folders
 
 # Settings that change what is to be told apart: runs with different ones are not of the same task.
 OTHER_TASKS = "DATASET.SUBSAMPLE_"
@@ -172,7 +174,7 @@ def _once(found: Sequence[Run]) -> tuple[list[Run], list[Unfinished]]:
 
 def _unfinished(folder: Path, error: str) -> Unfinished:
     try:
-        lines = (folder / FAILURE).read_text("utf-8", errors="replace").strip().splitlines()
+        lines = (folder / TRACEBACK).read_text("utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
     return Unfinished(folder, lines[-1].strip() if lines else error.removeprefix(f"{folder} "), bool(lines))

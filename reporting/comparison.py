@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from reporting.runs import Series
+from reporting.series import Series
 from reporting.tables import SHORT_NOTES, Table, method_table, shots_table
 
 FEW = 5  # so many methods may be columns, with tasks as rows

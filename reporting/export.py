@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from reporting.collection import Group, Row
-from reporting.runs import Series
+from reporting.series import Series
 from reporting.tables import FIXED_SPACE, Table
 
 LATEX = {

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from reporting.collection import Group, Row
-from reporting.runs import Stat
+from reporting.series import Stat
 
 # Text, axes and grid are drawn in colours that nothing else has, so that a page can make them those of its own text.
 INK, GRID = "#1f2328", "#d9dde2"

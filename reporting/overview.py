@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from reporting.collection import Group, Row
 from reporting.paired import paired
-from reporting.runs import Series, Words
+from reporting.series import Series
 from reporting.tables import OVER_SEEDS, PAIRED_LEGEND, Table, method_table, paired_table, shots_table
+from runs.results import Words
 
 BOTH = 12  # up to so many tasks are columns, whatever the number of methods
 

@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from prompting.files import write_atomically
+from common.files import write_atomically
 from reporting import figures, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
-from reporting.runs import Run
 from reporting.tables import LEGEND, Table
 from reporting.thumbnails import image_roots, thumbnail
+from runs.results import Run
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE = "report.html"

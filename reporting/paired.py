@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, stdev
 
-from reporting.runs import Run, Series, check_same_tasks
+from reporting.series import Series, check_same_tasks
+from runs.results import Run
 
 LEVEL = 0.95
 

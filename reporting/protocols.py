@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reporting.runs import Run, RunError, Series, Stat, TaskScore, check_same_tasks
+from reporting.series import Series, Stat, check_same_tasks
 from reporting.tables import FIXED_SPACE, METRICS, NOTHING, Table, percent, spread
+from runs.results import Run, RunError, TaskScore
 
 SPREAD = "± is the population standard deviation over seeds."
 BASE_TO_NEW_LEGEND = (

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 
 from reporting.collection import Group
-from reporting.runs import Series
+from reporting.series import Series
 from reporting.tables import NOTHING, Table, signed
 
 FILE = Path(__file__).with_suffix(".csv")

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from reporting.paired import Paired
-from reporting.runs import Run, Series, Stat, check_same_tasks
+from reporting.series import Series, Stat, check_same_tasks
+from runs.results import Run
 
 NOTHING = "-"
 FIXED_SPACE = "\N{NO-BREAK SPACE}"

@@ -3,7 +3,6 @@
 from yacs.config import CfgNode
 
 from trainers import (
-    base,
     clip_lora,
     cocoop,
     coop,
@@ -19,6 +18,7 @@ from trainers import (
     tip_adapter,
     zsclip,
 )
+from trainers.engine import base
 
 METHODS = (
     softcpt,

@@ -33,13 +33,13 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import InputError, unknown
+from common.errors import InputError, unknown
 from prompting.losses import unit
 from prompting.low_rank import LowRank, image_blocks, updated
 from prompting.templates import template_prompts
 from prompting.towers import Tower
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.batches import OneTaskBatches
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.batches import OneTaskBatches
 
 ENCODERS = {"both": "both towers", "text": "the text tower", "vision": "the image tower"}
 

@@ -23,12 +23,12 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.contexts import word_vectors
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import word_vectors
 
 TEST_PROMPTS = 2048  # prompts encoded at a time when no gradient is wanted, or one image's if they are more
 REDUCTION = 16  # the meta-net's hidden layer is so many times narrower than the image feature

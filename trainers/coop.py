@@ -15,9 +15,9 @@ from __future__ import annotations
 from dassl.engine import TRAINER_REGISTRY
 from yacs.config import CfgNode
 
-from prompting.errors import unknown
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.contexts import ClassContextTable, ContextTable, word_vectors
+from common.errors import unknown
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import ClassContextTable, ContextTable, word_vectors
 
 CONTEXTS = {
     "task": "a context per task, each task trained by itself",

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import bounded
 from prompting.vision_prompts import PromptedVision
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.contexts import word_vectors
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import word_vectors
 
 
 class DeepPrompts(PromptLearner):

@@ -21,8 +21,8 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.contexts import ContextTable, word_vectors
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import ContextTable, word_vectors
 
 
 def extend_cfg(cfg: CfgNode) -> None:

@@ -28,8 +28,8 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
-from trainers.fitted import FittedTrainer, accuracy, split_features
+from common.errors import InputError
+from trainers.engine.fitted import FittedTrainer, accuracy, split_features
 
 DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 

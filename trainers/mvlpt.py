@@ -31,10 +31,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.batches import JointThenOneTask, OneTaskBatches
-from trainers.contexts import ContextTable, word_vectors
+from common.errors import InputError
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.batches import JointThenOneTask, OneTaskBatches
+from trainers.engine.contexts import ContextTable, word_vectors
 
 
 def extend_cfg(cfg: CfgNode) -> None:

@@ -31,7 +31,7 @@ from yacs.config import CfgNode
 from prompting.local_features import check_local, encode_local
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
-from trainers.base import PromptLearner, PromptTrainer
+from trainers.engine.base import PromptLearner, PromptTrainer
 
 TEST_VALUES = 1 << 22  # similarities computed at a time when no gradient is wanted
 

@@ -27,11 +27,11 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.tasks import Task
 from prompting.templates import words_before_name
-from trainers.base import PromptLearner, PromptTrainer
-from trainers.contexts import ContextTable, word_vectors
+from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import ContextTable, word_vectors
 
 
 def extend_cfg(cfg: CfgNode) -> None:

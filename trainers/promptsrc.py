@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.templates import IMAGENET_60, template_features
 from trainers.deep_prompts import DeepPrompts, DeepPromptTrainer
 

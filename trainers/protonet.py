@@ -20,9 +20,9 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import unknown
+from common.errors import unknown
 from prompting.losses import unit
-from trainers.fitted import FittedTrainer, split_features
+from trainers.engine.fitted import FittedTrainer, split_features
 
 DISTANCES = {"euclidean": "squared distance of features", "cosine": "of features of unit norm"}
 

@@ -33,11 +33,11 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from prompting.errors import InputError, unknown
+from common.errors import InputError, unknown
 from prompting.meta_network import SCALES, SUB_NETWORKS, FeatureScale, NamePrompts, build_sub_network, join
 from prompting.tasks import TaskLayout
 from prompting.towers import TextTower
-from trainers.base import PromptLearner, PromptTrainer
+from trainers.engine.base import PromptLearner, PromptTrainer
 
 VARIANTS = {
     "NATA": "task context shared by all tasks",

@@ -28,10 +28,10 @@ from dassl.optim import build_lr_scheduler
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit, within_task
-from trainers.base import PromptTrainer
-from trainers.fitted import accuracy, split_features
+from trainers.engine.base import PromptTrainer
+from trainers.engine.fitted import accuracy, split_features
 
 
 def extend_cfg(cfg: CfgNode) -> None:

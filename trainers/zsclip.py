@@ -16,9 +16,9 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from prompting.errors import unknown
+from common.errors import unknown
 from prompting.templates import IMAGENET, template_features
-from trainers.base import PromptLearner, PromptTrainer
+from trainers.engine.base import PromptLearner, PromptTrainer
 
 TEMPLATES = {"task": "each task's own template", "imagenet": "the mean over seven general templates and the task's own"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.collection import Samples, TaskImages, list_images
 from datasets.layouts import Release, check_files, lines
 from datasets.source import Facts, Source, complete
-from prompting.errors import InputError
 from prompting.tasks import Task
 
 # What each of the 20 tasks is about, in order.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.layouts import Release, class_folders, inside, lines
 from datasets.source import Download, Facts, Source
-from prompting.errors import InputError
 
 CLASSNAMES = "gdrive:1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF"  # CoOp's classnames.txt, which has CLIP's names
 

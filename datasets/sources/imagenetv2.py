@@ -6,10 +6,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.layouts import Release, class_folders, inside
 from datasets.source import Download, Facts
 from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant, read_classnames
-from prompting.errors import InputError
 
 
 @DATASET_REGISTRY.register()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
+from common.errors import InputError
 from datasets.layouts import Release, check_files, read_mat
 from datasets.source import Download, Facts, Source
-from prompting.errors import InputError
 
 
 @DATASET_REGISTRY.register()

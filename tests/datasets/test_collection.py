@@ -10,12 +10,12 @@ import torch
 import yaml
 from PIL import Image
 
+from common.errors import InputError
 from datasets.collection import TaskImages, chosen_classes, chosen_tasks, half, list_images, read_class_folders
 from datasets.declared import register_collection
 from datasets.fewshot import draw, few_shot, recorded, split_in_three
 from datasets.images import SeededImages, read_image
 from datasets.layouts import read_split
-from prompting.errors import InputError
 from prompting.tasks import Task
 from tests.conftest import write_images
 from tests.datasets.conftest import dataset_config

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.errors import InputError
 from datasets.declared import read_declaration, register_collection
-from prompting.errors import InputError
 from tests.conftest import write_images
 from tests.datasets.conftest import dataset_config
 

@@ -14,6 +14,7 @@ import pytest
 from dassl.data.datasets import build_dataset
 from scipy.io import savemat
 
+from common.errors import InputError
 from datasets.images import read_image
 from datasets.sources.caltech101 import Caltech101
 from datasets.sources.dtd import DescribableTextures
@@ -30,7 +31,6 @@ from datasets.sources.oxford_pets import OxfordPets
 from datasets.sources.stanford_cars import StanfordCars
 from datasets.sources.sun397 import SUN397
 from datasets.sources.ucf101 import UCF101
-from prompting.errors import InputError
 from tests.datasets import class_lists
 from tests.datasets.conftest import dataset_config
 from tests.datasets.miniature import write_image

@@ -10,9 +10,9 @@ import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 
 import datasets  # noqa: F401 -- registers them
+from common.errors import InputError
 from datasets.images import read_image
 from datasets.layouts import scene
-from prompting.errors import InputError
 from tests.datasets.conftest import dataset_config
 from tests.datasets.small_releases import (
     FASHION_KINDS,

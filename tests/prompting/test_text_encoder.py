@@ -5,7 +5,7 @@ import types
 import pytest
 import torch
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import POSITIONS, Vocabulary, lay_out, sentence
 from prompting.reference import encode_plain

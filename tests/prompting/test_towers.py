@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.towers import import_clip, load_tower
 from tests.conftest import needs_on_cpu, random_clip
 

@@ -7,7 +7,7 @@ import pytest
 from reporting.collection import read_collection
 from reporting.overview import by_shots, by_task, differences
 from reporting.page import page
-from reporting.runs import RunError
+from runs.results import RunError
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import pytest
 
 from reporting.comparison import FEW, differences, one_shot_count, several_shot_counts
-from reporting.runs import make_series, read_run
+from reporting.series import make_series
 from reporting.tables import Table
+from runs.results import read_run
 
 PETALS = ["petal colour", "petal shape", "petal count", "centre colour", "leaf shape", "leaf arrangement", "setting",
           "weather"]  # fmt: skip

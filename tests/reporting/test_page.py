@@ -10,7 +10,7 @@ from PIL import Image
 from reporting.collection import read_collection
 from reporting.files import write_files
 from reporting.page import write_page
-from reporting.runs import RunError
+from runs.results import RunError
 
 VOID = {"meta", "link", "img", "br", "use"}
 

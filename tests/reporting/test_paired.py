@@ -6,8 +6,9 @@ from statistics import fmean, stdev
 import pytest
 
 from reporting.paired import Paired, interval, paired, t_quantile
-from reporting.runs import RunError, make_series, read_run
+from reporting.series import make_series
 from reporting.tables import paired_table
+from runs.results import RunError, read_run
 
 NAN = float("nan")
 

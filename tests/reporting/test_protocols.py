@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from common.paths import EVALUATION
 from reporting.protocols import (
     HeldOut,
     base_to_new_report,
@@ -10,7 +11,8 @@ from reporting.protocols import (
     new_tasks_report,
     new_tasks_table,
 )
-from reporting.runs import EVALUATION, RunError, find_runs, make_series, read_run
+from reporting.series import make_series
+from runs.results import RunError, find_runs, read_run
 
 NAN = float("nan")
 

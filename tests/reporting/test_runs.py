@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from reporting.runs import RunError, Stat, find_runs, make_series, read_run
+from reporting.series import Stat, make_series
+from runs.results import RunError, find_runs, read_run
 
 
 def test_a_finished_run_is_read(make_run):

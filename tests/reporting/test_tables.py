@@ -1,7 +1,8 @@
 import pytest
 
-from reporting.runs import make_series, read_run
+from reporting.series import make_series
 from reporting.tables import Table, method_table, seconds, seed_table, shots_table
+from runs.results import read_run
 
 
 @pytest.fixture

@@ -38,10 +38,10 @@ def run(argv, brief=False):
     if keys.get("FAKE.FAIL") == str(seed):
         raise RuntimeError("out of memory\\nand more")
     if keys.get("FAKE.BAD") == str(seed):
-        from prompting.errors import InputError
+        from common.errors import InputError
         raise InputError("Image x.jpg is corrupt; replace it.")
     if keys.get("FAKE.REFUSE") == flags["--trainer"]:
-        from prompting.errors import InputError
+        from common.errors import InputError
         raise InputError(f"{flags['--trainer']} cannot do this tower; take another.")
     run_folder = folder.parents[1] if tested else folder
     method = next((METHODS[v] for v in keys.values() if v in METHODS), run_folder.parents[2].name)

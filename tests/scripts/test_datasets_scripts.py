@@ -19,9 +19,9 @@ import pytest
 from dassl.data.datasets import DATASET_REGISTRY
 from PIL import Image
 
+from common.errors import InputError
 from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Part, Source, SourceCollection
-from prompting.errors import InputError
 from tests.conftest import write_images
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "datasets"

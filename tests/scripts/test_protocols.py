@@ -6,8 +6,8 @@ import re
 import sys
 
 import pytest
-
 from scripts.launch_methods import METHODS, TIED_TO
+
 from tests.scripts.conftest import ROOT, load
 from tests.trainers.conftest import Workplace
 

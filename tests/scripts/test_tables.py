@@ -11,9 +11,9 @@ import types
 from pathlib import Path
 
 import pytest
-
-from prompting.errors import Busy
 from scripts.launch_methods import METHODS
+
+from common.errors import Busy
 from tests.scripts.conftest import ROOT, load
 
 SCRIPTS = sorted((ROOT / "scripts" / "tables").glob("*.sh"))

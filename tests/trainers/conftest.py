@@ -10,8 +10,8 @@ from dassl.utils import load_checkpoint
 
 import train
 from tests.conftest import write_images
-from trainers.base import REPOSITORY, PromptTrainer
-from trainers.transfer import noted_seconds
+from trainers.engine.base import REPOSITORY, PromptTrainer
+from trainers.engine.transfer import noted_seconds
 
 DECLARATION = """
 folder: tiny

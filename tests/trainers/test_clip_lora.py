@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import train
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.prompts import sentence
 from prompting.reference import encode_plain
 from prompting.towers import load_tower

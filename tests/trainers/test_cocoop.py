@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from tests.trainers.test_methods import batch, in_float64

@@ -6,15 +6,15 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from scripts.launch_plan import make_plan
+from scripts.launch_words import ROOT
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import template_features, words_before_name
-from scripts.launch_plan import make_plan
-from scripts.launch_words import ROOT
 from tests.trainers.test_methods import batch, in_float64, loss_by_tasks
-from trainers.contexts import word_vectors
+from trainers.engine.contexts import word_vectors
 from trainers.prograd import divergence, project
 
 CS = ("CoOp", ("TRAINER.COOP.CONTEXT", "class"))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import train
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import IMAGENET_60

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from prompting.tasks import Task, TaskLayout
-from trainers.batches import OneTaskBatches
-from trainers.evaluator import TaskEvaluator
+from trainers.engine.batches import OneTaskBatches
+from trainers.engine.evaluator import TaskEvaluator
 
 LAYOUT = TaskLayout((Task("a", ("x", "y")), Task("b", ("x", "y", "z"), metric="C")))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.losses import unit
 from prompting.meta_network import FeatureScale, SubNetwork
 from tests.trainers.test_methods import batch, in_float64, loss_by_tasks

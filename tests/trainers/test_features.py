@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
 
+from common.errors import InputError
 from datasets.images import SeededImages
-from prompting.errors import InputError
 from prompting.prompts import sentence
 from prompting.reference import encode_plain
-from trainers.fitted import accuracy, split_features
+from trainers.engine.fitted import accuracy, split_features
 from trainers.linear_probe import logistic_regression, search
 from trainers.protonet import Prototypes
 from trainers.tip_adapter import Cache, grid
@@ -247,5 +247,5 @@ def test_still_images_are_read_once_by_methods_without_the_bank(workplace, metho
     assert reads("anew", *still, "BANK.TRAIN", "False") > 20 < reads("moving", *still[2:])
     first, second = (workplace.learned(name, 3) for name in ("once", "anew"))
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-    monkeypatch.setattr("trainers.image_features.ONCE_BYTES", 100)
+    monkeypatch.setattr("trainers.engine.image_features.ONCE_BYTES", 100)
     assert reads("large", *still) > 20

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import train
-from trainers.base import REPOSITORY
+from trainers.engine.base import REPOSITORY
 
 
 @pytest.fixture(scope="module")

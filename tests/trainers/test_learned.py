@@ -7,11 +7,11 @@ import types
 import pytest
 import torch
 
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.tasks import Task, TaskLayout
-from trainers.contexts import ContextTable
-from trainers.evaluator import TaskEvaluator
-from trainers.learned import by_task, describe, owners
+from trainers.engine.contexts import ContextTable
+from trainers.engine.evaluator import TaskEvaluator
+from trainers.engine.learned import by_task, describe, owners
 
 LAYOUT = TaskLayout((Task("colour", ("red", "blue")), Task("shape", ("round", "long", "flat"))))
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from dassl.optim import build_lr_scheduler
 from dassl.utils import load_checkpoint
-
-import train
-from prompting.errors import InputError
-from prompting.prompts import lay_out
-from prompting.reference import encode_plain
 from scripts.launch_methods import METHODS
 from scripts.launch_plan import make_plan
 from scripts.launch_words import ROOT
+
+import train
+from common.errors import InputError
+from prompting.prompts import lay_out
+from prompting.reference import encode_plain
 from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
 from trainers.mvlpt import SharedThenOwn
 

@@ -11,6 +11,7 @@ import csv
 
 import pytest
 from dassl.engine import TRAINER_REGISTRY
+from scripts.launch_methods import METHODS
 
 import train
 from datasets.collections.general10 import General10
@@ -20,10 +21,9 @@ from datasets.sources.fashion20 import KINDS, Fashion20
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import Preprocessing, TextTower, Tower, import_clip
-from scripts.launch_methods import METHODS
 from tests.conftest import random_clip
 from tests.trainers import test_methods
-from trainers.base import REPOSITORY
+from trainers.engine.base import REPOSITORY
 
 COLLECTIONS = ("General-10", "Plant-6", "RS-8", "Fashion-20")
 COUNTED_M = ("TRAINER.SOFTCPT.TASK_N_CTX", "8")  # the table counts 8 task context vectors; the released runs train 4

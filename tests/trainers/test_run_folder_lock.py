@@ -6,9 +6,9 @@ import sys
 import pytest
 from yacs.config import CfgNode
 
-from prompting.errors import Busy
+from common.errors import Busy
+from runs.folder import LOCK, opened
 from trainers import run_folder
-from trainers.run_folder import LOCK, opened
 
 HOLD = """
 import sys, time

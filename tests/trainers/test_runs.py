@@ -9,7 +9,7 @@ import yaml
 from dassl.utils import load_checkpoint
 
 import train
-from prompting.errors import InputError
+from common.errors import InputError
 from tests.conftest import random_clip
 
 METHODS = [
@@ -217,7 +217,7 @@ def test_zero_shot_needs_no_training_and_no_shots(workplace):
 def test_views_encoded_ahead_train_step_for_step_as_on_the_fly(workplace, trainer, opts, monkeypatch):
     """Same views, same batches, same losses at every step, whether images are encoded ahead or when they are needed."""
     losses = {}
-    original = train.trainers.base.PromptTrainer.forward_backward
+    original = train.trainers.engine.base.PromptTrainer.forward_backward
     for name, ahead in (("ahead", "True"), ("fly", "False")):
         seen = losses[name] = []
 
@@ -226,7 +226,7 @@ def test_views_encoded_ahead_train_step_for_step_as_on_the_fly(workplace, traine
             seen.append((self.epoch, batch["index"].tolist(), summary["loss"]))
             return summary
 
-        monkeypatch.setattr(train.trainers.base.PromptTrainer, "forward_backward", watched)
+        monkeypatch.setattr(train.trainers.engine.base.PromptTrainer, "forward_backward", watched)
         workplace.run(trainer, name, *opts, "BANK.TRAIN", ahead, "BANK.TEST", ahead)
     assert len(losses["fly"]) >= 6
     for (epoch, batch, loss), (epoch_fly, batch_fly, loss_fly) in zip(losses["ahead"], losses["fly"], strict=True):

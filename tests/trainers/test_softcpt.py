@@ -4,16 +4,16 @@ import math
 
 import pytest
 import torch
+from scripts.launch_methods import METHODS, VARIANTS
 
 import train
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode
-from scripts.launch_methods import METHODS, VARIANTS
 from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, layout_of_sizes, loss_by_tasks
 from trainers import softcpt
-from trainers.base import REPOSITORY
+from trainers.engine.base import REPOSITORY
 from trainers.softcpt import CLASS_SPECIFIC
 
 NEW = [("STAR", "linear"), ("STAR", "mlp"), ("NATS", "mlp")] + [

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import train
-from prompting.errors import InputError
+from common.errors import InputError
 from prompting.tasks import Task, TaskLayout
-from trainers.resuming import checkpoint_of
-from trainers.transfer import check_tied, note_tasks, noted_tasks
+from trainers.engine.resuming import checkpoint_of
+from trainers.engine.transfer import check_tied, note_tasks, noted_tasks
 
 SHORT = {"epochs": 1}
 NOTHING = [

@@ -1,0 +1,1 @@
+"""Published tables: their catalogue, plans, and runs here or on a cluster."""

@@ -1,0 +1,82 @@
+"""Runs that differ in the seed alone, and their statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+
+from runs.results import Run, RunError
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean and population standard deviation (as numpy's default, and CoOp's script) of ``count`` values."""
+
+    mean: float
+    std: float
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Stat:
+        """The statistics of ``values``; NaN when there are none or one of them is NaN."""
+        values = list(values)
+        if not values or any(math.isnan(value) for value in values):
+            return cls(math.nan, math.nan, len(values))
+        return cls(fmean(values), pstdev(values), len(values))
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs of one method that differ in nothing but the seed: ``seeds`` were asked for, ``runs`` are finished."""
+
+    method: str
+    seeds: tuple[int, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def note(self) -> str:
+        """Empty when every seed is there, otherwise what must stand beside any figure, e.g. "(2 of 3 seeds)"."""
+        if len(self.runs) == len(self.seeds):
+            return ""
+        return f"({len(self.runs)} of {len(self.seeds)} seeds)" if self.runs else "(no finished run)"
+
+    @property
+    def short_note(self) -> str:
+        """The same in a few characters, for tables of many methods, e.g. "[2]"."""
+        return f"[{len(self.runs)}]" if self.note else ""
+
+    def over_seeds(self, value: Callable[[Run], float]) -> Stat:
+        """The statistics of ``value(run)`` over the finished runs."""
+        return Stat.of(value(run) for run in self.runs)
+
+    def tasks(self) -> list[Stat]:
+        """Accuracy over seeds of every task, in the tasks' order; empty without a finished run."""
+        return [self.over_seeds(lambda run, i=i: run.tasks[i].accuracy) for i in range(len(self.task_names))]
+
+    @property
+    def task_names(self) -> tuple[tuple[str, str], ...]:
+        """(name, metric) of every task; empty without a finished run."""
+        return tuple((task.name, task.metric) for task in self.runs[0].tasks) if self.runs else ()
+
+
+def make_series(method: str, seeds: Sequence[int], runs: Iterable[Run]) -> Series:
+    """``runs`` in order of their seeds; RunError when a seed is there twice or the runs are not of the same tasks."""
+    ordered = sorted(runs, key=lambda run: list(seeds).index(run.seed))
+    for first, second in zip(ordered, ordered[1:], strict=False):
+        if first.seed == second.seed:
+            raise RunError(f"{first.folder} and {second.folder} are both of seed {first.seed}")
+    series = Series(method, tuple(seeds), tuple(ordered))
+    check_same_tasks([series])
+    return series
+
+
+def check_same_tasks(many: Iterable[Series]) -> tuple[tuple[str, str], ...]:
+    """(name, metric) of the tasks that all runs share; RunError naming two folders that differ, empty without runs."""
+    runs = [run for series in many for run in series.runs]
+    layouts = [tuple((task.name, task.metric) for task in run.tasks) for run in runs]
+    for run, layout in zip(runs, layouts, strict=True):
+        if layout != layouts[0]:
+            raise RunError(f"{runs[0].folder} and {run.folder} have different tasks and cannot share a table")
+    return layouts[0] if layouts else ()

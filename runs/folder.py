@@ -1,0 +1,157 @@
+"""A run's folder: what is written into it, and what is trusted in it."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from yacs.config import CfgNode
+
+from common.errors import Busy, InputError
+from common.files import write_atomically
+from common.paths import REPOSITORY
+from trainers.engine.settings import FILE, known_keys, noted_settings, plain, value_of
+
+LOCK = ".lock"
+PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
+
+# Settings that change where or how fast a run computes, not what it computes.
+INCIDENTAL = {
+    "OUTPUT_DIR",
+    "RESUME",
+    "VERBOSE",
+    "USE_CUDA",
+    "DATASET.ROOT",
+    "DATALOADER.NUM_WORKERS",
+    "TRAIN.PRINT_FREQ",
+    "BANK.TRAIN",
+    "BANK.TEST",
+    "BANK.DIR",
+    "BANK.LIMIT_GB",
+    "WANDB.PROJECT",
+    "TRAIN.CHECKPOINT_FREQ",
+}
+
+
+def check_same_settings(cfg: CfgNode, folder: Path) -> None:
+    """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
+    begun = (folder / "results.json").exists() or (folder / "prompt_learner").exists()
+    earlier = (noted_settings(folder) if begun else None) or {}
+    for key in known_keys(cfg):
+        if key in INCIDENTAL or key not in earlier:
+            continue
+        now = plain(value_of(cfg, key))
+        if earlier[key] != now:
+            raise InputError(
+                f"{folder} was begun with {key} {earlier[key]}, and now {now} is asked for; choose another output "
+                "folder or remove that one."
+            )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run computes with."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "dassl", "clip-anytorch", "open_clip_torch"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def git_commit() -> str | None:
+    """The repository's commit, with "+" behind it when files differ from it; None outside a git checkout."""
+    try:
+        run = {"cwd": REPOSITORY, "capture_output": True, "text": True, "timeout": 10}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
+        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
+
+
+@contextlib.contextmanager
+def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
+    """Create a run's folder with its config, for this process alone: Busy when another one is at work there.
+
+    A run that is refused before its first checkpoint takes its folder away again.
+    """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    with contextlib.ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held.callback(release, locked(folder))
+            check_same_settings(cfg, folder)  # again: another process may have been at it until now
+            write_atomically(folder / FILE, cfg.dump())
+        except OSError as error:
+            raise InputError(
+                f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
+            ) from None
+        try:
+            yield
+        except InputError:
+            if folder in new and not (folder / "prompt_learner").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                for parent in new[1:]:
+                    with contextlib.suppress(OSError):  # another run has moved in
+                        parent.rmdir()
+            raise
+
+
+def locked(folder: Path) -> FileLock | None:
+    """The lock of a run's folder, held; None where the file system knows no locks. Busy when another process holds it.
+
+    It is the operating system's: it ends with the process however that ends, so that none is ever left over. A file
+    that only stands for a lock would be, hence none of these where there are no locks.
+    """
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise Busy(
+            f"Another process is at work in {folder}; wait for it to end, or choose another output folder."
+        ) from None
+    except (NotImplementedError, OSError):
+        return None  # a folder that cannot be written is told by what is written into it next
+    return lock
+
+
+def release(lock: FileLock | None) -> None:
+    """Let go of a lock, if there is one."""
+    if lock is not None:
+        lock.release()
+
+
+class Tee:
+    """Standard output into a log file, and onto the console unless the run is to be brief."""
+
+    def __init__(self, path: Path, quiet: bool):
+        self.console = sys.stdout
+        # Line by line, so that the log of a killed run is there; closed in __exit__.
+        self.file = open(path, "a", encoding="utf-8", buffering=1)
+        self.quiet = quiet
+
+    def write(self, text: str) -> int:
+        if not self.quiet:
+            self.console.write(text)
+        return self.file.write(text)
+
+    def flush(self) -> None:
+        self.file.flush()
+        self.console.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def __enter__(self) -> Tee:
+        sys.stdout = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        sys.stdout = self.console
+        self.file.close()

@@ -1,0 +1,64 @@
+"""Weights & Biases, when asked for by WANDB.PROJECT and installed: what TensorBoard gets, and a run's results."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from yacs.config import CfgNode
+
+from common.errors import InputError
+
+
+class WandbLog:
+    """One run of a W&B project; a resumed run goes on in the same one, since its id is made of its folder."""
+
+    def __init__(self, cfg: CfgNode, folder: Path, name: str):
+        asked = f"WANDB.PROJECT is '{cfg.WANDB.PROJECT}', but"
+        try:
+            import wandb
+        except ModuleNotFoundError:
+            raise InputError(f"{asked} wandb is not installed; run: pip install wandb") from None
+        identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+        settings = {"project": cfg.WANDB.PROJECT, "name": name, "id": identity, "resume": "allow", "dir": str(folder)}
+        try:
+            self._run = wandb.init(**settings, config=_plain(cfg))
+        except Exception as error:  # of many kinds, none of them a base of the others
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"{asked} wandb does not start ({said}); log in, or set WANDB_MODE=offline.") from None
+
+    def scalar(self, tag: str, value: float, step: int | None) -> None:
+        """A value at a step, as TensorBoard gets it; tests and training count apart, so it is a value beside it."""
+        self._run.log({tag: float(value), **({"step": step} if step is not None else {})})
+
+    def summary(self, results: dict) -> None:
+        """Put a run's figures into its summary."""
+        for task in results.get("tasks", []):
+            self._run.summary[f"accuracy/{task['name']}"] = task["accuracy"]
+        if "mean" in results:
+            self._run.summary["accuracy/mean"] = results["mean"]
+
+    def finish(self, exit_code: int) -> None:
+        """Close it: finished for W&B with 0, otherwise failed."""
+        self._run.finish(exit_code=exit_code)
+
+
+@contextlib.contextmanager
+def wandb_log(cfg: CfgNode, folder: Path, name: str) -> Iterator[WandbLog | None]:
+    """The log of a run, if there is to be one; closed on the way out, as failed when that is by an error."""
+    if not cfg.WANDB.PROJECT:
+        yield None
+        return
+    log = WandbLog(cfg, folder, name)
+    try:
+        yield log
+    except BaseException:
+        log.finish(1)
+        raise
+    log.finish(0)
+
+
+def _plain(node: CfgNode) -> dict:
+    return {key: _plain(value) if isinstance(value, CfgNode) else value for key, value in node.items()}
