@@ -1,5 +1,4 @@
-"""What the benchmarks share: random towers in the published shapes, collections in the published sizes, paired
-timing."""
+"""Shared by the benchmarks: random towers and collections of the published shapes and sizes, paired timing."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import TextTower, import_clip
 
-# Classes of every task, and how many words a class name has (uniformly drawn from the range).
+# The number of classes of every task, and the range of words per class name (drawn uniformly).
 COLLECTIONS = {
     "Plant-6": ((36, 5, 9, 15, 12, 39), (1, 4)),
     "RS-8": ((30, 45, 31, 45, 7, 10, 21, 19), (1, 3)),
@@ -25,7 +24,7 @@ COLLECTIONS = {
     "Fashion-20": ((4,) * 18 + (3, 3), (1, 3)),
 }
 COLLECTIONS["All-44"] = (sum((sizes for sizes, _ in COLLECTIONS.values()), ()), (1, 4))
-# Text towers of OpenAI's models: (feature width, text width, layers). The image side does not matter here.
+# Text towers of OpenAI's models: (feature width, text width, layers). The image side is not used.
 TOWERS = {"RN50": (1024, 512, 12), "ViT-B/16": (512, 512, 12)}
 WORDS = (
     "red blue green yellow small large old young wild garden river forest city stone leaf flower tree fruit seed "
@@ -36,7 +35,7 @@ WORDS = (
 
 
 def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> TextTower:
-    """A random text tower in the shape of one of OpenAI's models."""
+    """Build a random text tower in the shape of one of OpenAI's models."""
     feature_dim, width, layers = TOWERS[name]
     clip = import_clip()
     torch.manual_seed(0)
@@ -47,15 +46,14 @@ def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu
 
 
 def layout(collection: str) -> TaskLayout:
-    """A collection in the published size, with drawn names of natural length."""
+    """Return a collection of the published size, with random names of natural length."""
     sizes, words = COLLECTIONS[collection]
-    return drawn_layout(sizes, words, Random(collection))
+    return random_layout(sizes, words, Random(collection))
 
 
-def drawn_layout(sizes: tuple[int, ...], words: tuple[int, int], rng: Random) -> TaskLayout:
-    """Tasks with ``sizes`` classes each, whose names have from ``words[0]`` to ``words[1]`` words."""
-    least, most = words
-    names = [tuple(" ".join(rng.sample(WORDS, rng.randint(least, most))) for _ in range(size)) for size in sizes]
+def random_layout(sizes: tuple[int, ...], words: tuple[int, int], rng: Random) -> TaskLayout:
+    """Return tasks with ``sizes`` classes, whose names have ``words[0]`` to ``words[1]`` words."""
+    names = [tuple(" ".join(rng.sample(WORDS, rng.randint(*words))) for _ in range(size)) for size in sizes]
     return TaskLayout(tuple(Task(" ".join(rng.sample(WORDS, 2)), classnames) for classnames in names))
 
 
@@ -64,7 +62,7 @@ REPEATS = 5
 
 @dataclass
 class Ratio:
-    """Two ways of doing one thing, measured in turn."""
+    """Times of two implementations, measured alternately."""
 
     plain: float  # median seconds
     ours: float
@@ -72,10 +70,10 @@ class Ratio:
 
 
 def paired(plain: Callable[[], object], ours: Callable[[], object], rounds: int, warm: bool = True) -> Ratio:
-    """Time both in turn, so that a drifting machine slows both; ``warm`` runs the plain way once before, uncounted.
+    """Time both alternately, so that a machine whose speed drifts affects both; ``warm`` first runs ``plain`` once.
 
-    Training repeats one way, so each round's first call of ours, which finds the caches and the heap as the plain way
-    left them, is not counted, and the median of REPEATS more stands for the round.
+    Real training only runs one of them. In each round, the first call of ``ours`` is therefore not counted, since
+    ``plain`` has left the caches and the heap in its own state; the median of REPEATS further calls counts.
     """
     if warm:
         plain()
@@ -84,42 +82,46 @@ def paired(plain: Callable[[], object], ours: Callable[[], object], rounds: int,
         slow = seconds(plain)
         ours()
         pairs.append((slow, statistics.median(seconds(ours) for _ in range(REPEATS))))
-    medians = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return Ratio(*medians, statistics.median(a / b for a, b in pairs))
+    slow_times, fast_times = zip(*pairs, strict=True)
+    return Ratio(
+        statistics.median(slow_times), statistics.median(fast_times), statistics.median(a / b for a, b in pairs)
+    )
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall-clock seconds of one call, a GPU's queue included."""
+    """Return the wall-clock seconds of one call, including the work it queues on a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    began = time.perf_counter()
+    start = time.perf_counter()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """Flags that all benchmarks take."""
+    """Return a parser with the flags of all benchmarks."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--rounds", type=int, default=3, help="counted rounds (default 3)")
-    parser.add_argument("--threads", type=int, default=0, help="PyTorch's threads (default: its own choice)")
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
+    parser.add_argument("--threads", type=int, default=0, help="number of PyTorch threads (default: PyTorch's choice)")
     parser.add_argument("--tower", default="RN50", choices=TOWERS)
-    parser.add_argument("--part", type=int, default=256, help="most classes that the plain path encodes at once")
+    parser.add_argument(
+        "--part", type=int, default=256, help="maximum number of classes that the plain path encodes at once"
+    )
     return parser
 
 
 def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, TextTower]:
-    """The flags as given, and the random tower that they ask for, on the GPU where there is one."""
+    """Return the parsed flags and their random tower, on the GPU if there is one."""
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     return args, text_tower(args.tower, device="cuda" if torch.cuda.is_available() else "cpu")
 
 
-def show(rows: list[dict], as_json: bool, **about) -> None:
-    """Print measurements with what they were measured on."""
+def show(rows: list[dict[str, object]], as_json: bool, **about: object) -> None:
+    """Print measurements and the setup that they were made with."""
     about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu_name(), **about}
     if as_json:
         print(json.dumps({"about": about, "rows": rows}, indent=1))
@@ -133,5 +135,5 @@ def show(rows: list[dict], as_json: bool, **about) -> None:
 
 
 def gpu_name() -> str | None:
-    """The GPU in use, if any."""
+    """Return the name of the GPU in use, if any."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None

@@ -1,10 +1,9 @@
-"""Peak memory of one training step's text side: CLIP's padded encoder against the packed one.
+"""Peak memory of the text side of one training step: CLIP's padded encoder against the packed one.
 
     python -m benchmarks.memory [--collections General-10] [--json]
 
-Each measurement is a process of its own (Linux, or a GPU). On a CPU the plain path is measured at two part sizes and
-extrapolated in a straight line, since all 1191 padded prompts of General-10 at once would take about 50 GiB; the row
-says so.
+Each measurement runs in its own process, on Linux or a GPU. On a CPU the plain path is measured at two part sizes and
+extrapolated linearly, because all 1191 padded prompts of General-10 would take about 50 GiB; the row says so.
 """
 
 from __future__ import annotations
@@ -16,21 +15,19 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.common import arguments, layout, show, text_tower  # noqa: E402
-from benchmarks.text_encoder import Step  # noqa: E402
-from prompting.tasks import Task, TaskLayout  # noqa: E402
+from benchmarks.common import arguments, layout, show, text_tower
+from benchmarks.text_encoder import Step
+from prompting.tasks import Task, TaskLayout
 
 PLAIN_PARTS = (40, 120)
 
 
 def peak(way: str, collection: str, tower_name: str, part: int) -> float:
-    """GiB that one step takes on top of what was there before it; run this in a fresh process."""
+    """Return the GiB that one step adds to the memory in use before it; run this in a fresh process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tower, tasks = text_tower(tower_name, device=device), layout(collection)
     step = Step(tower, tasks, False, part)
-    # One step with a single class first, so that libraries and their buffers are there before counting.
+    # A step with a single class loads libraries and allocates their buffers before the measurement.
     Step(tower, TaskLayout((Task("flower", ("rose",)),)), False, 1).ours()
     if way == "plain":
         step.prompts = step.prompts[:part]  # a single part
@@ -38,15 +35,15 @@ def peak(way: str, collection: str, tower_name: str, part: int) -> float:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak, on Linux
         before = memory("VmRSS")
-    step.ours() if way == "ours" else step.plain()
+    (step.ours if way == "ours" else step.plain)()
     after = torch.cuda.max_memory_allocated() if device == "cuda" else memory("VmHWM")
     return (after - before) / (1 << 30)
 
 
 def memory(field: str) -> int:
-    """Bytes that this process holds (VmRSS) or held at most (VmHWM)."""
+    """Return the memory of this process in bytes, now (VmRSS) or at its peak (VmHWM)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) << 10
@@ -57,7 +54,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--collections", default="Plant-6,General-10")
     parser.add_argument(
-        "--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="one measurement, for the processes"
+        "--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="make a single measurement (used internally)"
     )
     args = parser.parse_args()
     if args.one:
@@ -66,10 +63,20 @@ def main() -> None:
         return
 
     def measure(way: str, collection: str, part: int) -> float:
-        command = [sys.executable, __file__, "--tower", args.tower, "--one", way, collection, str(part)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.memory",
+            "--tower",
+            args.tower,
+            "--one",
+            way,
+            collection,
+            str(part),
+        ]
         return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for name in args.collections.split(","):
         classes = layout(name).n_classes
         ours = measure("ours", name, 100)

@@ -6,11 +6,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from dassl.data.datasets import DATASET_REGISTRY
+from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.text import one_line
 from datasets.collection import TaskCollection, TaskImages, read_class_folders
 from datasets.layouts import Release, official_split, part_folders, read_split
 from datasets.source import complete
@@ -18,11 +21,11 @@ from prompting.tasks import METRICS, Task
 
 
 class FolderCollection(TaskCollection):
-    """A collection declared in YAML (configs/collections/<name>.yaml): photographs in a folder a class."""
+    """A collection declared in YAML (configs/collections/<name>.yaml): photographs, one folder per class."""
 
-    declaration: dict = {}
+    declaration: dict[str, Any] = {}
 
-    def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
+    def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
         base = root / self.declaration["folder"]
         if not base.is_dir():
             raise InputError(f"Folder {base} is missing; --data (DATASET.ROOT) must be the folder that holds it.")
@@ -30,7 +33,7 @@ class FolderCollection(TaskCollection):
         for entry in self.declaration["tasks"]:
             name, folder = entry["name"], base / entry["folder"]
             if entry["split"]:
-                release = renamed(read_split(base / entry["split"], folder), entry["classnames"], name)
+                release = rename_classes(read_split(base / entry["split"], folder), entry["classnames"], name)
             else:
                 release = read_folder(folder, name, entry["classnames"])
             task = Task(name, release.classnames, entry["template"], entry["metric"])
@@ -38,21 +41,21 @@ class FolderCollection(TaskCollection):
         return tasks
 
 
-def renamed(release: Release, readable: dict[str, str], task: str) -> Release:
-    """A release with better names for some of its classes."""
+def rename_classes(release: Release, readable: dict[str, str], task: str) -> Release:
+    """The release with better names for some of its classes."""
     stray = sorted(set(readable) - set(release.keys))
     if stray:
         raise InputError(f"Task '{task}' names the class '{stray[0]}', which it does not have.")
     pairs = zip(release.keys, release.classnames, strict=True)
     names = tuple(readable.get(key, name) for key, name in pairs)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise InputError(f"Class name '{twice}' is used twice in task '{task}'; give the classes different names.")
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate:
+        raise InputError(f"Class name '{duplicate}' is used twice in task '{task}'; give the classes different names.")
     return replace(release, classnames=names)
 
 
 def read_folder(folder: Path, task: str, readable: dict[str, str]) -> Release:
-    """Read ``<folder>/<class>/<image>`` or, split, ``<folder>/<train|val|test>/<class>/<image>``."""
+    """Read ``<folder>/<class>/<image>`` or, if already split, ``<folder>/<train|val|test>/<class>/<image>``."""
     parts = part_folders(folder)
     if "train" not in parts or "test" not in parts:
         return Release(*read_class_folders(folder, task, readable))
@@ -60,14 +63,14 @@ def read_folder(folder: Path, task: str, readable: dict[str, str]) -> Release:
     others = sorted(folders - {part.name for part in parts.values()})
     if others:
         raise InputError(
-            f"Folder {folder} of task '{task}' has {parts['train'].name} and {parts['test'].name}, so it is split, "
-            f"but also '{others[0]}'; move class folders into the split's, or the other way round."
+            f"Folder {folder} of task '{task}' is split into {parts['train'].name} and {parts['test'].name}, but also "
+            f"holds '{others[0]}'; move all class folders into the split's folders, or all out of them."
         )
-    return renamed(official_split(folder, required=("train", "test")), readable, task)
+    return rename_classes(official_split(folder, required=("train", "test")), readable, task)
 
 
-# What a declaration may say, and what it says if it does not; a task must have a name.
-TASK_DEFAULTS = {
+# Keys of a task and their defaults; only the name is required.
+TASK_DEFAULTS: dict[str, Any] = {
     "name": None,
     "folder": None,
     "template": "a photo of a {}.",
@@ -78,57 +81,61 @@ TASK_DEFAULTS = {
 COLLECTION_KEYS = ("folder", "config", "tasks")
 
 
-def read_declaration(path: Path) -> dict:
-    """Read a collection's YAML, with every default filled in.
+def read_declaration(path: Path) -> dict[str, Any]:
+    """Read a collection's YAML and fill in all defaults.
 
     Returns:
         {"folder": str, "config": str | None, "tasks": [{"name", "folder", "template", "metric", "split": str,
         "classnames": {folder: name}}, ...]}
 
     Raises:
-        InputError: with the place, when something in it cannot be meant.
+        InputError: a key or value is not valid; the message says which.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is not readable YAML: {one_line(error)}") from None
     tasks = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(tasks, list) or not tasks:
         raise InputError(f"{path} declares no tasks; it needs a list `tasks:` of entries with a name and a folder.")
-    _only(content, COLLECTION_KEYS, str(path))
-    _texts(content, ("folder", "config"), str(path))
-    declaration = {"folder": content.get("folder", ""), "config": content.get("config"), "tasks": []}
-    for number, given in enumerate(tasks, 1):
-        if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+    _check_keys(content, COLLECTION_KEYS, str(path))
+    _check_texts(content, ("folder", "config"), str(path))
+    declaration: dict[str, Any] = {
+        "folder": content.get("folder", ""),
+        "config": content.get("config"),
+        "tasks": [],
+    }
+    for number, entry in enumerate(tasks, 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise InputError(f"{path}: task {number} has no name.")
-        where = f"{path}: task '{given['name']}'"
-        _only(given, TASK_DEFAULTS, where)
-        _texts(given, ("folder", "template", "metric", "split"), where)
-        task = {**TASK_DEFAULTS, "folder": given["name"], **{k: v for k, v in given.items() if v is not None}}
+        where = f"{path}: task '{entry['name']}'"
+        _check_keys(entry, TASK_DEFAULTS, where)
+        _check_texts(entry, ("folder", "template", "metric", "split"), where)
+        task = {**TASK_DEFAULTS, "folder": entry["name"], **{k: v for k, v in entry.items() if v is not None}}
         if "{}" not in task["template"]:
             raise InputError(f"{where}: the template has no {{}} for the class name.")
         if task["metric"] not in METRICS:
             raise InputError(f"{where}: metric '{task['metric']}' is unknown; known: {', '.join(METRICS)}.")
         if not isinstance(task["classnames"], dict):
-            raise InputError(f"{where}: classnames must map class folders to names, one `folder: name` a line.")
+            raise InputError(f"{where}: classnames must map class folders to names, one `folder: name` per line.")
         # YAML reads a folder called 0 or 2024 as a number.
         task["classnames"] = {str(folder): str(name) for folder, name in task["classnames"].items()}
         if any(task["name"] == other["name"] for other in declaration["tasks"]):
-            raise InputError(f"{where}: another task has this name; prompts and tables tell tasks apart by names.")
+            raise InputError(f"{where}: another task has this name; prompts and tables distinguish tasks by name.")
         declaration["tasks"].append(task)
     return declaration
 
 
-def _only(entry: dict, known: Iterable[str], where: str) -> None:
+def _check_keys(entry: dict, known: Iterable[str], where: str) -> None:
     for key in entry:
         if key not in known:
             raise InputError(f"{where}: key '{key}' is unknown; known: {', '.join(sorted(known))}.")
 
 
-def _texts(entry: dict, keys: Iterable[str], where: str) -> None:
+def _check_texts(entry: dict, keys: Iterable[str], where: str) -> None:
     for key in keys:
         if not isinstance(entry.get(key, ""), str):
-            raise InputError(f"{where}: {key} must be text, and is {entry[key]!r}; put it in quotes if it is a name.")
+            raise InputError(f"{where}: {key} must be text, not {entry[key]!r}; put it in quotes if it is a name.")
 
 
 def register_collection(path: Path) -> str:

@@ -1,9 +1,8 @@
-"""Which images are a task's few shots, and how a folder without an official split is split: drawn from names and a
-seed.
+"""Draws a task's few shots, and the split of a folder that has no official one, from names and a seed.
 
-Draws depend on (seed, source, class) alone, never on the collection a source stands in or on the order of calls, so
-that single-task and multi-task methods see the very same images. The first 4 of 8 shots are the 4 shots: draws are
-nested. What was drawn is recorded beside the data, in `.few_shot/`.
+A draw depends only on (seed, source, class), not on the collection that a source is part of or on the order of calls,
+so single-task and multi-task methods see exactly the same images. Draws are nested: the 4 shots are the first 4 of the
+8 shots. Drawn images are recorded beside the data, in `.few_shot/`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from common.errors import InputError
 from common.files import write_atomically
+from common.text import counted
 
 T = TypeVar("T")
 Samples = list[tuple[str, int]]  # (path, class index within the task)
@@ -28,14 +28,14 @@ SPLIT_PERCENT = (50, 20)
 
 
 def draw(items: Sequence[T], seed: int, *key: object) -> list[T]:
-    """All items in an order that depends only on ``seed`` and ``key`` (the same on every machine and Python)."""
+    """All items, shuffled in an order that depends only on ``seed`` and ``key``, on any machine and Python version."""
     shuffled = list(items)
     random.Random("/".join(map(str, (seed, *key)))).shuffle(shuffled)
     return shuffled
 
 
 def by_class(samples: Sequence[tuple[str, int]]) -> dict[int, list[tuple[str, int]]]:
-    """Samples (path, class index) grouped by class, classes in ascending order."""
+    """Samples (path, class index) grouped by class, in ascending order of classes."""
     groups: dict[int, list[tuple[str, int]]] = {}
     for sample in samples:
         groups.setdefault(sample[1], []).append(sample)
@@ -50,14 +50,14 @@ def few_shot(
     classes: Sequence[str],
     allow_fewer: bool = False,
 ) -> list[tuple[str, int]]:
-    """``shots`` samples of every class.
+    """Draw ``shots`` samples of every class.
 
     Args:
         samples: (path, class index) in a fixed order.
         shots: images per class; below 1 means all of them.
-        seed, source: what the draw depends on, besides the class.
-        classes: what each class is called where it lies (its folder), which stays when it gets a better name.
-        allow_fewer: take all images of a class that has fewer than ``shots`` instead of refusing.
+        seed, source: determine the draw, together with the class.
+        classes: the folder name of each class, which stays the same when the class gets a better name.
+        allow_fewer: take all images of a class that has fewer than ``shots`` instead of raising an error.
 
     Raises:
         InputError: a class has fewer images than ``shots``.
@@ -70,8 +70,9 @@ def few_shot(
         group = groups.get(index, [])
         if len(group) < shots and not allow_fewer:
             raise InputError(
-                f"{shots} shots asked for, but class '{name}' of task '{source}' has {len(group)} training images; "
-                "ask for at most that many, or set DATASET.ALLOW_FEWER_SHOTS True."
+                f"{counted(shots, 'shot')} asked for, but class '{name}' of task '{source}' has "
+                f"{counted(len(group), 'training image')}; ask for at most that many, or set "
+                "DATASET.ALLOW_FEWER_SHOTS True."
             )
         drawn += draw(group, seed, source, name)[:shots]
     return drawn
@@ -80,11 +81,11 @@ def few_shot(
 def split_in_three(
     samples: Sequence[tuple[str, int]], source: str, classes: Sequence[str]
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]], list[tuple[str, int]]]:
-    """Train, validation and test samples by SPLIT_PERCENT within each class; at least one image in train and in test.
+    """Split each class into train, validation and test by SPLIT_PERCENT, with at least one image in train and in test.
 
-    Drawn from a fixed seed and the names of folders (see `few_shot`): the split is part of the data, not of a run.
+    The draw depends on a fixed seed and on folder names (see `few_shot`): the split belongs to the data, not to a run.
     """
-    parts: tuple[list, list, list] = ([], [], [])
+    parts: tuple[Samples, Samples, Samples] = ([], [], [])
     for index, group in by_class(samples).items():
         if len(group) < 2:
             raise InputError(
@@ -98,14 +99,14 @@ def split_in_three(
     return parts
 
 
-def recorded(
+def load_or_draw(
     draw_both: Callable[[], tuple[Samples, Samples]], pools: tuple[Samples, Samples], root: Path, source: str, name: str
 ) -> tuple[Samples, Samples]:
-    """Few-shot training and validation samples: those of the record ``<root>/.few_shot/<source>/<name>.json`` if it was
-    made from the same files, otherwise newly drawn and recorded.
+    """Few-shot training and validation samples, from the record ``<root>/.few_shot/<source>/<name>.json`` if it was
+    made from the same files. Otherwise they are drawn and recorded.
 
     A record lists (path below the data root, class index) and a hash of all files that were drawn from. It is written
-    whole or not at all, so that runs may start at once; where the data root cannot be written, nothing is recorded.
+    atomically, so several runs may start at once. If the data root is not writable, nothing is recorded.
     """
     path = root / ".few_shot" / source / f"{name}.json"
     start = f"{root}{os.sep}"
@@ -114,14 +115,15 @@ def recorded(
         files.update("\n".join(f"{file.removeprefix(start)}\t{index}" for file, index in pool).encode())
         files.update(b"\n\n")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["files"] == files.hexdigest():
-            return tuple([(start + file, index) for file, index in record[part]] for part in ("train", "val"))
-        print(f"The images of {source} are not those that {path} was drawn from; they are drawn anew.")
+        old = json.loads(path.read_text(encoding="utf-8"))
+        if old["files"] == files.hexdigest():
+            train, val = ([(start + file, index) for file, index in old[part]] for part in ("train", "val"))
+            return train, val
+        print(f"The images of {source} have changed since {path} was written; its few-shot images are drawn again.")
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet, or not one of ours
+        pass  # there is no record yet, or the file is not a record
     train, val = draw_both()
-    record = {"files": files.hexdigest()}
+    record: dict[str, Any] = {"files": files.hexdigest()}
     for part, samples in (("train", train), ("val", val)):
         record[part] = [(file.removeprefix(start), index) for file, index in samples]
     with contextlib.suppress(OSError):

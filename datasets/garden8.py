@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
+from yacs.config import CfgNode
 
 from common.errors import InputError
 from datasets.collection import TaskCollection, TaskImages
@@ -15,9 +16,9 @@ from prompting.tasks import Task
 
 @DATASET_REGISTRY.register()
 class Garden8(TaskCollection):
-    """Reads ``<root>/garden8`` through the same file reader as photographs."""
+    """Reads ``<root>/garden8`` from image files, as if they were photographs."""
 
-    def read_tasks(self, cfg, root: Path) -> list[TaskImages]:
+    def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
         try:
             folder = write_collection(root)
         except OSError as error:

@@ -1,32 +1,34 @@
-"""How releases lay out their images: folders, lists, split files. Each reader gives a `Release` or a piece of one."""
+"""Readers of the layouts that releases use: folders, lists, split files. Each returns a `Release` or part of one."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
+from common.text import one_line
 from datasets.collection import list_images, read_class_folders
 from datasets.fewshot import Samples
 
 Rows = list[tuple[str, str]]  # (image path, class key)
-# What the folders of a split are called.
+# Folder names of each split.
 PARTS = {"train": ("training", "train"), "val": ("val", "valid", "validation"), "test": ("testing", "test")}
-# Words that land-use data sets use for an area without saying "area".
+# Kinds of area that land-use data sets name without the word "area".
 AREAS = ("residential", "commercial", "industrial")
 
 
 @dataclass
 class Release:
-    """What is read from a source's folder. Draws depend on ``keys``: what a class is called where it lies.
+    """A source's classes and images as read from its folder. Draws depend on ``keys``, the classes' names on disk.
 
-    ``val`` None: drawn from the training images; ``test`` None as well: all three are drawn from ``train``.
+    If ``val`` is None, it is drawn from the training images; if ``test`` is None too, all three are drawn from
+    ``train``.
     """
 
     keys: tuple[str, ...]
@@ -39,8 +41,8 @@ class Release:
 # -- folders --
 
 
-def inside(folder: Path, *places: str) -> Path:
-    """The first of several places below a folder that is there; when none is, the first, for messages to name."""
+def find_subfolder(folder: Path, *places: str) -> Path:
+    """The first of several places below a folder that exists; if none does, the first one, for error messages."""
     paths = [folder / place for place in places]
     return next((path for path in paths if path.is_dir()), paths[0])
 
@@ -52,7 +54,7 @@ def class_folders(
 ) -> tuple[tuple[str, ...], tuple[str, ...], Samples]:
     """Read ``<folder>/<class>/<image>``: keys (folder names), class names, samples.
 
-    ``classname`` gives the class name of a folder, or names those folders whose own name will not do.
+    ``classname`` turns a folder's name into a class name, or maps only the folders that need another name.
     """
     keys, classnames, samples = read_class_folders(folder, folder.name, {}, ignore)
     if isinstance(classname, dict):
@@ -70,7 +72,7 @@ def one_pool(
 
 
 def part_folders(folder: Path) -> dict[str, Path]:
-    """The folders of a split that are there, by "train", "val" and "test"."""
+    """The existing folders of a split, by "train", "val" and "test"."""
     return {part: folder / name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
 
 
@@ -79,10 +81,10 @@ def official_split(
     classname: Callable[[str], str] | dict[str, str] = str,
     required: Sequence[str] = ("train", "val", "test"),
 ) -> Release:
-    """Read ``<folder>/<train, val or test>/<class>/<image>``, the latter two with the same classes as the first.
+    """Read ``<folder>/<train, val or test>/<class>/<image>``, with the same classes in each part.
 
     Raises:
-        InputError: a required part is missing, or its classes differ.
+        InputError: a required part is missing, or the classes differ.
     """
     found = part_folders(folder)
     for part in required:
@@ -103,18 +105,20 @@ def official_split(
 
 
 def grouped_class_folders(folder: Path, classname: Callable[[str], str] = str) -> Release:
-    """Read ``<folder>/<group>/<class>/<image>`` as one pool, classes in the order of their own names.
+    """Read ``<folder>/<group>/<class>/<image>`` as one pool, with classes sorted by their own names.
 
-    A class folder outside any group is read as well, since copies go about that have lost the groups.
+    Class folders outside any group are read too, because some copies of the data have lost the groups.
 
     Raises:
-        InputError: two groups have a class of one name, or a folder is missing or empty.
+        InputError: two groups have a class of the same name, or a folder is missing or empty.
     """
     places: dict[str, Path] = {}
     for group in _folders(folder):
         for place in _folders(group) or [group]:
             if place.name in places:
-                raise InputError(f"Class folder {place} has the name of {places[place.name]}; classes must differ.")
+                raise InputError(
+                    f"Class folder {place} has the same name as {places[place.name]}; classes must differ."
+                )
             places[place.name] = place
     if not places:
         raise InputError(f"Folder {folder} has no class folders; is the data set unpacked completely?")
@@ -136,8 +140,8 @@ def _folders(folder: Path) -> list[Path]:
 # -- lists --
 
 
-def lines(path: Path) -> list[str]:
-    """The non-empty lines of a text file that belongs to a release; InputError when it is missing."""
+def read_lines(path: Path) -> list[str]:
+    """The non-empty lines of a release's text file, stripped; InputError if it cannot be read."""
     try:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -145,51 +149,49 @@ def lines(path: Path) -> list[str]:
 
 
 def read_list(path: Path, parse: Callable[[str], tuple[str, str]], classes: Container[str] | None = None) -> Rows:
-    """Read a list of images, one a line.
+    """Read a list of images, one per line.
 
     Args:
         path: the list.
-        parse: gives (image path, class key) for a line, ValueError for one that it cannot read.
-        classes: the keys that there are; None: any.
+        parse: returns (image path, class key) for a line, or raises ValueError.
+        classes: the known class keys; None accepts any.
 
     Raises:
-        InputError: the list is missing, a line cannot be read, names another class or an image that is not there.
+        InputError: the list is missing, or a line cannot be parsed, or names an unknown class or a missing image.
     """
     rows: Rows = []
-    for line in lines(path):
+    for line in read_lines(path):
         try:
             row = parse(line)
         except ValueError:
             raise InputError(
-                f"{path}: line '{line}' has not the form of the original list; unpack the release again."
+                f"{path}: line '{line}' does not have the format of the original list; unpack the release again."
             ) from None
         if classes is not None and row[1] not in classes:
-            raise InputError(f"{path}: line '{line}' names '{row[1]}', which the release's list of classes lacks.")
+            raise InputError(f"{path}: line '{line}' names '{row[1]}', which is not in the release's list of classes.")
         rows.append(row)
     check_files((file for file, _ in rows), str(path))
     return rows
 
 
 def read_mat(path: Path, variable: str) -> np.ndarray:
-    """A vector (numbers, texts or records) from a MATLAB file; InputError when it cannot be read."""
+    """Read a vector (of numbers, texts or records) from a MATLAB file; InputError if that fails."""
     try:
         from scipy.io import loadmat
     except ImportError:
         raise InputError(
-            f"Reading {path} needs scipy: `pip install scipy`, or put the published split file beside it."
+            f"Reading {path} needs scipy: `pip install scipy`, or fetch the published split file."
         ) from None
     try:
         return np.atleast_1d(loadmat(str(path), squeeze_me=True)[variable])
     except KeyError:
         raise InputError(f"{path} has no variable '{variable}'; is it the file of the original release?") from None
-    except Exception as error:  # scipy raises errors of many kinds, some without a common base
-        raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())}); is the data set unpacked completely?"
-        ) from None
+    except Exception as error:  # scipy raises many kinds of errors, some without a common base class
+        raise InputError(f"{path} cannot be read ({one_line(error)}); is the data set unpacked completely?") from None
 
 
 def from_lists(classes: Sequence[str], classname: Callable[[str], str], **parts: Sequence[tuple[str, str]]) -> Release:
-    """A release whose splits are lists of (image path, class key); ``classes`` are the keys in label order."""
+    """Build a release from lists of (image path, class key), one per split; ``classes`` are the keys in label order."""
     index = {key: i for i, key in enumerate(classes)}
     samples = {part: [(file, index[key]) for file, key in rows] for part, rows in parts.items()}
     return Release(tuple(classes), tuple(map(classname, classes)), **samples)
@@ -201,10 +203,11 @@ def from_lists(classes: Sequence[str], classname: Callable[[str], str], **parts:
 def read_split(path: Path, images: Path) -> Release:
     """Read a published split: CoOp's split_zhou_*.json or the released SoftCPT code's split_dk_*.json (one task).
 
-    The former lists [path, label, class name], the latter [path, [label], [task]] and names classes apart.
+    CoOp's lists [path, label, class name]. SoftCPT's lists [path, [label], [task]] and has a separate list of class
+    names.
 
     Raises:
-        InputError: it is no such file, or names an image that is not there.
+        InputError: the file has another format, or names an image that does not exist.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -220,16 +223,16 @@ def read_split(path: Path, images: Path) -> Release:
         samples = {p: [(str(images / file), index[label]) for file, label in rows] for p, rows in parts.items()}
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
-            f"{path} is not a split file in CoOp's or SoftCPT's form ({type(error).__name__}: {error}); fetch it again "
-            "or remove it, and images are split anew."
+            f"{path} is not a split file in CoOp's or SoftCPT's format ({type(error).__name__}: {error}); fetch it "
+            "again, or remove it to have the images split here."
         ) from None
     check_files((file for rows in samples.values() for file, _ in rows), f"the split {path}")
     classnames = tuple(str(names[label]).replace("_", " ") for label in order)
     return Release(tuple(str(names[label]) for label in order), classnames, **samples)
 
 
-def check_files(files, named_by: str) -> None:
-    """InputError for the first file that is missing. Every folder is listed once: 100,000 files take a second."""
+def check_files(files: Iterable[str], named_by: str) -> None:
+    """Raise InputError for the first missing file. Each folder is listed once, so 100,000 files take a second."""
     folders: dict[str, set[str]] = {}
     for file in files:
         folder, name = os.path.split(file)
@@ -245,13 +248,13 @@ def check_files(files, named_by: str) -> None:
 # -- names --
 
 
-def scene(folder: str) -> str:
-    """What a remote sensing class is called in a prompt.
+def scene_phrase(folder: str) -> str:
+    """The name of a remote sensing class in a prompt.
 
-    >>> [scene(name) for name in ("BaseballField", "dense_residential", "Parking", "railwayStation")]
+    >>> [scene_phrase(name) for name in ("BaseballField", "dense_residential", "Parking", "railwayStation")]
     ['baseball field', 'dense residential area', 'parking lot', 'railway station']
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).replace("_", " ").lower()
-    if words.endswith(AREAS):
-        return f"{words} area"
-    return "parking lot" if words == "parking" else words
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).replace("_", " ").lower()
+    if name.endswith(AREAS):
+        return f"{name} area"
+    return "parking lot" if name == "parking" else name

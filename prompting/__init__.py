@@ -1,5 +1,5 @@
 """Prompt learning for CLIP in plain PyTorch: towers, prompts, the text encoder, the meta network, losses.
 
-Nothing in here knows of Dassl, of data sets or of configuration objects; on disk it knows checkpoints
-and the feature bank.
+Nothing here depends on Dassl, data sets or configuration objects. The only files that it reads or writes are
+checkpoints and the feature bank.
 """

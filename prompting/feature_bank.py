@@ -1,9 +1,9 @@
-"""Features of frozen towers, computed once and kept on disk.
+"""Features of frozen towers, computed once and stored on disk.
 
-An entry is one file: a header (what it holds, and a checksum) and the raw rows, memory-mapped on reading. Its name is
-a hash of its key, and the key holds content hashes (of the tower's weights and of the image files), never names alone,
-so that an entry is found when the same weights, files and library versions would compute it again. Files are written
-aside and renamed, so that two writers cannot harm each other and a killed one leaves nothing that is trusted.
+An entry is one file: a header (shape, dtype, key, checksum) and the raw rows, which are memory-mapped for reading. Its
+name is a hash of its key. Keys contain content hashes of the tower's weights and of the image files, not just names, so
+an entry is only found if the same weights, files and library versions would compute it again. Files are written under
+a temporary name and renamed, so two writers do not interfere and a killed writer leaves no incomplete entry.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,60 +29,61 @@ SUFFIX = ".features"
 
 
 class FeatureBank:
-    """A folder of feature tables, the least recently used of which go when it grows above its limit.
+    """A folder of feature tables. Above its size limit, the least recently used are removed.
 
     Args:
-        folder: created when first written to. A folder that cannot be written only means that nothing is kept.
-        limit_bytes: how large all entries together may be.
+        folder: created on the first write. If it cannot be written, tables are just not stored.
+        limit_bytes: the largest total size of all entries.
     """
 
     def __init__(self, folder: Path | str, limit_bytes: int = 20 << 30):
         self.folder, self.limit_bytes = Path(folder), limit_bytes
         self._verified: set[tuple[Path, int]] = set()
 
-    def path_of(self, key: dict) -> Path:
-        """The file of an entry; ``key`` is JSON-like."""
+    def path_of(self, key: dict[str, Any]) -> Path:
+        """Return the file of an entry; ``key`` is JSON-like."""
         text = json.dumps(key, sort_keys=True)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}{SUFFIX}"
 
-    def get(self, key: dict, compute: Callable[[], Tensor]) -> Tensor:
-        """The table of a key: read when it is there and sound, otherwise computed and kept (see `read` and `put`)."""
+    def get(self, key: dict[str, Any], compute: Callable[[], Tensor]) -> Tensor:
+        """Read the table of a key, or compute and store it if it is missing or damaged (see `read` and `put`)."""
         table = self.read(key)
         return self.put(key, compute()) if table is None else table
 
-    def put(self, key: dict, table: Tensor) -> Tensor:
-        """Keep a (rows, d) table under a JSON-like key that says all it depends on; returns it, memory-mapped if
-        possible.
+    def put(self, key: dict[str, Any], table: Tensor) -> Tensor:
+        """Store a (rows, d) table; returns it, memory-mapped if possible.
 
-        A table that cannot be written is returned as it is, with a line that says so.
+        The JSON-like key must contain everything that the table depends on. A table that cannot be written is returned
+        unchanged, and a message is printed.
         """
         table = table.detach().cpu().contiguous()
         try:
             self._write(self.path_of(key), key, table.numpy())
         except OSError as error:
-            print(f"Features are not kept: {self.folder} cannot be written ({error.strerror or error}).")
+            print(f"Features are not stored: cannot write to {self.folder} ({error.strerror or error}).")
             return table
         self.shrink(keep=self.path_of(key))
-        kept = self.read(key)
-        return table if kept is None else kept
+        stored = self.read(key)
+        return table if stored is None else stored
 
-    def read(self, key: dict) -> Tensor | None:
-        """The (rows, d) table of a key, memory-mapped (what is written to it stays in memory); None when there is none.
+    def read(self, key: dict[str, Any]) -> Tensor | None:
+        """Return the (rows, d) table of a key, or None if there is none.
 
-        A damaged file is removed; one that cannot be opened is left alone.
+        The table is memory-mapped; writing to it does not change the file. A damaged file is removed, but not one that
+        cannot be opened.
         """
         path = self.path_of(key)
         try:
             with open(path, "rb") as file:
                 header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
             shape, dtype = tuple(header["shape"]), np.dtype(header["dtype"])
-            table = np.memmap(path, dtype, mode="c", offset=HEADER_BYTES, shape=shape)
+            table: np.memmap = np.memmap(path, dtype, mode="c", offset=HEADER_BYTES, shape=shape)
             stamp = (path, path.stat().st_mtime_ns)
             if stamp not in self._verified:
-                if zlib.crc32(table) != header["crc32"]:
+                if zlib.crc32(table.data) != header["crc32"]:
                     raise ValueError("checksum")
-            with contextlib.suppress(OSError):  # somebody else's bank may be read, too
-                os.utime(path)  # recently used
+            with contextlib.suppress(OSError):  # a bank may be read-only
+                os.utime(path)  # marks the entry as recently used
             self._verified.add((path, path.stat().st_mtime_ns))
             return torch.from_numpy(table)
         except OSError:
@@ -92,10 +94,10 @@ class FeatureBank:
                 path.unlink()
             return None
 
-    def _write(self, path: Path, key: dict, table: np.ndarray) -> None:
-        header = {"shape": table.shape, "dtype": table.dtype.str, "crc32": zlib.crc32(table), "key": key}
+    def _write(self, path: Path, key: dict[str, Any], table: np.ndarray) -> None:
+        header = {"shape": table.shape, "dtype": table.dtype.str, "crc32": zlib.crc32(table.data), "key": key}
         text = json.dumps(header).encode()
-        if len(text) > HEADER_BYTES:  # the key is there for people; the file's name depends on all of it anyway
+        if len(text) > HEADER_BYTES:  # the key is only for human readers; the file's name is a hash of all of it
             text = json.dumps({**header, "key": "(long)"}).encode()
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
@@ -110,7 +112,7 @@ class FeatureBank:
             raise
 
     def entries(self) -> list[tuple[Path, int, float]]:
-        """(file, bytes, time of last use) of every entry, least recently used first."""
+        """Return (file, bytes, time of last use) of every entry, least recently used first."""
         found = []
         for path in self.folder.glob(f"*{SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):  # another process may be shrinking the bank
@@ -119,14 +121,14 @@ class FeatureBank:
         return sorted(found, key=lambda entry: entry[2])
 
     def _remove_leftovers(self) -> None:
-        """Remove what writers left that were killed more than a day ago."""
+        """Remove temporary files of killed writers after a day."""
         for path in self.folder.glob(".writing-*"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > 86400:
                     path.unlink()
 
     def shrink(self, limit_bytes: int | None = None, keep: Path | None = None) -> int:
-        """Remove the least recently used entries until the rest fits; returns how many bytes went."""
+        """Remove the least recently used entries until the others fit the limit; returns the number of bytes freed."""
         limit = self.limit_bytes if limit_bytes is None else limit_bytes
         self._remove_leftovers()
         entries = self.entries()
@@ -142,7 +144,7 @@ class FeatureBank:
 
 
 def tower_digest(module: nn.Module) -> str:
-    """A hash of all that a frozen module computes with: its structure, weights and buffers, names and dtypes."""
+    """Return a hash of a frozen module's structure, and of its weights and buffers with their names and dtypes."""
     heads = [m.num_heads for m in module.modules() if isinstance(getattr(m, "num_heads", None), int)]
     digest = hashlib.blake2b(f"{module!r}{heads}".encode(), digest_size=20)
     for name, tensor in module.state_dict().items():
@@ -152,14 +154,13 @@ def tower_digest(module: nn.Module) -> str:
 
 
 class FileDigests:
-    """Content hashes of files, remembered by (path, size, modification time) so that a file is read for it only
-    once."""
+    """Content hashes of files, cached by (path, size, modification time) so that each file is read only once."""
 
     def __init__(self, folder: Path | str):
         self.path = Path(folder) / "digests.sqlite"
 
     def of(self, files: Sequence[str]) -> str:
-        """One hash of the contents of many files, in order; raises OSError naming a file that cannot be read."""
+        """Return one hash of the contents of files, in order; raises OSError if one cannot be read."""
         with self._database() as database:
             known = {}
             if database is not None:
@@ -177,13 +178,13 @@ class FileDigests:
                     fresh.append((*stamp, digest))
                 total.update(digest.encode())
             if fresh and database is not None:
-                with contextlib.suppress(sqlite3.Error):  # remembering is a convenience
+                with contextlib.suppress(sqlite3.Error):  # the cache only saves time
                     database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", fresh)
                     database.commit()
             return total.hexdigest()
 
     @contextlib.contextmanager
-    def _database(self):
+    def _database(self) -> Iterator[sqlite3.Connection | None]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(self.path, timeout=60)

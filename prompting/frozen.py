@@ -1,17 +1,19 @@
-"""Layers of a frozen tower, whose weights need no gradient: the same numbers for less time and memory."""
+"""Layers whose weights are frozen: the results of PyTorch's own layers, for less time and memory."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# PyTorch multiplies float32 matrices on x86 by MKL; oneDNN, which it has too, takes a tenth less at the sizes of a
-# text tower on the machines measured (docs/performance.md), a third at the few tokens of task prompts.
+# On x86 PyTorch multiplies float32 matrices with MKL. oneDNN, which it also includes, takes a tenth less time at a text
+# tower's sizes on the machines measured (docs/performance.md), and a third less for the few tokens of task prompts.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkl.is_available() else None
-# oneDNN adds up an output's products in one run, MKL in blocks: the longer the sum, the more that matters.
-_LONGEST_SUM = 1024
-# Newer compilers take oneDNN's operator with constant weights alone; PyTorch 2.1, which cannot be asked, takes any.
+# oneDNN adds up an output's products one by one, MKL in blocks, so oneDNN's rounding error grows with the sum's length.
+_MAX_INPUTS = 1024
+# Newer compilers accept oneDNN's operator only with constant weights. PyTorch 2.1 accepts any, and has no is_compiling.
 _compiling = getattr(torch.compiler, "is_compiling", bool)
 
 
@@ -24,29 +26,35 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
-        if weight.shape[1] > _LONGEST_SUM:
-            return F.linear(x, weight, bias)
-        return _onednn(x, weight, bias, "none", [], "")
+        return F.linear(x, weight, bias) if weight.shape[1] > _MAX_INPUTS else _multiply(x, weight, bias)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors
-        return _onednn(gradient.contiguous(), weight.t(), None, "none", [], ""), None, None
+        return _multiply(gradient.contiguous(), weight.t(), None), None, None
+
+
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    assert _onednn is not None, "`linear` calls _Linear only where oneDNN is available"
+    return _onednn(x, weight, bias, "none", [], "")
 
 
 class QuickGELU(torch.autograd.Function):
-    """x sigmoid(1.702 x) = silu(1.702 x) / 1.702: CLIP's activation in a third of the time and memory of its spelling
-    as a product, whose factors autograd keeps. The gradient is that of silu, since both scales cancel."""
+    """CLIP's activation, x sigmoid(1.702 x), computed as silu(1.702 x) / 1.702.
+
+    It takes a third of the product's time and memory, because autograd would keep both factors. The gradient is that of
+    silu, since the two scales cancel.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         scaled = 1.702 * x
         ctx.save_for_backward(scaled)
         return F.silu(scaled).mul_(1 / 1.702)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (scaled,) = ctx.saved_tensors
         return torch.ops.aten.silu_backward(gradient, scaled)

@@ -1,8 +1,9 @@
-"""Local features of a frozen image tower: one for each place of an image, in the space of its text features."""
+"""Local features of a frozen image tower: one per place in an image, in the space of the text features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,25 +18,25 @@ from prompting.towers import Tower
 def encode_local(tower: Tower, images: Tensor) -> Tensor:
     """(B, 3, size, size) preprocessed images -> (B, places, feature_dim) float32 local features of unit norm.
 
-    OpenAI's ResNets: the attention pool asked by every place of the last feature map instead of by their mean alone.
-    OpenAI's vision transformers: the patch tokens, normalised and projected as the class token is. OpenCLIP's towers
-    that average a feature map and project it linearly: every place projected; the mean of that is the image's feature.
+    OpenAI's ResNets: every place of the last feature map queries the attention pool, not only their mean. OpenAI's
+    vision transformers: the patch tokens are normalised and projected like the class token. OpenCLIP's towers that
+    average a feature map and project it linearly: every place is projected; their mean is the image's feature.
 
     Raises:
         InputError: the image tower is none of these.
     """
-    visual = tower.visual
-    local = _how(tower)
-    return unit(local(visual, images.to(tower.dtype, memory_format=torch.channels_last)))
+    local = _method_of(tower)
+    return unit(local(tower.visual, images.to(tower.dtype, memory_format=torch.channels_last)))
 
 
 def check_local(tower: Tower) -> None:
-    """InputError, in one line, when `encode_local` cannot do a tower."""
-    _how(tower)
+    """Raise InputError if `encode_local` does not support the tower."""
+    _method_of(tower)
 
 
-def _how(tower: Tower) -> Callable[[nn.Module, Tensor], Tensor]:
-    visual = tower.visual
+# The image towers are typed Any: their packages are untyped, and the three kinds have no parts in common.
+def _method_of(tower: Tower) -> Callable[[Any, Tensor], Tensor]:
+    visual: Any = tower.visual
     if type(visual).__module__.startswith("clip."):
         return _of_resnet if hasattr(visual, "attnpool") else _of_transformer
     pool = getattr(getattr(visual, "trunk", None), "global_pool", None)
@@ -48,14 +49,14 @@ def _how(tower: Tower) -> Callable[[nn.Module, Tensor], Tensor]:
     )
 
 
-def _of_resnet(visual: nn.Module, images: Tensor) -> Tensor:
-    pool, seen = visual.attnpool, []
-    handle = pool.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+def _of_resnet(visual: Any, images: Tensor) -> Tensor:
+    pool, inputs = visual.attnpool, []
+    handle = pool.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:
         visual(images)
     finally:
         handle.remove()
-    x = seen[0].flatten(2).transpose(1, 2)
+    x = inputs[0].flatten(2).transpose(1, 2)
     x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + pool.positional_embedding.to(x.dtype)
     q, k, v = (
         project(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
@@ -64,15 +65,15 @@ def _of_resnet(visual: nn.Module, images: Tensor) -> Tensor:
     return pool.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
-def _of_transformer(visual: nn.Module, images: Tensor) -> Tensor:
-    seen = []
-    handle = visual.transformer.register_forward_hook(lambda _, given, tokens: seen.append(tokens))
+def _of_transformer(visual: Any, images: Tensor) -> Tensor:
+    outputs: list[Tensor] = []
+    handle = visual.transformer.register_forward_hook(lambda _, args, output: outputs.append(output))
     try:
         visual(images)
     finally:
         handle.remove()
-    return visual.ln_post(seen[0].transpose(0, 1)[:, 1:]) @ visual.proj
+    return visual.ln_post(outputs[0].transpose(0, 1)[:, 1:]) @ visual.proj
 
 
-def _of_averaged_map(visual: nn.Module, images: Tensor) -> Tensor:
+def _of_averaged_map(visual: Any, images: Tensor) -> Tensor:
     return visual.head(visual.trunk.forward_features(images).flatten(2).transpose(1, 2))

@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 def unit(features: Tensor) -> Tensor:
-    """Features of unit norm along the last axis, in float32 at least whatever the tower computes in."""
+    """Normalise features along the last axis, in float32 or the features' own dtype if that is wider."""
     features = features.to(torch.promote_types(features.dtype, torch.float32))
     return features / features.norm(dim=-1, keepdim=True)
 
 
 def within_task(logits: Tensor, task: Tensor, task_of_class: Tensor) -> Tensor:
-    """Rule out every class that is not of the sample's own task.
+    """Mask the logits of other tasks' classes.
 
     Args:
         logits: (batch, classes) float, over the flat class axis.
@@ -21,8 +21,8 @@ def within_task(logits: Tensor, task: Tensor, task_of_class: Tensor) -> Tensor:
         task_of_class: (classes,) int64, each column's task.
 
     Returns:
-        (batch, classes): the logits, -inf where the class belongs to another task, so that softmax and argmax run over
-        the classes of the sample's own task only (paper, eq. of the prediction probability). Their cross-entropy,
-        averaged over the batch, is the paper's loss: per-task sums, summed over tasks, divided by the batch size.
+        (batch, classes): the logits, with -inf for classes of other tasks, so that softmax and argmax only see the
+        classes of the sample's own task (paper, equation of the prediction probability). The cross-entropy of these
+        logits, averaged over the batch, is the paper's loss: the sum over all tasks, divided by the batch size.
     """
     return logits.masked_fill(task_of_class.unsqueeze(0) != task.unsqueeze(1), float("-inf"))

@@ -1,8 +1,8 @@
 """A prompt is data: a list of integers that says which vector stands at each position.
 
-An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c`` (of
-contexts with ``n_ctx`` vectors each) is ``-(1 + c * n_ctx + s)``. Everything that differs between methods and name
-positions is in these lists; the text encoder only looks vectors up.
+An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c``, where
+each context has ``n_ctx`` vectors, is ``-(1 + c * n_ctx + s)``. Methods and name positions differ only in these lists;
+the text encoder just looks vectors up.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ POSITIONS = ("end", "middle", "front")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What laying out prompts needs to know of a tower's tokenizer.
+    """A tower's tokenizer, as far as prompts need it.
 
-    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: positions of the
-    tower; words: the tokens that are whole words, token id -> word, empty where the tokenizer does not tell.
+    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: the tower's number
+    of positions; words: token id -> word for the tokens that are whole words, empty if the tokenizer does not say.
     """
 
     encode: Callable[[str], list[int]]
@@ -31,7 +31,7 @@ class Vocabulary:
 
 
 def slots(context: int, n_ctx: int) -> list[int]:
-    """The slot numbers of one context's vectors."""
+    """Return the slot numbers of one context's vectors."""
     return [-(1 + context * n_ctx + s) for s in range(n_ctx)]
 
 
@@ -40,8 +40,8 @@ def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0,
 
     Args:
         name: class or task name; underscores become spaces.
-        context: index of the context whose vectors stand in the slots.
-        n_ctx: vectors per context; 0 gives a prompt of words alone.
+        context: index of the context whose vectors fill the slots.
+        n_ctx: vectors per context; 0 gives a prompt without slots.
         position: "end", "middle" (the second half of the context, rounded up, follows the name) or "front".
 
     Returns:
@@ -50,13 +50,12 @@ def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0,
     Raises:
         InputError: the name is too long for the tower.
 
-    Name and full stop are tokenised together, as CoOp does, because a name that ends in punctuation merges with the
-    stop.
+    Name and full stop are tokenised together, as in CoOp, because a name that ends in punctuation merges with the stop.
     """
     text = name.replace("_", " ").strip()
-    words = vocabulary.encode(text + ".")
+    tokens = vocabulary.encode(text + ".")
     n_name = len(vocabulary.encode(text))
-    body, stop = words[:n_name], words[n_name:]
+    body, stop = tokens[:n_name], tokens[n_name:]
     context_slots = slots(context, n_ctx)
     if position == "end":
         inner = context_slots + body + stop
@@ -71,17 +70,17 @@ def lay_out(vocabulary: Vocabulary, name: str, context: int = 0, n_ctx: int = 0,
 
 
 def with_context(prompt: Sequence[int], context: int, n_ctx: int) -> list[int]:
-    """The same prompt with the vectors of a context that stands ``context`` places later; words stay."""
+    """Return the prompt with its slots moved to the context that is ``context`` places later."""
     return [token - context * n_ctx if token < 0 else token for token in prompt]
 
 
 def sentence(vocabulary: Vocabulary, text: str) -> list[int]:
-    """A prompt of words alone, such as a filled-in zero-shot template: ``[SOS] text [EOT]``."""
+    """Lay out a prompt without slots, such as a filled-in zero-shot template: ``[SOS] text [EOT]``."""
     return bounded(vocabulary, vocabulary.encode(text), text)
 
 
 def bounded(vocabulary: Vocabulary, inner: Sequence[int], name: str) -> list[int]:
-    """``inner`` between start and end; raises InputError when the tower has too few positions for it."""
+    """Put ``inner`` between start and end; raises InputError if the tower has too few positions for it."""
     prompt = [vocabulary.start, *inner, vocabulary.end]
     if len(prompt) > vocabulary.length:
         n_ctx = sum(token < 0 for token in inner)

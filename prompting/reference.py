@@ -1,5 +1,4 @@
-"""The text encoder as CLIP spells it: every prompt padded to the tower's length. Slow; what the fast one is tested
-against."""
+"""CLIP's own text encoder, which pads every prompt to the tower's length: slow, and the reference for the fast one."""
 
 from __future__ import annotations
 
@@ -18,8 +17,10 @@ def encode_plain(
     contexts: Tensor | None = None,
     deep: Sequence[Tensor] = (),
 ) -> Tensor:
-    """Text features of prompts (see prompting.prompts): (N, feature_dim), not normalised; ``contexts`` (C, n_ctx,
-    width), ``deep`` like it for the blocks behind the first."""
+    """Return the text features of prompts (see prompting.prompts): (N, feature_dim), not normalised.
+
+    ``contexts`` is (C, n_ctx, width); ``deep`` holds one such tensor for each of the blocks after the first.
+    """
     length = tower.positional_embedding.shape[0]
     device = tower.positional_embedding.device
     tokens = torch.zeros(len(prompts), length, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""What a collection of tasks is, and where each task's classes lie on the flat class axis."""
+"""Collections of tasks, and the place of each task's classes on the flat class axis."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ METRICS = {"A": "overall accuracy", "C": "mean per-class accuracy"}
 
 @dataclass(frozen=True)
 class Task:
-    """One classification task: its name is what the meta network reads, its class names are what it tells apart."""
+    """One classification task. The meta network reads its name."""
 
     name: str
     classnames: tuple[str, ...]
     template: str = "a photo of a {}."
     metric: str = "A"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.metric not in METRICS:
             raise ValueError(f"Task '{self.name}': metric must be one of {sorted(METRICS)}, not '{self.metric}'")
         if not self.classnames:
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskLayout:
-    """The tasks of a collection, in order; their classes stand one task after the other on one flat axis.
+    """The tasks of a collection, in order. The flat class axis holds the classes of one task after the other.
 
     A single data set is a collection of one task. A sample is (image, task index, flat class index).
     """
@@ -42,7 +42,7 @@ class TaskLayout:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """First flat class index of every task, and behind them the number of classes in all."""
+        """The first flat class index of every task, followed by the number of all classes."""
         offsets = [0]
         for task in self.tasks:
             offsets.append(offsets[-1] + len(task.classnames))
@@ -53,7 +53,7 @@ class TaskLayout:
         return self.offsets[-1]
 
     def classes_of(self, task: int) -> range:
-        """Flat class indices of a task."""
+        """Return the flat class indices of a task."""
         return range(self.offsets[task], self.offsets[task + 1])
 
     @cached_property
@@ -63,10 +63,10 @@ class TaskLayout:
 
     @cached_property
     def task_of_class(self) -> Tensor:
-        """(n_classes,) int64: the task that each flat class belongs to."""
+        """(n_classes,) int64: the task of each flat class."""
         sizes = torch.tensor([len(task.classnames) for task in self.tasks])
         return torch.repeat_interleave(torch.arange(len(self)), sizes)
 
     def classes_of_all(self, tasks: Iterable[int]) -> list[int]:
-        """Flat class indices of several tasks, in the order of ``tasks``."""
+        """Return the flat class indices of several tasks, in the order of ``tasks``."""
         return [index for task in tasks for index in self.classes_of(task)]

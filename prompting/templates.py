@@ -1,4 +1,4 @@
-"""Hand-written prompts: templates filled with class names, and the classifiers that they make."""
+"""Hand-written prompts: templates filled with class names, and the zero-shot classifiers made from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prompting.tasks import TaskLayout
 from prompting.text_encoder import encode, pack
 from prompting.towers import TextTower
 
-# The seven that OpenAI's notebook on prompts for ImageNet selects out of eighty, and CoOp's ensemble uses.
+# The seven templates that OpenAI's notebook on ImageNet prompts selects from its eighty; CoOp's ensemble uses them.
 IMAGENET = (
     "itap of a {}.",
     "a bad photo of the {}.",
@@ -23,7 +23,7 @@ IMAGENET = (
     "art of the {}.",
     "a photo of the small {}.",
 )
-# The first sixty of the eighty that the notebook begins with: the textual diversity of PromptSRC.
+# The first sixty of the notebook's eighty templates: the textual diversity of PromptSRC.
 IMAGENET_60 = (
     "a bad photo of a {}.",
     "a photo of many {}.",
@@ -89,7 +89,7 @@ IMAGENET_60 = (
 
 
 def template_prompts(vocabulary: Vocabulary, layout: TaskLayout, template: str | None = None) -> list[list[int]]:
-    """Prompts of all classes, in flat order: ``template``, or each task's own, with {} as the class name."""
+    """Fill ``template``, or by default each task's own, with the name of every class; the prompts are in flat order."""
     return [
         sentence(vocabulary, (template or task.template).replace("{}", name.replace("_", " ")))
         for task in layout.tasks
@@ -101,34 +101,35 @@ def template_prompts(vocabulary: Vocabulary, layout: TaskLayout, template: str |
 def template_features(
     text: TextTower, layout: TaskLayout, more: Sequence[str] = (), own: bool = True, alike: bool = True
 ) -> Tensor:
-    """Text features of all classes from their task's own template and from ``more`` that all tasks share.
+    """Return the text features of all classes, averaged over their task's own template and the shared ones in ``more``.
 
     Args:
         text: a frozen text tower.
         layout: the tasks.
         more: templates with {} where the class name goes.
-        own: whether each task's own template takes part.
-        alike: whether all templates count alike. False: by the norms of their features, which are averaged as they are.
+        own: include each task's own template.
+        alike: give all templates equal weight, by normalising their features before averaging them. If False, features
+            are averaged as they are, so that their norms are their weights.
 
     Returns:
-        (classes, feature_dim) float32 of unit norm, in flat order: every prompt's feature is normalised (if ``alike``),
-        then a class's are averaged and the mean normalised, as CLIP's authors do.
+        (classes, feature_dim) float32, in flat order. The averages are normalised, as CLIP's authors do.
     """
-    total = 0
+    device = text.positional_embedding.device
+    total = torch.zeros((), device=device)
     for template in (*more, *([None] if own else [])):
-        packed = pack(template_prompts(text.vocabulary, layout, template)).to(text.positional_embedding.device)
+        packed = pack(template_prompts(text.vocabulary, layout, template)).to(device)
         features = encode(text, packed)
         total = total + (unit(features) if alike else features.to(torch.promote_types(features.dtype, torch.float32)))
     return unit(total)
 
 
 def words_before_name(template: str) -> str:
-    """A template's words as they stand when the class name is moved to the end: what a context can start from.
+    """Return a template's words, reordered so that the class name would follow them; a context can start from these.
 
     >>> words_before_name("a photo of a {}, a type of pet.")
     'a type of pet, a photo of a'
     >>> words_before_name("{} texture.")
     'texture'
     """
-    before, _, behind = template.partition("{}")
-    return ", ".join(part for part in (behind.strip(" ,."), before.strip(" ,.")) if part)
+    before, _, after = template.partition("{}")
+    return ", ".join(part for part in (after.strip(" ,."), before.strip(" ,.")) if part)

@@ -1,21 +1,21 @@
-"""CLIP's text encoder, at the cost of the class names.
+"""CLIP's text encoder, for little more than the cost of the class names.
 
 CLIP's text attention is causal and the feature is read at the end token. Two things follow, exactly and for any
 weights:
 
-* nothing after the end token influences anything, so no position is spent on padding a prompt to 77;
-* prompts that begin alike have the same states there, at every layer: the start token of all prompts, the context of
-  all classes of a task, "tomato leaf with" of all its diseases. Prompts are therefore laid out as one tree, in which a
-  token that follows the same tokens is the same token, and each is computed once:
+* positions after the end token do not affect the feature, so prompts are not padded to 77 tokens;
+* prompts that share their first tokens share the states at these tokens, in every layer: the start token of all
+  prompts, the context of all classes of a task, "tomato leaf with" of all its diseases. Prompts are therefore laid out
+  as one tree, in which tokens with the same predecessors are one node, and each node is computed once:
 
       [SOS] - context of task 1 - rose . EOT
            |                   `- tulip - . EOT
            |                           `- tree . EOT
            `- context of task 2 - ...
 
-`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. All tokens of the tree
-stand in one flat list, without padding, for everything that works token by token. For attention alone they are copied
-to rows: a row holds several prompts, whole, with what they share once, and a mask lets each token see its ancestors.
+`pack` turns prompts into index tensors, once; `encode` runs the tower on them, at every step. For everything that works
+token by token, all tokens of the tree are in one flat list without padding. Only for attention are they copied to rows.
+A row holds several complete prompts, their shared tokens once, and a mask lets each token see its ancestors.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prompting.frozen import linear
-from prompting.low_rank import UpdatedAttention
-from prompting.towers import TextBlock, TextTower
+from prompting.low_rank import project
+from prompting.towers import Block, TextTower
 
-# A row's tokens attend over the whole row (masked), so longer rows waste attention, and shorter ones copy shared tokens
-# more often. Between 16 and 48 tokens beyond the first prompt the time of a step differs by less than it scatters.
+# A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
+# more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
 ROW_TOKENS = 32
 
 
@@ -40,23 +39,22 @@ ROW_TOKENS = 32
 class PackedPrompts:
     """N prompts as index tensors: T tokens of a tree, copied to R rows of W places; at most M prompts end in a row.
 
-    A token is an index: below len(vocabulary_rows) it means that row of ``vocabulary_rows``, above it counts context
-    vectors.
+    Tokens below len(vocabulary_rows) are indices into ``vocabulary_rows``; those above number the context vectors.
     """
 
-    vocabulary_rows: Tensor  # (V,) int64: the words that occur
+    vocabulary_rows: Tensor  # (V,) int64: the vocabulary's tokens that occur
     tokens: Tensor  # (T,) int64
     positions: Tensor  # (T,) int64: each token's position in its prompts
-    rows: Tensor  # (R * W,) int64: the token that stands at each place, 0 for padding
-    place: Tensor  # (T,) int64: the first place at which each token stands
-    mask: Tensor  # (R, 1, W, W) bool: what each place sees: itself and its ancestors
+    rows: Tensor  # (R * W,) int64: the token at each place, 0 for padding
+    place: Tensor  # (T,) int64: the first place of each token
+    mask: Tensor  # (R, 1, W, W) bool: each place sees itself and its ancestors
     ends: Tensor  # (N,) int64: each prompt's end token
     end_rows: Tensor  # (R * M,) int64: the prompts that end in each row, 0 for padding
-    end_place: Tensor  # (N,) int64: where in ``end_rows`` each prompt stands
+    end_place: Tensor  # (N,) int64: the place of each prompt in ``end_rows``
     end_mask: Tensor  # (R, 1, M, W) bool
 
     def to(self, device: torch.device | str) -> PackedPrompts:
-        """The same on another device."""
+        """Return a copy on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
@@ -64,19 +62,20 @@ class PackedPrompts:
 class _Tree:
     """Prompts as paths of one tree."""
 
-    tokens: list[int]  # what each node is: a token of the vocabulary or a context slot
-    before: list[int]  # the node before it; the first one's is itself
+    tokens: list[int]  # of each node: a token of the vocabulary or a context slot
+    before: list[int]  # the node before each; the first node's is itself
     depth: list[int]
-    paths: dict[int, list[int]]  # prompt -> its nodes, those that begin alike one after the other
+    paths: dict[int, list[int]]  # prompt -> its nodes; prompts that share a beginning are adjacent
 
     @classmethod
-    def of(cls, prompts: Sequence[Sequence[int]]) -> _Tree:
+    def of(cls, prompts: Sequence[list[int]]) -> _Tree:
         tree = cls([], [], [], {})
-        last, path = (), []
-        for number in sorted(range(len(prompts)), key=prompts.__getitem__):
+        last: list[int] = []
+        path: list[int] = []
+        for number in sorted(range(len(prompts)), key=lambda number: prompts[number]):
             prompt = prompts[number]
-            pairs = enumerate(zip(prompt, last, strict=False))
-            shared = next((i for i, (here, there) in pairs if here != there), len(last))
+            pairs = zip(prompt, last, strict=False)
+            shared = next((i for i, (token, other) in enumerate(pairs) if token != other), len(last))
             new = range(len(tree.tokens), len(tree.tokens) + len(prompt) - shared)
             last, path = prompt, [*path[:shared], *new]
             tree.tokens += prompt[shared:]
@@ -86,7 +85,7 @@ class _Tree:
         return tree
 
     def rows(self, row_tokens: int) -> tuple[list[dict[int, int]], list[list[int]]]:
-        """Nodes of every row, each with its column, and the prompts that end in it."""
+        """Return the nodes of every row, each with its column, and the prompts that end in it."""
         rows: list[dict[int, int]] = []
         prompts: list[list[int]] = []
         room = 0
@@ -101,15 +100,17 @@ class _Tree:
         return rows, prompts
 
 
-def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
-    """Lay prompts (see prompting.prompts) out for `encode`; a row goes on until it is ``row_tokens`` longer than its
-    first prompt."""
+def pack(prompts: Sequence[list[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
+    """Convert prompts (see prompting.prompts) for `encode`.
+
+    A row is at most ``row_tokens`` longer than its first prompt.
+    """
     tree = _Tree.of(prompts)
     rows, ending = tree.rows(row_tokens)
     width, n_ends = max(map(len, rows)), max(map(len, ending))
 
     place = torch.empty(len(tree.tokens), dtype=torch.long)
-    for r, row in reversed(list(enumerate(rows))):  # so that a node's first place is what stays
+    for r, row in reversed(list(enumerate(rows))):  # reversed, so that a node's first place is kept
         place[list(row)] = torch.arange(r * width, r * width + len(row))
     before = [[row[tree.before[node]] for node in row] + list(range(len(row), width)) for row in rows]
     mask = _ancestors(torch.tensor(before), max(tree.depth) + 1)
@@ -122,10 +123,10 @@ def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> Pack
 
     token = torch.tensor(tree.tokens)
     vocabulary_rows = token[token >= 0].unique()
-    words = torch.searchsorted(vocabulary_rows, token.clamp(min=0))
+    index = torch.searchsorted(vocabulary_rows, token.clamp(min=0))
     return PackedPrompts(
         vocabulary_rows=vocabulary_rows,
-        tokens=torch.where(token >= 0, words, len(vocabulary_rows) - 1 - token),
+        tokens=torch.where(token >= 0, index, len(vocabulary_rows) - 1 - token),
         positions=torch.tensor(tree.depth),
         rows=torch.tensor([node for row in rows for node in [*row] + [0] * (width - len(row))]),
         place=place,
@@ -138,7 +139,7 @@ def pack(prompts: Sequence[Sequence[int]], row_tokens: int = ROW_TOKENS) -> Pack
 
 
 def _ancestors(before: Tensor, depth: int) -> Tensor:
-    """(R, W) column of the token before each, (R, W, W) bool: is the second column the first or before it?"""
+    """(R, W) column of each token's predecessor -> (R, W, W) bool: is the second the first column or its ancestor?"""
     seen = torch.zeros(*before.shape, before.shape[1], dtype=torch.bool)
     ancestor = torch.arange(before.shape[1]).repeat(len(before), 1)
     for _ in range(depth):
@@ -150,15 +151,15 @@ def _ancestors(before: Tensor, depth: int) -> Tensor:
 def encode(
     tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None, deep: Sequence[Tensor] = ()
 ) -> Tensor:
-    """Text features of packed prompts.
+    """Return the text features of packed prompts.
 
     Args:
-        tower: a text tower (prompting.towers.TextTower).
+        tower: the text tower.
         packed: N prompts, on the tower's device.
-        contexts: (C, n_ctx, ctx_dim), the vectors that the slots of the prompts refer to; None when there are no slots.
-        deep: fewer than the tower has blocks, each like ``contexts``: before block i, counted from 0, the states at
-            the slots are replaced by the vectors in ``deep[i - 1]`` (MaPLe, arXiv 2210.03117, section 3.1). What a slot
-            is replaced by depends on the slot alone, so prompts that begin alike still have the same states there.
+        contexts: (C, n_ctx, ctx_dim), the vectors that the prompts' slots refer to; None if there are no slots.
+        deep: tensors like ``contexts``, fewer than the tower has blocks. Before block i, counted from 0, the vectors in
+            ``deep[i - 1]`` replace the states at the slots (MaPLe, arXiv 2210.03117, section 3.1). A slot's replacement
+            depends only on the slot, so prompts that share their first tokens still share the states there.
 
     Returns:
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
@@ -174,7 +175,7 @@ def encode(
         q, k, v = _rows(_project(block, block.ln_1(x), (0, 1, 2)), packed.rows, packed.mask)
         x = block.finish(x, _attend(q, k, v, packed.mask).index_select(0, packed.place))
 
-    # Of the last layer only the end tokens are read, so only they ask and only they go on.
+    # Only the end tokens are read after the last layer, so only they need queries and everything after attention.
     x = _deepened(x, packed, deep, len(tower.blocks) - 1)
     normed = last.ln_1(x)
     k, v = _rows(_project(last, normed, (1, 2)), packed.rows, packed.mask)
@@ -185,7 +186,7 @@ def encode(
 
 
 def _deepened(x: Tensor, packed: PackedPrompts, deep: Sequence[Tensor], i: int) -> Tensor:
-    """The flat (tokens, width) states that block ``i`` is to see."""
+    """Return the flat (tokens, width) states before block ``i``, with the slots' replaced by its deep vectors."""
     if not 0 < i <= len(deep):
         return x
     slot = packed.tokens - len(packed.vocabulary_rows)
@@ -193,26 +194,18 @@ def _deepened(x: Tensor, packed: PackedPrompts, deep: Sequence[Tensor], i: int) 
     return torch.where((slot >= 0).unsqueeze(1), vectors, x)
 
 
-def _project(block: TextBlock, x: Tensor, which: tuple[int, ...]) -> Tensor:
+def _project(block: Block, x: Tensor, which: tuple[int, ...]) -> Tensor:
     """Queries, keys, values (0, 1, 2) of flat tokens: (tokens, len(which), heads, head_dim)."""
-    attention, width = block.attn, x.shape[-1]
-    part = slice(which[0] * width, (which[-1] + 1) * width)
-    if isinstance(attention, UpdatedAttention):
-        projected = attention.project(x, which)
-    else:
-        projected = linear(x, attention.in_proj_weight[part], attention.in_proj_bias[part])
-    return projected.unflatten(-1, (len(which), block.heads, -1))
+    return project(block.attn, x, which).unflatten(-1, (len(which), block.heads, -1))
 
 
 def _rows(x: Tensor, rows: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-    """Copy flat (tokens, n, heads, head_dim) to rows: n times (R, length, heads, head_dim).
-
-    By `embedding`, whose gradient adds up a token's copies in a fixed order on every device.
-    """
+    """Copy flat (tokens, n, heads, head_dim) to rows: n tensors (R, length, heads, head_dim)."""
+    # The gradient of `embedding` adds up a token's copies in a fixed order on every device.
     return F.embedding(rows, x.flatten(1)).view(len(mask), -1, *x.shape[1:]).unbind(2)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Attention in rows, (R, length, heads, head_dim), and back to a flat (R * length, width)."""
+    """Attend within rows: (R, length, heads, head_dim) -> flat (R * length, width)."""
     attended = F.scaled_dot_product_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask)
     return attended.transpose(1, 2).flatten(2).flatten(0, 1)

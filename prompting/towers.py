@@ -1,11 +1,11 @@
-"""CLIP's two towers, frozen, behind one face: OpenAI's models, OpenCLIP's, and checkpoints on disk.
+"""One interface to frozen CLIPs: OpenAI's models, OpenCLIP's, and checkpoints on disk.
 
 `load_tower` takes
-* a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...): downloaded by `clip` into ~/.cache/clip, checksum verified;
+* a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...); `clip` downloads it into ~/.cache/clip and checks its hash;
 * the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file
   may hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
 * `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. If OpenCLIP does not
-  know the architecture, its config is read from `<architecture>.json` beside the checkpoint.
+  know the architecture, its config is read from `<architecture>.json` next to the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from common.errors import InputError, unknown
 from prompting.frozen import QuickGELU, linear
 from prompting.losses import unit
+from prompting.low_rank import Attention
+from prompting.models import CLIP, ResidualBlock, TextModel
 from prompting.prompts import Vocabulary
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -32,7 +36,7 @@ SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the image tower expects: side in pixels, channel mean and standard deviation, resampling."""
+    """The images that an image tower expects: side in pixels, channel mean and standard deviation, resampling."""
 
     size: int
     mean: tuple[float, ...] = CLIP_MEAN
@@ -40,19 +44,21 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
 
-class TextBlock(nn.Module):
-    """One residual attention block of a text tower, taken apart: the encoder does the attention itself."""
+class Block(nn.Module):
+    """A transformer's residual attention block, in parts: the caller computes the attention."""
 
-    def __init__(self, block: nn.Module):
+    attn: Attention
+
+    def __init__(self, block: ResidualBlock):
         super().__init__()
         self.ln_1, self.attn, self.ln_2, self.mlp = block.ln_1, block.attn, block.ln_2, block.mlp
         self.ls_1, self.ls_2 = (getattr(block, name, nn.Identity()) for name in ("ls_1", "ls_2"))
         self.heads = block.attn.num_heads
-        quick = type(self.mlp.gelu).__name__ == "QuickGELU"  # OpenAI's and OpenCLIP's, spelled alike
+        quick = type(self.mlp.gelu).__name__ == "QuickGELU"  # the class has this name in both packages
         self.activation = QuickGELU.apply if quick else self.mlp.gelu
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """The block behind the attention: ``x`` and ``attended`` are (tokens, width), in and out."""
+        """Compute the block after its attention; ``x``, ``attended`` and the result are (tokens, width)."""
         out, up, down = self.attn.out_proj, self.mlp.c_fc, self.mlp.c_proj
         x = x + self.ls_1(linear(attended, out.weight, out.bias))
         hidden = self.activation(linear(self.ln_2(x), up.weight, up.bias))
@@ -62,14 +68,17 @@ class TextBlock(nn.Module):
 class TextTower(nn.Module):
     """A causal text transformer whose feature is read at the end token.
 
-    width: of the token vectors (ctx_dim); feature_dim: of the projected feature.
+    width: size of the token vectors (ctx_dim); feature_dim: size of the projected feature.
     """
 
-    def __init__(self, model: nn.Module, vocabulary: Vocabulary):
+    blocks: Sequence[Block]
+
+    def __init__(self, model: TextModel, vocabulary: Vocabulary):
         super().__init__()
         self.token_embedding = model.token_embedding
         self.positional_embedding = model.positional_embedding
-        self.blocks = nn.ModuleList(TextBlock(block) for block in model.transformer.resblocks)
+        blocks = nn.ModuleList(Block(block) for block in model.transformer.resblocks)
+        self.blocks = cast("Sequence[Block]", blocks)  # nn.ModuleList does not declare the type of its elements
         self.ln_final = model.ln_final
         self.text_projection = model.text_projection
         self.vocabulary = vocabulary
@@ -96,18 +105,17 @@ class TextTower(nn.Module):
 
 
 class Tower(nn.Module):
-    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode (BatchNorm), never asks for
-    gradients."""
+    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode, because of BatchNorm."""
 
     def __init__(self, name: str, visual: nn.Module, text: TextTower, logit_scale: float, preprocessing: Preprocessing):
         super().__init__()
         self.name, self.visual, self.text, self.preprocessing = name, visual, text, preprocessing
-        self.logit_scale = logit_scale  # already exponentiated: what cosine similarities are multiplied by
+        self.logit_scale = logit_scale  # exponentiated: the factor of cosine similarities
         self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> Tower:
-        """Stays in eval mode: running statistics of a frozen tower must not move."""
+        """Stay in eval mode: the running statistics of a frozen tower must not change."""
         return super().train(False)
 
     @property
@@ -116,7 +124,7 @@ class Tower(nn.Module):
 
     @torch.no_grad()
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
-        """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32 features, of unit norm or as they are."""
+        """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32, of unit norm if ``normalize``."""
         features = self.visual(images.to(self.dtype, memory_format=torch.channels_last))
         return unit(features) if normalize else features.to(torch.promote_types(features.dtype, torch.float32))
 
@@ -131,12 +139,13 @@ def load_tower(
 
     Args:
         name: see the module's docstring.
-        device: where the tower is to live.
-        dtype: what it computes in; CLIP's weights are published in float16.
-        search: folders in which a relative checkpoint path is looked for, after the working directory.
+        device: the device to put the tower on.
+        dtype: the dtype to compute in; CLIP's weights are published in float16.
+        search: folders to search for a relative checkpoint path, after the working directory.
 
     Raises:
-        InputError: unknown name; checkpoint missing, truncated or of another architecture; optional package absent.
+        InputError: the name is unknown; the checkpoint is missing, truncated or of another architecture; an optional
+            package is not installed.
     """
     if name.startswith(OPEN_CLIP):
         model, vocabulary, preprocessing = _load_open_clip(name[len(OPEN_CLIP) :], search)
@@ -150,7 +159,7 @@ def load_tower(
         preprocessing,
     )
     tower.float()
-    tower.visual.to(memory_format=torch.channels_last)  # what convolutions are fastest in; nothing else notices
+    tower.visual.to(memory_format=torch.channels_last)  # the fastest layout for convolutions
     if dtype != torch.float32:
         _to_dtype(tower, dtype)
     return tower.to(device)
@@ -159,9 +168,9 @@ def load_tower(
 def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
     """Convert a tower's weights.
 
-    OpenAI's: those of convolutions, linear maps, attention and projections, as OpenAI's `convert_weights` does; its
-    normalisation layers compute in float32 whatever comes in. Other towers: everything. The text tower's embeddings and
-    positions stay as they are in both, since they are converted when looked up.
+    OpenAI's towers: convolutions, linear layers, attention and projections, like OpenAI's `convert_weights`; their
+    normalisation layers always compute in float32. Other towers: everything. Token and position embeddings of the text
+    tower are never converted here, but when they are looked up.
     """
     openai = type(tower.visual).__module__.startswith("clip.")
     if not openai:
@@ -172,13 +181,13 @@ def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(dtype)
         for name in ("text_projection", "proj"):
-            parameter = getattr(module, name, None)
-            if isinstance(parameter, nn.Parameter):
-                parameter.data = parameter.data.to(dtype)
+            projection = getattr(module, name, None)
+            if isinstance(projection, nn.Parameter):
+                projection.data = projection.data.to(dtype)
 
 
-def import_clip():
-    """OpenAI's `clip`, without the deprecation warning of the pkg_resources that it imports."""
+def import_clip() -> ModuleType:
+    """Import OpenAI's `clip` without the deprecation warning of pkg_resources, which `clip` imports."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
         try:
@@ -186,25 +195,25 @@ def import_clip():
         except ModuleNotFoundError as error:
             if error.name == "pkg_resources":
                 raise InputError(
-                    "`clip` needs pkg_resources, which setuptools 81 dropped; run: pip install 'setuptools<81'"
+                    "`clip` needs pkg_resources, which setuptools 81 removed; run: pip install 'setuptools<81'"
                 ) from None
             raise
     return clip
 
 
-def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vocabulary, Preprocessing]:
+def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[CLIP, Vocabulary, Preprocessing]:
     clip = import_clip()
     if name in clip.available_models():
         try:
             model, _ = clip.load(name, device="cpu")
         except (OSError, RuntimeError) as error:  # no network, or the download does not match its checksum
             raise InputError(
-                f"CLIP '{name}' could not be had: {_first_line(error)}. It is downloaded once into ~/.cache/clip; "
-                "without a network put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
+                f"CLIP '{name}' could not be loaded: {_first_line(error)}. It is downloaded once into ~/.cache/clip; "
+                "without a network, put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
             ) from None
     else:
         if not name:
-            raise InputError("No CLIP is named: set MODEL.BACKBONE.NAME, e.g. RN50, or the path of a checkpoint.")
+            raise InputError("MODEL.BACKBONE.NAME is empty; set it to a CLIP, e.g. RN50, or the path of a checkpoint.")
         looks_like_path = name.endswith(SUFFIXES) or Path(name).is_absolute()
         if not looks_like_path and not any(path.is_file() for path in _places(name, search)):
             raise unknown(
@@ -213,45 +222,45 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vo
         path = find_file(name, search)
         model = _build(clip, read_state_dict(path), path)
     tokenizer = clip.clip._tokenizer
-    special = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
-    vocabulary = Vocabulary(tokenizer.encode, *special, model.context_length, whole_words(tokenizer))
+    start, end = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
+    vocabulary = Vocabulary(tokenizer.encode, start, end, model.context_length, whole_words(tokenizer))
     return model, vocabulary, Preprocessing(model.visual.input_resolution)
 
 
 def whole_words(tokenizer: object) -> dict[int, str]:
-    """The tokens of CLIP's byte-pair tokenizer that are whole words: letters, with the mark of a word's end."""
+    """Return the tokens of CLIP's byte-pair tokenizer that are whole words: only letters, and an end-of-word mark."""
     tokens = getattr(tokenizer, "encoder", {})
     words = {number: token.removesuffix("</w>") for token, number in tokens.items() if token.endswith("</w>")}
     return {number: word for number, word in words.items() if word.isascii() and word.isalpha()}
 
 
 def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None:
-    """The file that a tower's name (see `load_tower`) means, or None when it is no path but a published model."""
+    """Return the file that a tower's name (see `load_tower`) refers to, or None if it names a published model."""
     if name.startswith(OPEN_CLIP):
         weights = name.partition("@")[2]
         return find_file(weights, search) if Path(weights).suffix else None
     return find_file(name, search) if name.endswith(SUFFIXES) else None
 
 
-def _build(clip, state_dict: dict[str, Tensor], path: Path) -> nn.Module:
+def _build(clip: ModuleType, state_dict: dict[str, Tensor], path: Path) -> nn.Module:
     state_dict = _full_vocabulary(state_dict)
     try:
         model = clip.model.build_model(dict(state_dict)).float()
-        # build_model passes the weights through fp16, which a float32 checkpoint need not suffer.
+        # build_model rounds the weights to float16; a float32 checkpoint keeps its precision.
         model.load_state_dict({k: v for k, v in state_dict.items() if k in model.state_dict()})
         return model
     except (KeyError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
         reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else _first_line(error)
         raise InputError(
-            f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for OpenCLIP's models write "
+            f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for an OpenCLIP model use "
             f"{OPEN_CLIP}<architecture>@{path}"
         ) from None
 
 
 def _full_vocabulary(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give a checkpoint that stores only the trained rows of its token embedding the other rows back.
+    """Restore the untrained rows of a token embedding whose checkpoint stores only the trained ones.
 
-    They are what they were before training: normal with standard deviation 0.02, drawn from seed 0.
+    They have the values from before training: normal with standard deviation 0.02, drawn with seed 0.
     """
     rows = state_dict.pop("token_embedding.rows", None)
     if rows is not None:
@@ -268,7 +277,7 @@ def _places(name: str, search: Sequence[Path | str]) -> list[Path]:
 
 
 def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
-    """The first existing place of a checkpoint; InputError naming all places looked at when there is none."""
+    """Return the first existing path of a checkpoint; raises InputError with all paths tried if there is none."""
     places = _places(name, search)
     for path in places:
         if path.is_file():
@@ -280,7 +289,7 @@ def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from safetensors, a TorchScript archive or a pickle that holds tensors alone."""
+    """Read a state dict from safetensors, a TorchScript archive or a pickle that only holds tensors."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -292,9 +301,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             if is_script:
                 return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every reader has errors of its own; to the user they are one
+    except Exception as error:  # each reader has its own kinds of errors
         raise InputError(
-            f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); fetch it again."
+            f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); download it again."
         ) from None
     state_dict = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
     if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
@@ -302,7 +311,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state_dict
 
 
-def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module, Vocabulary, Preprocessing]:
+def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[CLIP, Vocabulary, Preprocessing]:
     try:
         import open_clip
     except ModuleNotFoundError:
@@ -312,7 +321,7 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
     architecture, _, pretrained = spec.partition("@")
     if not pretrained:
         raise InputError(
-            f"'{OPEN_CLIP}{spec}' names no weights; write {OPEN_CLIP}<architecture>@<pretrained tag or path>."
+            f"'{OPEN_CLIP}{spec}' names no weights; use {OPEN_CLIP}<architecture>@<pretrained tag or path>."
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     weights = pretrained if pretrained in tags else str(find_file(pretrained, search))
@@ -328,7 +337,7 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
         )
     try:
         model, _, _ = open_clip.create_model_and_transforms(architecture, pretrained=weights, device="cpu")
-    except Exception as error:  # hub, file and architecture errors alike
+    except Exception as error:  # from the hub, the file or the architecture
         raise InputError(f"OpenCLIP could not load '{architecture}' from '{weights}': {_first_line(error)}") from None
     tokenizer = open_clip.get_tokenizer(architecture)
     text = _text_of(model, architecture)
@@ -342,17 +351,17 @@ def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[nn.Module,
         )
     except AttributeError:
         raise InputError(
-            f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer; prompts cannot be laid out for it."
+            f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer, so prompts cannot be built for it; "
+            "choose another architecture."
         ) from None
     config = model.visual.preprocess_cfg
     size = config["size"][0] if isinstance(config["size"], tuple | list) else config["size"]
     return model, vocabulary, Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
 
 
-def _text_of(model: nn.Module, name: str) -> nn.Module:
-    """The module that holds the text transformer; InputError when its attention is not causal or not read at the end
-    token."""
-    text = getattr(model, "text", model)
+def _text_of(model: CLIP, name: str) -> TextModel:
+    """Return the module with the text transformer; raises InputError unless it is causal and read at its end token."""
+    text: Any = getattr(model, "text", model)
     pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
     causal = getattr(text, "attn_mask", "none of its own") is not None
     plain = all(
@@ -361,8 +370,8 @@ def _text_of(model: nn.Module, name: str) -> nn.Module:
     )
     if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
         raise InputError(
-            f"The text tower of '{name}' is not a causal transformer read at its end token; "
-            "prompts cannot be learned for it."
+            f"The text tower of '{name}' is not a causal transformer read at its end token, so prompts cannot be "
+            "learned for it; choose another model."
         )
     return text
 

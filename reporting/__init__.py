@@ -1,1 +1,1 @@
-"""Reads finished runs and sets them in tables; knows nothing of PyTorch or Dassl, only of results.json files."""
+"""Tables, figures and pages of finished runs, from their results.json files; needs neither PyTorch nor Dassl."""

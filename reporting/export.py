@@ -1,4 +1,4 @@
-"""Tables and runs for other programs: LaTeX as papers print it, and CSV."""
+"""Tables and runs for other programs: LaTeX for papers, and CSV."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SUMMARY_FIELDS = (
 
 
 def escaped(text: str) -> str:
-    """``text`` as LaTeX prints it, character by character."""
+    """``text`` with LaTeX's special characters escaped."""
     return "".join(LATEX.get(character, character) for character in text)
 
 
 def latex(table: Table, caption: str = "", label: str = "") -> str:
-    """The table with booktabs' rules, the best of a column in bold and the second underlined.
+    """The table with booktabs' rules, the best of a column in bold and the second best underlined.
 
-    With a caption it is a float. The document needs ``\\usepackage{booktabs}``.
+    With a caption it becomes a float. The document needs ``\\usepackage{booktabs}``.
     """
     columns = "l" * table.left + "r" * (len(table.header) - table.left)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(map(escaped, table.header)), r"\midrule"]
@@ -48,25 +48,25 @@ def latex(table: Table, caption: str = "", label: str = "") -> str:
         lines.append(_line(cells))
     lines += [r"\bottomrule", r"\end{tabular}"]
     if caption:
-        # Written by hand often enough to be known by heart: the caption above, as journals want tables.
-        named = [rf"\label{{{label}}}"] if label else []
-        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escaped(caption)}}}", *named, *lines, r"\end{table}"]
+        # The caption goes above the table, as journals require.
+        labels = [rf"\label{{{label}}}"] if label else []
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escaped(caption)}}}", *labels, *lines, r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
 def _line(cells: Iterable[str]) -> str:
     line = " & ".join(cells) + r" \\"
-    # Behind the line above's \\ these would be taken for its options.
+    # After the \\ of the line above, LaTeX would parse these as its options.
     return "{}" + line if line.startswith(("[", "*")) else line
 
 
 def table_csv(table: Table) -> str:
-    """The table's cells as they read."""
+    """The table's cells as printed."""
     return _csv([table.header, *table.rows])
 
 
 def runs_csv(groups: Sequence[Group]) -> str:
-    """A line for every run and task, accuracies in full; those that are no numbers are empty."""
+    """A line per run and task, with unrounded accuracies; NaN is left empty."""
     lines = []
     for run in sorted((run for group in groups for run in group.runs), key=lambda run: run.folder):
         seconds = (run.seconds["train"], run.seconds["test"])
@@ -78,7 +78,7 @@ def runs_csv(groups: Sequence[Group]) -> str:
 
 
 def summary_csv(groups: Sequence[Group]) -> str:
-    """A line for every row of every group and number of shots, with how many seeds the mean is over."""
+    """A line per group, row and number of shots, with the number of seeds that the mean is over."""
     lines = []
     for group in groups:
         for row in group.rows:
@@ -87,17 +87,16 @@ def summary_csv(groups: Sequence[Group]) -> str:
 
 
 def _summary(group: Group, row: Row, shots: int, series: Series) -> tuple:
-    mean = series.over_seeds(lambda run: run.mean)
     seconds = series.over_seeds(lambda run: run.seconds["total"]).mean
-    finished, asked = len(series.runs), len(series.seeds)
+    finished, requested = len(series.runs), len(series.seeds)
     parameters = series.runs[0].parameters if series.runs else ""
-    about = (group.title, row.method, row.config, row.variant, shots, finished, asked)
-    # Of one value there is no deviation to tell.
-    return (*about, number(mean.mean), number(mean.std) if finished > 1 else "", parameters, number(seconds))
+    about = (group.title, row.method, row.config, row.variant, shots, finished, requested)
+    std = number(series.mean.std) if finished > 1 else ""
+    return (*about, number(series.mean.mean), std, parameters, number(seconds))
 
 
 def number(value: float) -> float | str:
-    """A number as it is; nothing for one that is not finite."""
+    """``value``, or an empty string if it is not finite."""
     return value if math.isfinite(value) else ""
 
 

@@ -1,4 +1,4 @@
-"""All tables and figures of a collection as files: Markdown, LaTeX and CSV, PNG and SVG."""
+"""All tables and figures of a collection as files: Markdown, LaTeX, CSV, PNG and SVG."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from reporting.tables import Table
 
 
 def write_files(collection: Collection, target: Path) -> list[Path]:
-    """Writes into ``target``, and returns what: runs.csv and summary.csv of all runs, and of the largest group of
-    comparable runs its tables and figures."""
+    """Write runs.csv and summary.csv of all runs, and the tables and figures of the largest group, into ``target``.
+
+    Returns the paths of the files.
+    """
     target.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in (("runs", runs_csv(collection.groups)), ("summary", summary_csv(collection.groups))):
@@ -27,16 +29,16 @@ def write_files(collection: Collection, target: Path) -> list[Path]:
 
 
 def group_tables(dataset: str, group: Group) -> dict[str, Table]:
-    """The tables of a group by the names of their files."""
+    """The tables of a group by file name."""
     found = {"accuracy_by_shots": overview.by_shots(group)}
     for shots in group.shots:
         found[f"accuracy_by_task_{part_of(shots)}"] = overview.by_task(group, shots)[0]
     differences = overview.differences(group)
     if differences is not None:
         found["differences"], found["differences_by_shots"], _ = differences
-    beside = published.published_table(dataset, group)
-    if beside.rows:
-        found["published"] = beside
+    comparison = published.published_table(dataset, group)
+    if comparison.rows:
+        found["published"] = comparison
     for one in overview.learned(group):
         if one.words:
             found[f"words_{plain_name(one.row.label)}"] = overview.words_table(one.words)
@@ -44,13 +46,13 @@ def group_tables(dataset: str, group: Group) -> dict[str, Table]:
 
 
 def write_table(table: Table, path: Path) -> list[Path]:
-    """A table as ``path`` with .md, .tex and .csv behind it."""
+    """Write a table to ``path`` with .md, .tex and .csv appended."""
     kinds = {"md": table.markdown() + "\n", "tex": latex(table), "csv": table_csv(table)}
     return [_write(path.with_name(f"{path.name}.{kind}"), text) for kind, text in kinds.items()]
 
 
 def write_figures(group: Group, target: Path) -> list[Path]:
-    """Curves, bars and heat maps of a group, each as .png and .svg."""
+    """Write curves, bars and heat maps of a group, each as .png and .svg."""
     names = [name for name, _ in group.tasks]
     written = []
     if len(group.shots) > 1:
@@ -65,22 +67,22 @@ def write_figures(group: Group, target: Path) -> list[Path]:
             written += figures.save(heatmaps.similarity_map(names, matrix), target / name)
     chosen = overview.confused(group)
     if chosen is not None:
-        series = chosen[0].at(chosen[1])
+        series = group.series(*chosen)
         for task, name in enumerate(names):
             counts = overview.confusion(series, task)
             if counts:
-                made = heatmaps.confusion_map(overview.class_names(series, task), counts)
-                written += figures.save(made, target / f"confusion_{task}_{plain_name(name)}")
+                drawing = heatmaps.confusion_map(overview.class_names(series, task), counts)
+                written += figures.save(drawing, target / f"confusion_{task}_{plain_name(name)}")
     return written
 
 
 def part_of(shots: int) -> str:
-    """A number of shots as a part of a file's name."""
+    """A number of shots as part of a file name."""
     return f"{shots}shots" if shots >= 0 else "all_images"
 
 
 def plain_name(text: str) -> str:
-    """``text`` as a part of a file's name on any system."""
+    """``text`` as part of a file name that is valid on any system."""
     return re.sub(r"\W+", "_", text.replace("*", "star")).strip("_")[:60] or "unnamed"
 
 

@@ -1,11 +1,11 @@
-"""One HTML page of a collection's runs: a single file that needs no network, and nothing beside it."""
+"""One HTML page of a collection's runs: a single file that needs no network and no other files."""
 
 from __future__ import annotations
 
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from common.files import write_atomically
+from common.text import counted
 from reporting import figures, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
 from reporting.tables import LEGEND, Table
@@ -27,7 +28,7 @@ NUMBER = re.compile(r"[-+]?[\d,]*\.?\d+")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text, what it is sorted by (a number, empty for none, or None for its words), and how it is set."""
+    """A cell's text, sort key (a number, empty without one, or None to sort by text) and CSS class."""
 
     text: str
     key: float | str | None
@@ -36,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table on the page; ``foot`` lines at its end are no part of what is sorted."""
+    """A table on the page; the ``foot`` lines at its end are not sorted."""
 
     caption: str
     header: list[str]
@@ -47,7 +48,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with what it says in words, and the widths in pixels between which it is readable."""
+    """A figure with a text alternative, and the range of widths in pixels in which it is readable."""
 
     svg: Markup
     title: str
@@ -55,23 +56,22 @@ class Plot:
     most: int
 
 
-def write_page(
-    folder: Path, output: Path | None = None, data: Path | None = None, labels: Mapping[str, str] | None = None
-) -> Path:
-    """Writes the page of all runs under ``folder``, and returns where it is: ``output`` or, if that is a folder or
-    None, report.html there or among the runs.
+def write_page(folder: Path, output: Path | None = None, data: Path | None = None) -> Path:
+    """Write the page of all runs under ``folder`` and return its path.
 
-    ``data`` is where the images are, for examples; without it, where the runs found them. ``labels`` are methods'
-    names for readers, in their order. Raises RunError when there is no run.
+    Args:
+        folder: a collection's folder.
+        output: the file, or a folder for report.html; by default that of the runs.
+        data: where the images for examples are; by default where the runs found them.
+
+    Raises RunError if there are no runs.
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE
     output = output / PAGE if output.is_dir() else output
-    text = page(read_collection(folder, labels), data)
+    text = page(read_collection(folder), data)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(
-        output, text.encode("utf-8", "replace").decode("utf-8")
-    )  # names of files may hold what UTF-8 cannot
+    write_atomically(output, text.encode("utf-8", "replace").decode("utf-8"))  # file names may have surrogates
     return output
 
 
@@ -81,11 +81,12 @@ def page(collection: Collection, data: Path | None = None) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["counted"] = counted
     parts = {
         "collection": collection,
         "facts": facts(collection),
         "failed": [one for one in collection.unfinished if one.failed],
-        "begun": [one for one in collection.unfinished if not one.failed],
+        "unfinished": [one for one in collection.unfinished if not one.failed],
         "main": group_parts(collection.groups[0], data) if collection.groups else None,
         "published": published_parts(collection),
         "others": [(group.title, *tables(group)) for group in collection.groups[1:]],
@@ -100,17 +101,16 @@ def page(collection: Collection, data: Path | None = None) -> str:
 
 
 def facts(collection: Collection) -> list[tuple[str, str]]:
-    """(what, how many or which) for the top of the page."""
+    """(name, value) pairs for the top of the page."""
     found = [("finished runs", f"{len(collection.runs)}")]
     if collection.groups:
         group = collection.groups[0]
-        classes = [task.classes for task in group.runs[0].tasks]
-        methods = len({row.method for row in group.rows})
+        classes = [task.classes or 0 for task in group.runs[0].tasks]
         shots = ", ".join("all" if n < 0 else str(n) for n in group.shots)
         found = [
             ("tasks", str(len(group.tasks))),
             *([("classes", f"{sum(classes):,}")] if all(classes) else []),
-            ("methods", str(methods)),
+            ("methods", str(len({row.method for row in group.rows}))),
             ("shots", shots if group.shots != (0,) else "none"),
             ("seeds", ", ".join(map(str, group.seeds))),
             *found,
@@ -119,7 +119,7 @@ def facts(collection: Collection) -> list[tuple[str, str]]:
 
 
 def group_parts(group: Group, data: Path | None) -> dict:
-    """All that is shown of the runs that the page is mainly about."""
+    """The parts of the page on its main group of runs."""
     shots = overview.chosen_shots(group)
     shown = figures.charted(group, shots, 5 if len(group.tasks) <= 20 else 4)
     curves, panels, marks = [], [], []
@@ -130,17 +130,10 @@ def group_parts(group: Group, data: Path | None) -> dict:
                 drawn(figures.task_curve(group, i), f"curve{i}", f"{name}: accuracy by number of shots", 220)
                 for i, (name, _) in enumerate(group.tasks)
             ]
-            looks = figures.styles(group.rows)
-            marks = [
-                (
-                    row.label + " (fewer seeds)" * figures.lacks_seeds(row),
-                    Markup(figures.markup(figures.legend_mark(looks[row.label]), f"mark{i}", tight=False)),
-                )
-                for i, row in enumerate(group.rows)
-            ]
+            marks = legend_marks(group)
     title = f"Accuracy by task, {shots_of(shots)}"
     least = 620 if len(group.tasks) > 1 else 460
-    tested = [series for _, series in group.table_rows(shots) if series.runs]
+    finished = [series for _, series in group.table_rows(shots) if series.runs]
     by_shots, by_task = tables(group)
     return {
         "group": group,
@@ -153,22 +146,34 @@ def group_parts(group: Group, data: Path | None) -> dict:
         "marks": marks,
         "bars": drawn(figures.task_bars(group, shots), "bars", title, least),
         "bars_shown": [row.label for row in shown],
-        "bars_left_out": max(len(tested) - len(shown), 0),
+        "bars_omitted": max(len(finished) - len(shown), 0),
         "differences": differences(group),
         "classes": class_parts(group, data),
         "learned": learned_parts(group),
     }
 
 
+def legend_marks(group: Group) -> list[tuple[str, Markup]]:
+    """(label, line with marker) of each row."""
+    styles = figures.styles(group.rows)
+    marks = []
+    for i, row in enumerate(group.rows):
+        svg = figures.markup(figures.legend_mark(styles[row.label]), f"mark{i}", tight=False)
+        marks.append((row.label + " (fewer seeds)" * figures.lacks_seeds(row), Markup(svg)))
+    return marks
+
+
 def drawn(figure: Figure, name: str, title: str, least: int) -> Plot:
     """A figure for the page; matplotlib has escaped its texts."""
     svg = figures.markup(figure, name)
-    points = float(re.search(r'width="([\d.]+)pt"', svg).group(1))
+    width = re.search(r'width="([\d.]+)pt"', svg)
+    assert width is not None, "matplotlib's SVG has a width in points"
+    points = float(width.group(1))
     return Plot(Markup(svg), title, min(least, int(points * 1.4)), int(points * 1.5))
 
 
 def sheet(table: Table, caption: str, foot: int = 0, fill: bool = False) -> Sheet:
-    """A table for the page; with ``fill`` a name that stands for several lines is in each, so that they can move."""
+    """A table for the page; ``fill`` repeats a name that several lines share, so that they can be sorted."""
     lines, above = [], ""
     for r, row in enumerate(table.rows):
         above = row[0] or above
@@ -181,7 +186,7 @@ def sheet(table: Table, caption: str, foot: int = 0, fill: bool = False) -> Shee
 
 
 def _key(text: str) -> float | str:
-    """The number that a cell begins with; an interval's is its lower end."""
+    """The number that a cell starts with; for an interval, its lower end."""
     found = NUMBER.match(text.lstrip("["))
     return float(found.group().replace(",", "")) if found else ""
 
@@ -190,8 +195,8 @@ def _mark(table: Table, row: int, column: int) -> str:
     return "best" if (row, column) in table.best else "second" if (row, column) in table.second else ""
 
 
-def tables(group: Group) -> tuple[Sheet, list[tuple[int, str, Sheet]]]:
-    """Accuracies by shots, and by task for every number of shots, marked where they are to be looked at first."""
+def tables(group: Group) -> tuple[Sheet, list[tuple[bool, str, Sheet]]]:
+    """Accuracies by shots, and (initially open, title, table) of accuracies by task for each number of shots."""
     by_task = []
     for shots in group.shots:
         table, foot = overview.by_task(group, shots)
@@ -201,6 +206,7 @@ def tables(group: Group) -> tuple[Sheet, list[tuple[int, str, Sheet]]]:
 
 
 def differences(group: Group) -> dict | None:
+    """Paired differences to the reference; None if there is nothing to compare."""
     found = overview.differences(group)
     if found is None:
         return None
@@ -216,25 +222,25 @@ def differences(group: Group) -> dict | None:
 
 
 def published_parts(collection: Collection) -> dict | None:
-    """Published figures beside ours; None for collections or methods that have none."""
+    """Published figures next to ours; None if there are none for the collection or its methods."""
     if not collection.groups or collection.name not in published.COLLECTIONS:
         return None
     group = collection.groups[0]
     table = published.published_table(collection.name, group)
     if not table.rows:
         return None
-    title = f"Ours beside the published figures, {published.COLLECTIONS[collection.name]}"
-    others = published.other_towers(group)
-    return {"sheet": sheet(table, title), "source": published.SOURCE, "towers": others, "tower": published.BACKBONE}
+    title = f"Ours and the published figures, {published.COLLECTIONS[collection.name]}"
+    towers = published.other_towers(group)
+    return {"sheet": sheet(table, title), "source": published.SOURCE, "towers": towers, "tower": published.BACKBONE}
 
 
 def class_parts(group: Group, data: Path | None) -> dict | None:
-    """Confusions and hardest classes; None where no run recorded any."""
+    """Confusions and hardest classes; None if no run recorded confusions."""
     chosen = overview.confused(group)
     if chosen is None:
         return None
     row, shots = chosen
-    series = row.at(shots)
+    series = group.series(row, shots)
     maps = []
     for task, (name, _) in enumerate(group.tasks):
         names, counts = overview.class_names(series, task), overview.confusion(series, task)
@@ -250,7 +256,7 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
     return {
         "row": row.label,
         "shots": shots_of(shots),
-        "seeds": seeds_told(series.runs),
+        "seeds": seeds_of(series.runs),
         "maps": maps,
         "cards": cards,
         "examples": any(one.examples for one, _, _ in cards),
@@ -258,30 +264,32 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
     }
 
 
-def seeds_told(runs: Sequence[Run]) -> str:
+def seeds_of(runs: Sequence[Run]) -> str:
+    """ "seed 1" or "seeds 1, 2"."""
     seeds = [str(run.seed) for run in runs]
     return f"seed{'s' * (len(seeds) != 1)} {', '.join(seeds)}"
 
 
 def learned_parts(group: Group) -> list[dict]:
+    """Similarities between tasks and nearest words of each row that recorded them."""
     names = [name for name, _ in group.tasks]
     parts = []
     for number, one in enumerate(overview.learned(group)):
         maps = [
-            drawn(heatmaps.similarity_map(names, matrix), f"alike{number}-{i}", f"Cosines between tasks' {of}", 380)
+            drawn(heatmaps.similarity_map(names, matrix), f"similar{number}-{i}", f"Cosines between tasks' {of}", 380)
             for i, (of, matrix) in enumerate(one.similarity.items())
             if len(names) > 1
         ]
         words = sheet(overview.words_table(one.words), f"Nearest words of {one.row.label}") if one.words else None
         if maps or words:
             seeds = ", ".join(map(str, one.seeds))
-            told = f"{one.row.label}, {shots_of(one.shots)}"
-            parts.append({"title": told, "seeds": seeds, "maps": maps, "words": words, "seed": one.words_seed})
+            title = f"{one.row.label}, {shots_of(one.shots)}"
+            parts.append({"title": title, "seeds": seeds, "maps": maps, "words": words, "seed": one.words_seed})
     return parts
 
 
 def runs_sheet(collection: Collection) -> Sheet | None:
-    """Every finished run in a line."""
+    """A line per finished run; None without any."""
     header = ["folder", "method", "shots", "seed", "mean", "parameters", "training s", "testing s"]
     table = Table(header, [], left=2)
     for run in sorted(collection.runs, key=lambda run: run.folder):
@@ -294,21 +302,21 @@ def runs_sheet(collection: Collection) -> Sheet | None:
 
 
 def commands(collection: Collection) -> list[tuple[str, list[str]]]:
-    """The command lines of every row's runs, as a shell takes them."""
+    """(row, shell command lines of its runs) for each row whose runs recorded them."""
     found = []
     for group in collection.groups:
         for row in group.rows:
             lines = [f"python train.py {shlex.join(run.command)}" for run in row.runs if run.command]
-            told = row.label if group is collection.groups[0] else f"{row.label}, {group.title}"
             if lines:
-                found.append((told, lines))
+                title = row.label if group is collection.groups[0] else f"{row.label}, {group.title}"
+                found.append((title, lines))
     return found
 
 
 def versions(runs: Sequence[Run]) -> list[tuple[str, int]]:
-    """What runs ran with, and how many did."""
+    """(package versions, number of runs with them), the most frequent first."""
     counts: dict[str, int] = {}
     for run in runs:
-        told = ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "not recorded"
-        counts[told] = counts.get(told, 0) + 1
+        listed = ", ".join(f"{name} {version}" for name, version in run.versions.items()) or "not recorded"
+        counts[listed] = counts.get(listed, 0) + 1
     return sorted(counts.items(), key=lambda entry: -entry[1])

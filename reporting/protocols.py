@@ -1,4 +1,4 @@
-"""Tables of two protocols: base and new classes, and tasks that were held out of training."""
+"""Tables of two protocols: base and new classes, and tasks held out of training."""
 
 from __future__ import annotations
 
@@ -7,48 +7,50 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reporting.series import Series, Stat, check_same_tasks
+from reporting.series import Series, Stat, accuracy_of, check_same_tasks
 from reporting.tables import FIXED_SPACE, METRICS, NOTHING, Table, percent, spread
 from runs.results import Run, RunError, TaskScore
 
 SPREAD = "± is the population standard deviation over seeds."
 BASE_TO_NEW_LEGEND = (
-    "Accuracy in percent, base images among base classes and new images among new classes. H is the harmonic mean of\n"
-    "the two figures beside it: in the last row, as in the literature, of the mean base and the mean new accuracy."
+    "Accuracy in percent: base images classified among base classes, new images among new classes. H is the harmonic\n"
+    "mean of base and new; in the last row, as in the literature, that of the mean base and the mean new accuracy."
 )
 NEW_TASKS_LEGEND = (
-    "Accuracy in percent. Held out: of runs that were trained on other tasks; zero-shot: of CLIP with each task's\n"
-    "template, on the same test images; difference: the former minus the latter."
+    "Accuracy in percent. Held out: runs trained on other tasks; zero-shot: CLIP with each task's template, on the\n"
+    "same test images; difference: held out minus zero-shot."
 )
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Tests on tasks that were held out together: ``held`` are their numbers, None for all that there are.
+    """Tests on tasks that were held out together: ``held`` are their indices, None for all tasks.
 
-    ``runs`` are the finished ones by seed, ``learned`` the names of the tasks that they were trained on.
+    ``runs`` are the finished tests by seed, ``trained_on`` the names of the tasks that the tested runs were trained on.
     """
 
     held: tuple[int, ...] | None
     runs: Mapping[int, Run]
-    learned: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 def harmonic_mean(first: float, second: float) -> float:
-    """2 / (1 / first + 1 / second): near the smaller one, 0 if either is 0."""
+    """2 / (1 / first + 1 / second), or 0 if either is 0."""
     return 2 * first * second / (first + second) if first + second else 0.0
 
 
 def base_to_new_table(base: Series, new: Series) -> Table:
-    """A row for every task and one for their mean: base, new and their harmonic mean.
+    """A row per task and one for their mean: base, new and their harmonic mean H.
 
-    All three are over the seeds that have both. H is of the means over seeds, its deviation that of the seeds' own H.
+    All three are over the seeds that have both. H is computed from the means over seeds, its deviation from each
+    seed's own H.
     """
     of_new = {run.seed: run for run in new.runs}
     pairs = [(run, of_new[run.seed]) for run in base.runs if run.seed in of_new]
     note = missing(len(pairs), len(base.seeds)).replace(" ", FIXED_SPACE)
     names = check_same_tasks([base, new])
-    table = Table(["task", "metric", *(f"{head} {note}".strip() for head in ("base", "new", "H"))], [], left=2)
+    headings = [f"{heading} {note}".strip() for heading in ("base", "new", "H")]
+    table = Table(["task", "metric", *headings], [], left=2)
     table.rules = {len(names)}
 
     def add(name: str, metric: str, value: Callable[[Run], float]) -> None:
@@ -59,32 +61,32 @@ def base_to_new_table(base: Series, new: Series) -> Table:
         table.rows.append([name, METRICS.get(metric, metric), *map(spread, (first, second, h))])
 
     for i, (name, metric) in enumerate(names):
-        add(name, metric, lambda run, i=i: run.tasks[i].accuracy)
+        add(name, metric, accuracy_of(i))
     add("mean", "", lambda run: run.mean)
     return table
 
 
 def base_to_new_summary(many: Sequence[tuple[str, Series, Series]]) -> Table:
-    """Methods (label, base, new) as rows: what their tables say of the mean over tasks, the best H stressed."""
+    """A row per method (label, base, new): the last row of its table, with the best of each column marked."""
     table = Table(["method", "base", "new", "H"], [])
     for label, base, new in many:
         both = len({run.seed for run in base.runs} & {run.seed for run in new.runs})
         mean = base_to_new_table(base, new).rows[-1]
         table.rows.append([f"{label} {missing(both, len(base.seeds))}".strip(), *mean[2:]])
-    stress_shown(table, (1, 2, 3))
+    mark_best(table, (1, 2, 3))
     return table
 
 
 def new_tasks_summary(many: Sequence[tuple[str, Table]]) -> Table:
-    """Methods (label, table of its held-out tasks) as rows: what the tables say of the mean over tasks."""
+    """A row per method (label, table of its held-out tasks): the last row of its table."""
     table = Table(["method", "held out", "zero-shot", "difference"], [])
     table.rows = [[label, *whole.rows[-1][2:]] for label, whole in many]
-    stress_shown(table, (1,))
+    mark_best(table, (1,))
     return table
 
 
-def stress_shown(table: Table, columns: Iterable[int]) -> None:
-    """Marks the highest figures of columns, if there is anything to compare."""
+def mark_best(table: Table, columns: Iterable[int]) -> None:
+    """Mark the highest values of each column, as printed, if there are at least two."""
     for column in columns:
         shown = [row[column].split(" ")[0] for row in table.rows]
         values = [float(text) if text != NOTHING else -math.inf for text in shown]
@@ -93,24 +95,24 @@ def stress_shown(table: Table, columns: Iterable[int]) -> None:
 
 
 def base_to_new_report(base: Series, new: Series) -> list[str]:
-    """The table and what must be said of it, as paragraphs."""
+    """The table and its notes, as paragraphs."""
     if not base.runs and not new.runs:
         return ["No finished run."]
-    told = [BASE_TO_NEW_LEGEND, *([SPREAD] if len(base.seeds) > 1 else [])]
-    for what, series in (("base classes", base), ("new classes", new)):
+    notes = [BASE_TO_NEW_LEGEND, *([SPREAD] if len(base.seeds) > 1 else [])]
+    for part, series in (("base classes", base), ("new classes", new)):
         absent = [seed for seed in series.seeds if seed not in {run.seed for run in series.runs}]
         if absent:
-            told.append(f"No finished run on {what} with seed {', '.join(map(str, absent))}.")
-        told += not_numbers(what, series.runs)
-    return [base_to_new_table(base, new).text(), "\n".join(told)]
+            notes.append(f"No finished run on {part} with seed {', '.join(map(str, absent))}.")
+        notes += not_numbers(part, series.runs)
+    return [base_to_new_table(base, new).text(), "\n".join(notes)]
 
 
 def new_tasks_table(
     zero_shot: Run | None, parts: Sequence[HeldOut], seeds: Sequence[int], names: Sequence[str] = ()
 ) -> Table:
-    """A row for every held-out task and one for their mean: held out, zero-shot, and the difference.
+    """A row per held-out task and one for their mean: held out, zero-shot, and the difference.
 
-    The mean is over the seeds that have all tasks; ``names`` are the tasks' where no run tells them.
+    The mean is over the seeds that have all tasks. ``names`` are the tasks' names, used if no run has them.
     """
     tasks, values = grid(zero_shot, parts, names)
     table = Table(["task", "metric", "held out", "zero-shot", "difference"], [], left=2, rules={len(tasks)})
@@ -134,7 +136,7 @@ def new_tasks_table(
 def grid(
     zero_shot: Run | None, parts: Sequence[HeldOut], names: Sequence[str]
 ) -> tuple[dict[int, tuple[str, str]], dict[int, dict[int, float]]]:
-    """(name, metric) of every held-out task by its number, and its accuracy by number and seed."""
+    """(name, metric) of each held-out task by its index, and its accuracy by index and seed."""
     tasks: dict[int, tuple[str, str]] = {}
     values: dict[int, dict[int, float]] = {}
     for part in parts:
@@ -158,41 +160,44 @@ def grid(
 def new_tasks_report(
     zero_shot: Run | None, parts: Sequence[HeldOut], seeds: Sequence[int], names: Sequence[str] = ()
 ) -> list[str]:
-    """The table and what must be said of it, as paragraphs."""
+    """The table and its notes, as paragraphs."""
     if zero_shot is None and not any(part.runs for part in parts):
         return ["No finished run."]
-    told = [NEW_TASKS_LEGEND, *([SPREAD] if len(seeds) > 1 else [])]
+    notes = [NEW_TASKS_LEGEND, *([SPREAD] if len(seeds) > 1 else [])]
     if zero_shot is None:
-        told.append("Zero-shot CLIP has no finished run.")
+        notes.append("Zero-shot CLIP has no finished run.")
     tasks, _ = grid(zero_shot, parts, names)
-    if len(parts) > 1 and len(parts) < len(tasks):
-        folds = ("; ".join(", ".join(tasks[number][0] for number in part.held) for part in parts),)
-        told.append(f"Held out together: {folds[0]}.")
-    for part in parts:
+    tested = [[name for name, _ in _tasks_of(part, tasks)] for part in parts]
+    if 1 < len(parts) < len(tasks):
+        notes.append(f"Held out together: {'; '.join(map(', '.join, tested))}.")
+    for part, own in zip(parts, tested, strict=True):
         absent = [seed for seed in seeds if seed not in part.runs]
         if absent:
-            which = "" if part.held is None or len(parts) == 1 else " of " + ", ".join(tasks[n][0] for n in part.held)
-            told.append(f"No finished test{which} with seed {', '.join(map(str, absent))}.")
-        told += not_numbers("held out", part.runs.values())
-        tested = tasks.values() if part.held is None else [tasks[number] for number in part.held]
-        again = [name for name, _ in tested if name in part.learned]
-        if again:
-            told.append(f"Not new: tasks of the same name were trained on ({', '.join(again)}).")
-    told += not_numbers("zero-shot", [zero_shot] if zero_shot else [])
-    return [new_tasks_table(zero_shot, parts, seeds, names).text(), "\n".join(told)]
+            which = "" if part.held is None or len(parts) == 1 else f" of {', '.join(own)}"
+            notes.append(f"No finished test{which} with seed {', '.join(map(str, absent))}.")
+        notes += not_numbers("held out", part.runs.values())
+        known = [name for name in own if name in part.trained_on]
+        if known:
+            notes.append(f"Not new: training included tasks of the same name ({', '.join(known)}).")
+    notes += not_numbers("zero-shot", [zero_shot] if zero_shot else [])
+    return [new_tasks_table(zero_shot, parts, seeds, names).text(), "\n".join(notes)]
 
 
-def not_numbers(what: str, runs: Iterable[Run]) -> list[str]:
-    """A line for every run that has an accuracy which is no number, such as that of a task without test images."""
+def _tasks_of(part: HeldOut, tasks: Mapping[int, tuple[str, str]]) -> list[tuple[str, str]]:
+    return list(tasks.values()) if part.held is None else [tasks[number] for number in part.held]
+
+
+def not_numbers(part: str, runs: Iterable[Run]) -> list[str]:
+    """A line for each run with an accuracy of NaN, such as that of a task without test images."""
     found = [(run, [task.name for task in run.tasks if math.isnan(task.accuracy)]) for run in runs]
     return [
-        f"Not a number: {', '.join(names)} ({what}, seed {run.seed}, {run.folder})." for run, names in found if names
+        f"Not a number: {', '.join(names)} ({part}, seed {run.seed}, {run.folder})." for run, names in found if names
     ]
 
 
-def missing(there: int, asked: int) -> str:
-    """What must stand beside a figure that is not over all seeds."""
-    return "" if there == asked else f"({there} of {asked} seeds)"
+def missing(finished: int, requested: int) -> str:
+    """The note next to a mean that is not over all seeds."""
+    return "" if finished == requested else f"({finished} of {requested} seeds)"
 
 
 def _task(task: TaskScore) -> tuple[str, str]:

@@ -1,9 +1,9 @@
-"""Published accuracies beside ours.
+"""Published accuracies next to ours.
 
 reporting/published.csv holds the main result table of "Prompt Tuning with Soft Context Sharing for Vision-Language
 Models" (arXiv 2208.13474; Neurocomputing 603, 2024, 128290): for a collection, a method and a number of shots the mean
-over tasks and its deviation over three seeds, in percent, with ResNet-50 towers; "avg" is over the five numbers of
-shots. They are facts of that table, and nothing that was measured here.
+over tasks and its standard deviation over three seeds, in percent, with ResNet-50 towers; "avg" is the mean over the
+five numbers of shots. All values are copied from that table; none was measured here.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ FILE = Path(__file__).with_suffix(".csv")
 SOURCE = "arXiv 2208.13474 (Neurocomputing 603, 2024, 128290)"
 BACKBONE = "RN50"
 SHOTS = (1, 2, 4, 8, 16)
-# What the table calls our collections and methods, where that is something else than the name here.
+# The table's names of our collections, and of our methods if they differ.
 COLLECTIONS = {"general10": "General-10", "plant6": "Plant-6", "rs8": "RS-8", "fashion20": "Fashion-20"}
-METHODS = {"ZeroshotCLIP": "ZS-CLIP", "SoftCPT-STAR": "SoftCPT*"}
+PUBLISHED_NAMES = {"ZeroshotCLIP": "ZS-CLIP", "SoftCPT-STAR": "SoftCPT*"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A published mean and standard deviation, in percent, as they are printed there."""
+    """A published mean and standard deviation, in percent, as printed there."""
 
     mean: str
     std: str
@@ -40,7 +40,7 @@ class Figure:
 
 
 def read_published(file: Path = FILE) -> dict[tuple[str, str, str], Figure]:
-    """Figures by collection, method (both as published) and number of shots or "avg"."""
+    """Published figures by collection, method (both as named there) and number of shots or "avg"."""
     with open(file, encoding="utf-8", newline="") as lines:
         return {
             (line["collection"], line["method"], line["shots"]): Figure(line["mean"], line["std"])
@@ -49,20 +49,19 @@ def read_published(file: Path = FILE) -> dict[tuple[str, str, str], Figure]:
 
 
 def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, str], Figure] | None = None) -> Table:
-    """Every figure that was published and that we have runs for: ours, the published one, the difference in points.
+    """Each published figure for which we have runs: ours, the published one, and the difference in points.
 
-    Zero-shot CLIP has one figure. Our average over shots stands only where all five are there; a mean over fewer
-    seeds than were asked for says so.
+    Zero-shot CLIP has one figure. Our average over shots is shown only with runs at all five; a mean over fewer seeds
+    than requested has a note.
     """
     figures = read_published() if figures is None else figures
     table = Table(["method", "shots", "ours", "published", "difference"], [])
     for row in group.rows:
-        key = (COLLECTIONS.get(dataset, dataset), METHODS.get(row.method, row.method))
-        own = [(str(n), row.at(n)) for n in SHOTS] if not row.without_chance else []
-        lines = [(n, _ours([series])) for n, series in own if series is not None and series.runs]
-        every = [row.at(n) for n in SHOTS]
-        if all(series is not None and series.runs for series in every):
-            lines.append(("avg", _ours(every)))
+        key = (COLLECTIONS.get(dataset, dataset), PUBLISHED_NAMES.get(row.method, row.method))
+        by_shots = {str(n): group.series(row, n) for n in SHOTS}
+        lines = [(n, _ours([series])) for n, series in by_shots.items() if series.runs and not row.zero_shot]
+        if all(series.runs for series in by_shots.values()):
+            lines.append(("avg", _ours(list(by_shots.values()))))
         for n, (mean, text) in lines:
             figure = figures.get((*key, n))
             if figure is not None:
@@ -71,17 +70,17 @@ def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, st
 
 
 def other_towers(group: Group) -> list[str]:
-    """Towers of a group's runs that are not the published figures' own."""
+    """Towers of a group's runs that differ from that of the published figures."""
     return sorted({run.backbone for run in group.runs} - {BACKBONE})
 
 
 def _ours(several: Sequence[Series]) -> tuple[float, str]:
-    """The mean over the series, with what stands in a table: two digits, as published."""
-    stats = [series.over_seeds(lambda run: run.mean) for series in several]
+    """The mean over the series, and its text for the table: two digits, as published."""
+    stats = [series.mean for series in several]
     mean = fmean(stat.mean for stat in stats)
     if math.isnan(mean):
         return mean, NOTHING
     notes = list(dict.fromkeys(series.note for series in several if series.note))
-    # Of an average the published deviation is the mean of the deviations.
+    # The published deviation of an average is the mean of the deviations.
     spread = f" ± {fmean(stat.std for stat in stats):.2f}" if all(stat.count > 1 for stat in stats) else ""
     return mean, " ".join([f"{mean:.2f}{spread}", *notes])

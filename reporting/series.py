@@ -1,4 +1,4 @@
-"""Runs that differ in the seed alone, and their statistics."""
+"""Runs that differ only in the seed, and their statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runs.results import Run, RunError
 
 @dataclass(frozen=True)
 class Stat:
-    """Mean and population standard deviation (as numpy's default, and CoOp's script) of ``count`` values."""
+    """Mean and population standard deviation (as in numpy's default and CoOp's script) of ``count`` values."""
 
     mean: float
     std: float
@@ -20,7 +20,7 @@ class Stat:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Stat:
-        """The statistics of ``values``; NaN when there are none or one of them is NaN."""
+        """The statistics of ``values``; NaN if there are none or any is NaN."""
         values = list(values)
         if not values or any(math.isnan(value) for value in values):
             return cls(math.nan, math.nan, len(values))
@@ -29,7 +29,7 @@ class Stat:
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one method that differ in nothing but the seed: ``seeds`` were asked for, ``runs`` are finished."""
+    """Runs of one method that differ only in the seed: ``seeds`` were requested, ``runs`` are finished."""
 
     method: str
     seeds: tuple[int, ...]
@@ -37,43 +37,53 @@ class Series:
 
     @property
     def note(self) -> str:
-        """Empty when every seed is there, otherwise what must stand beside any figure, e.g. "(2 of 3 seeds)"."""
+        """Empty if every seed is finished, otherwise a note to print next to every figure, e.g. "(2 of 3 seeds)"."""
         if len(self.runs) == len(self.seeds):
             return ""
         return f"({len(self.runs)} of {len(self.seeds)} seeds)" if self.runs else "(no finished run)"
 
     @property
     def short_note(self) -> str:
-        """The same in a few characters, for tables of many methods, e.g. "[2]"."""
+        """A shorter note for tables of many methods, e.g. "[2]"."""
         return f"[{len(self.runs)}]" if self.note else ""
 
     def over_seeds(self, value: Callable[[Run], float]) -> Stat:
         """The statistics of ``value(run)`` over the finished runs."""
         return Stat.of(value(run) for run in self.runs)
 
+    @property
+    def mean(self) -> Stat:
+        """The mean accuracy over tasks."""
+        return self.over_seeds(lambda run: run.mean)
+
     def tasks(self) -> list[Stat]:
-        """Accuracy over seeds of every task, in the tasks' order; empty without a finished run."""
-        return [self.over_seeds(lambda run, i=i: run.tasks[i].accuracy) for i in range(len(self.task_names))]
+        """The accuracy on each task, in order; empty without a finished run."""
+        return [self.over_seeds(accuracy_of(task)) for task in range(len(self.task_names))]
 
     @property
     def task_names(self) -> tuple[tuple[str, str], ...]:
-        """(name, metric) of every task; empty without a finished run."""
+        """(name, metric) of each task; empty without a finished run."""
         return tuple((task.name, task.metric) for task in self.runs[0].tasks) if self.runs else ()
 
 
+def accuracy_of(task: int) -> Callable[[Run], float]:
+    """A function from a run to its accuracy on a task, given by its index."""
+    return lambda run: run.tasks[task].accuracy
+
+
 def make_series(method: str, seeds: Sequence[int], runs: Iterable[Run]) -> Series:
-    """``runs`` in order of their seeds; RunError when a seed is there twice or the runs are not of the same tasks."""
+    """A series of ``runs``, sorted by seed; RunError if a seed occurs twice or the runs have different tasks."""
     ordered = sorted(runs, key=lambda run: list(seeds).index(run.seed))
     for first, second in zip(ordered, ordered[1:], strict=False):
         if first.seed == second.seed:
-            raise RunError(f"{first.folder} and {second.folder} are both of seed {first.seed}")
+            raise RunError(f"{first.folder} and {second.folder} both have seed {first.seed}; remove one of them")
     series = Series(method, tuple(seeds), tuple(ordered))
     check_same_tasks([series])
     return series
 
 
 def check_same_tasks(many: Iterable[Series]) -> tuple[tuple[str, str], ...]:
-    """(name, metric) of the tasks that all runs share; RunError naming two folders that differ, empty without runs."""
+    """(name, metric) of the tasks of all runs, empty without runs; RunError naming two folders if tasks differ."""
     runs = [run for series in many for run in series.runs]
     layouts = [tuple((task.name, task.metric) for task in run.tasks) for run in runs]
     for run, layout in zip(runs, layouts, strict=True):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from common.text import counted
 from reporting.paired import Paired
-from reporting.series import Series, Stat, check_same_tasks
+from reporting.series import Series, Stat, accuracy_of, check_same_tasks
 from runs.results import Run
 
 NOTHING = "-"
@@ -17,54 +18,57 @@ FIXED_SPACE = "\N{NO-BREAK SPACE}"
 LEGEND = (
     "Accuracy in percent (C: mean over classes, otherwise overall); ± is the population standard deviation over seeds."
 )
-SHORT_NOTES = "[n] marks means of n finished seeds, fewer than were asked for."
+SHORT_NOTES = "[n]: mean over n finished seeds, fewer than requested."
 METRICS = {"A": "overall", "C": "class mean"}
 
 
 @dataclass
 class Table:
-    """Cells as text; ``best`` holds (row, column) of those to stress, ``rules`` the rows with a line above them.
+    """Cells as text; ``best`` holds the (row, column) of cells to emphasise, ``rules`` the rows with a line above.
 
-    ``second`` holds the next best, which are told apart where there is room for it: in LaTeX and on a page.
+    ``second`` holds the second best, which are marked where the format has a way to: in LaTeX and on a page.
     """
 
     header: list[str]
     rows: list[list[str]]
-    left: int = 1  # so many leading columns are words, aligned to the left
+    left: int = 1  # number of leading text columns, aligned to the left
     best: set[tuple[int, int]] = field(default_factory=set)
     rules: set[int] = field(default_factory=set)
     second: set[tuple[int, int]] = field(default_factory=set)
 
     def transposed(self, rules: Iterable[int] = ()) -> Table:
-        """Rows become columns, with lines above the new rows ``rules``; for tables with one column of words."""
+        """Swap rows and columns, with lines above the new rows ``rules``; for tables with one text column."""
         cells = [list(column) for column in zip(self.header, *self.rows, strict=True)]
         best, second = ({(c - 1, r + 1) for r, c in marked} for marked in (self.best, self.second))
         return Table(cells[0], cells[1:], best=best, rules=set(rules), second=second)
 
     @property
     def width(self) -> int:
-        """Columns that its text takes on a terminal."""
+        """Width of the text in terminal columns."""
         return max(map(_width, self.text().splitlines()))
 
-    def fitted(self, columns: int, rules: Iterable[int] = ()) -> Table:
-        """This table if it is at most ``columns`` wide as text, and transposed otherwise."""
+    def fit_width(self, columns: int, rules: Iterable[int] = ()) -> Table:
+        """This table if its text is at most ``columns`` wide, otherwise the transposed table."""
         return self if self.width <= columns else self.transposed(rules)
 
-    def only(self, columns: Sequence[int]) -> Table:
-        """Some of the columns, in the order given."""
-        pick = lambda row: [row[c] for c in columns]  # noqa: E731
+    def select(self, columns: Sequence[int]) -> Table:
+        """The given columns, in the given order."""
+
+        def pick(row: list[str]) -> list[str]:
+            return [row[c] for c in columns]
+
         best, second = (
             {(r, columns.index(c)) for r, c in marked if c in columns} for marked in (self.best, self.second)
         )
         return Table(pick(self.header), list(map(pick, self.rows)), self.left, best, set(self.rules), second)
 
-    def headed(self, heads: dict[int, str]) -> Table:
-        """With other headings for some columns."""
-        header = [heads.get(c, head) for c, head in enumerate(self.header)]
+    def with_headings(self, headings: dict[int, str]) -> Table:
+        """The same table with other headings for some columns."""
+        header = [headings.get(c, heading) for c, heading in enumerate(self.header)]
         return Table(header, self.rows, self.left, self.best, self.rules, self.second)
 
     def text(self, bold: bool = False) -> str:
-        """For a terminal: aligned columns, long headings over several lines; ``bold`` stresses the best."""
+        """The table for a terminal, with long headings wrapped; ``bold`` emphasises the best."""
         heads = [textwrap.wrap(head, 14, break_long_words=False) or [""] for head in self.header]
         height = max(map(len, heads))
         heads = [[""] * (height - len(head)) + head for head in heads]
@@ -74,20 +78,20 @@ class Table:
         out = [self._line(line, widths) for line in lines] + [rule]
         for r, row in enumerate(self.rows):
             out += [rule] if r in self.rules else []
-            stressed = {c for c in range(len(row)) if bold and (r, c) in self.best}
-            out.append(self._line(row, widths, stressed))
+            emphasised = {c for c in range(len(row)) if bold and (r, c) in self.best}
+            out.append(self._line(row, widths, emphasised))
         return "\n".join(out).replace(FIXED_SPACE, " ")
 
-    def _line(self, cells: list[str], widths: list[int], stressed: set[int] = frozenset()) -> str:
+    def _line(self, cells: list[str], widths: list[int], emphasised: Collection[int] = ()) -> str:
         parts = []
         for c, (cell, width) in enumerate(zip(cells, widths, strict=True)):
             gap = " " * (width - _width(cell))
-            cell = f"\033[1m{cell}\033[0m" if c in stressed else cell
+            cell = f"\033[1m{cell}\033[0m" if c in emphasised else cell
             parts.append(cell + gap if c < self.left else gap + cell)
         return "  ".join(parts).rstrip()
 
     def markdown(self) -> str:
-        """The same as a Markdown table, the best in bold."""
+        """The table in Markdown, with the best in bold."""
         marks = ["---" if c < self.left else "---:" for c in range(len(self.header))]
         body = [
             [f"**{_escape(cell)}**" if (r, c) in self.best else _escape(cell) for c, cell in enumerate(row)]
@@ -97,7 +101,7 @@ class Table:
 
 
 def _width(text: str) -> int:
-    """Columns that ``text`` takes on a terminal, where Chinese characters, for instance, take two."""
+    """Width of ``text`` in terminal columns; Chinese characters, for example, are two wide."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
@@ -106,32 +110,32 @@ def _escape(text: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """``text`` such that a heading is not wrapped within it."""
+    """``text`` with no-break spaces, so that it is not wrapped in a heading."""
     return text.replace(" ", FIXED_SPACE)
 
 
 def percent(value: float) -> str:
-    """``value`` with one decimal, or a dash when there is none."""
+    """``value`` with one decimal, or a dash for NaN."""
     return NOTHING if math.isnan(value) else f"{value:.1f}"
 
 
 def spread(stat: Stat) -> str:
-    """Mean ± standard deviation; of a single value the value alone, since its deviation says nothing."""
+    """Mean ± standard deviation; only the mean for a single value."""
     deviation = f" ± {stat.std:.1f}" if stat.count > 1 and not math.isnan(stat.mean) else ""
     return percent(stat.mean) + deviation
 
 
 def seconds(value: float) -> str:
-    """A duration to two or more digits, or a dash when there is none."""
+    """A duration to at least two digits, or a dash for NaN."""
     return NOTHING if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _task_head(name: str, metric: str) -> str:
+def _task_heading(name: str, metric: str) -> str:
     return f"{name} (C)" if metric == "C" else name
 
 
-def _stress(table: Table, columns: dict[int, list[float]]) -> None:
-    """Marks in each of the columns the rows that read highest and second, if there is anything to compare."""
+def _emphasise(table: Table, columns: dict[int, list[float]]) -> None:
+    """Mark the best and second best values of each column, as printed, if there are at least two."""
     for column, values in columns.items():
         shown = [-math.inf if math.isnan(value) else round(value, 1) for value in values]
         if sum(value > -math.inf for value in shown) > 1:
@@ -141,57 +145,54 @@ def _stress(table: Table, columns: dict[int, list[float]]) -> None:
 
 
 def seed_table(series: Series) -> Table:
-    """One method: a row for every task and one for their mean, a column for every finished seed, then mean ± std.
+    """One method: a row per task and one for their mean, a column per finished seed, then mean ± std.
 
-    Where a single seed was asked for, its accuracies are the only column.
+    If only one seed was requested, its accuracies are the only column.
     """
     tasks = check_same_tasks([series])
     several = len(series.seeds) > 1
-    heads = [f"seed {run.seed}" if several else "accuracy" for run in series.runs]
-    heads += [f"mean ± std {_unbroken(series.note)}".strip()] * several
-    table = Table(["task", "metric", *heads], [], left=2, rules={len(tasks)})
+    headings = [f"seed {run.seed}" if several else "accuracy" for run in series.runs]
+    headings += [f"mean ± std {_unbroken(series.note)}".strip()] * several
+    table = Table(["task", "metric", *headings], [], left=2, rules={len(tasks)})
 
     def add(name: str, metric: str, value: Callable[[Run], float]) -> None:
         stat = [spread(series.over_seeds(value))] * several
         table.rows.append([name, metric, *(percent(value(run)) for run in series.runs), *stat])
 
     for i, (name, metric) in enumerate(tasks):
-        add(name, METRICS.get(metric, metric), lambda run, i=i: run.tasks[i].accuracy)
+        add(name, METRICS.get(metric, metric), accuracy_of(i))
     add("mean", "", lambda run: run.mean)
     return table
 
 
-def _total(run: Run) -> float:
-    return run.seconds["total"]
-
-
 def method_table(many: Sequence[tuple[str, Series]], short: bool = False) -> Table:
-    """Methods (label, runs) as rows: accuracy by task, mean ± std over seeds, trainable parameters, seconds a run.
+    """A row per method (label, runs): accuracy by task, mean ± std over seeds, trainable parameters, seconds a run.
 
-    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    ``short``: missing seeds are noted as in SHORT_NOTES.
     """
     tasks = check_same_tasks([series for _, series in many])
-    table = Table(["method", *(_task_head(*task) for task in tasks), "mean ± std", "parameters", "seconds a run"], [])
+    headings = [_task_heading(*task) for task in tasks]
+    table = Table(["method", *headings, "mean ± std", "parameters", "seconds a run"], [])
     columns: dict[int, list[float]] = {c: [] for c in range(1, len(tasks) + 2)}
     for label, series in many:
         stats = series.tasks() or [Stat.of([])] * len(tasks)
-        mean = series.over_seeds(lambda run: run.mean)
-        for c, stat in enumerate([*stats, mean], start=1):
+        for c, stat in enumerate([*stats, series.mean], start=1):
             columns[c].append(stat.mean)
         cells = [percent(stat.mean) for stat in stats]
-        cost = [f"{series.runs[0].parameters:,}" if series.runs else NOTHING, seconds(series.over_seeds(_total).mean)]
+        total = series.over_seeds(lambda run: run.seconds["total"])
+        cost = [f"{series.runs[0].parameters:,}" if series.runs else NOTHING, seconds(total.mean)]
         note = series.short_note if short else series.note
-        table.rows.append([f"{label} {note}".strip(), *cells, spread(mean), *cost])
-    _stress(table, columns)
+        table.rows.append([f"{label} {note}".strip(), *cells, spread(series.mean), *cost])
+    _emphasise(table, columns)
     return table
 
 
 def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[int], short: bool = False) -> Table:
-    """Methods (label, runs at each shot count) as rows: mean ± std over seeds at every shot count, then parameters.
+    """A row per method (label, runs at each shot count): mean ± std over seeds at each shot count, then parameters.
 
-    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    ``short``: missing seeds are noted as in SHORT_NOTES.
     """
-    table = series_table(many, [f"{n} shot{'s' * (n != 1)}" for n in shots], short)
+    table = series_table(many, [counted(n, "shot") for n in shots], short)
     table.header.append("parameters")
     for cells, (_, row) in zip(table.rows, many, strict=True):
         counts = [series.runs[0].parameters for series in row if series.runs]
@@ -199,61 +200,60 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
     return table
 
 
-def series_table(many: Sequence[tuple[str, Sequence[Series]]], heads: Sequence[str], short: bool = False) -> Table:
-    """Rows (label, runs in each column) of mean ± std over seeds, under headings.
+def series_table(many: Sequence[tuple[str, Sequence[Series]]], headings: Sequence[str], short: bool = False) -> Table:
+    """Mean ± std over seeds, with a row per entry (label, runs in each column).
 
-    ``short``: what tells of missing seeds is as in SHORT_NOTES.
+    ``short``: missing seeds are noted as in SHORT_NOTES.
     """
     check_same_tasks([series for _, row in many for series in row])
-    table = Table(["method", *heads], [])
-    columns: dict[int, list[float]] = {c: [] for c in range(1, len(heads) + 1)}
+    table = Table(["method", *headings], [])
+    columns: dict[int, list[float]] = {c: [] for c in range(1, len(headings) + 1)}
     for label, row in many:
         cells = []
         for c, series in enumerate(row, start=1):
-            mean = series.over_seeds(lambda run: run.mean)
-            columns[c].append(mean.mean)
+            columns[c].append(series.mean.mean)
             note = series.short_note if short else series.note
-            cells.append(f"{spread(mean)} {note}".strip() if series.runs else NOTHING)
+            cells.append(f"{spread(series.mean)} {note}".strip() if series.runs else NOTHING)
         table.rows.append([label, *cells])
-    _stress(table, columns)
+    _emphasise(table, columns)
     return table
 
 
 PAIRED_LEGEND = (
-    "Row minus {against} in points, run by run on the same shots and seeds; seeds are averaged first, then tasks. "
-    "95 % interval: Student's t over tasks{seeds}. * the interval leaves 0 out: unlikely by chance, "
-    "though of twenty such intervals one does so by chance alone. Pairs: of task, shots and seed."
+    "Row minus {against} in points, paired by shots and seed, averaged over seeds and then over tasks. "
+    "95 % interval: Student's t over tasks{seeds}. * the interval excludes 0: unlikely by chance, "
+    "although one in twenty such intervals does so by chance alone. Pairs: (task, shots, seed)."
 )
-OVER_SEEDS = " (over seeds where there is one task: the chance of draws and training, nothing of other tasks)"
+OVER_SEEDS = " (over seeds if there is only one task: it then covers random draws and training, not other tasks)"
 
 
 def paired_table(rows: Sequence[tuple[str, str, Paired]]) -> Table:
-    """(method, shots, difference) as rows: difference, its interval, a mark, tasks won, pairs.
+    """A row per (method, shots, difference): difference, its interval, a mark, tasks won, pairs.
 
-    Of rows of one method only the first names it, with a line above.
+    Only the first of several rows of one method names it, with a line above.
     """
     several = len({shots for _, shots, _ in rows}) > 1
-    heads = ["method", *["shots"] * several, "difference", "95 % interval", "", "interval over", "tasks won", "pairs"]
-    table = Table(heads, [], left=1)
-    before = None
+    header = ["method", *["shots"] * several, "difference", "95 % interval", "", "interval over", "tasks won", "pairs"]
+    table = Table(header, [], left=1)
+    previous = None
     for label, shots, d in rows:
-        if several and label != before and before is not None:
+        if several and label != previous and previous is not None:
             table.rules.add(len(table.rows))
-        found = not math.isnan(d.low)
+        has_interval = not math.isnan(d.low)
         table.rows.append([
-            label if label != before else "",
+            label if label != previous else "",
             *[shots] * several,
             signed(d.mean),
-            f"[{signed(d.low)}, {signed(d.high)}]" if found else NOTHING,
+            f"[{signed(d.low)}, {signed(d.high)}]" if has_interval else NOTHING,
             "*" if d.significant else "",
-            f"{d.units} {d.over}" if found else NOTHING,
+            f"{d.units} {d.over}" if has_interval else NOTHING,
             f"{d.won} of {d.tasks}" + f", {d.even} even" * (d.even > 0) if d.tasks else NOTHING,
-            f"{d.pairs}" if d.pairs == d.asked else f"{d.pairs} of {d.asked}",
+            f"{d.pairs}" if d.pairs == d.requested else f"{d.pairs} of {d.requested}",
         ])  # fmt: skip
-        before = label
+        previous = label
     return table
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """A difference in points with its sign, kept where it rounds to 0: [-0.0, +0.9] holds 0, [+0.0, +0.9] does not."""
+    """A difference in points with its sign, kept if it rounds to 0: [-0.0, +0.9] holds 0, [+0.0, +0.9] does not."""
     return NOTHING if math.isnan(value) else f"{value + 0.0:+.{digits}f}"

@@ -6,7 +6,6 @@ import contextlib
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +15,9 @@ from yacs.config import CfgNode
 
 from common.errors import Busy, InputError
 from common.files import write_atomically
-from common.paths import REPOSITORY
-from trainers.engine.settings import FILE, known_keys, noted_settings, plain, value_of
+from common.paths import CHECKPOINTS, CONFIG, LOCK, REPOSITORY, RESULTS
+from trainers.engine.settings import known_keys, noted_settings, plain, value_of
 
-LOCK = ".lock"
 PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
 
 # Settings that change where or how fast a run computes, not what it computes.
@@ -42,7 +40,7 @@ INCIDENTAL = {
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
-    begun = (folder / "results.json").exists() or (folder / "prompt_learner").exists()
+    begun = (folder / RESULTS).exists() or (folder / CHECKPOINTS).exists()
     earlier = (noted_settings(folder) if begun else None) or {}
     for key in known_keys(cfg):
         if key in INCIDENTAL or key not in earlier:
@@ -87,7 +85,7 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             held.callback(release, locked(folder))
             check_same_settings(cfg, folder)  # again: another process may have been at it until now
-            write_atomically(folder / FILE, cfg.dump())
+            write_atomically(folder / CONFIG, cfg.dump())
         except OSError as error:
             raise InputError(
                 f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
@@ -95,7 +93,7 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
         try:
             yield
         except InputError:
-            if folder in new and not (folder / "prompt_learner").exists():
+            if folder in new and not (folder / CHECKPOINTS).exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 for parent in new[1:]:
                     with contextlib.suppress(OSError):  # another run has moved in
@@ -125,33 +123,3 @@ def release(lock: FileLock | None) -> None:
     """Let go of a lock, if there is one."""
     if lock is not None:
         lock.release()
-
-
-class Tee:
-    """Standard output into a log file, and onto the console unless the run is to be brief."""
-
-    def __init__(self, path: Path, quiet: bool):
-        self.console = sys.stdout
-        # Line by line, so that the log of a killed run is there; closed in __exit__.
-        self.file = open(path, "a", encoding="utf-8", buffering=1)
-        self.quiet = quiet
-
-    def write(self, text: str) -> int:
-        if not self.quiet:
-            self.console.write(text)
-        return self.file.write(text)
-
-    def flush(self) -> None:
-        self.file.flush()
-        self.console.flush()
-
-    def isatty(self) -> bool:
-        return False
-
-    def __enter__(self) -> Tee:
-        sys.stdout = self
-        return self
-
-    def __exit__(self, *_) -> None:
-        sys.stdout = self.console
-        self.file.close()

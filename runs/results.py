@@ -1,4 +1,4 @@
-"""Finished runs, read from their results.json files alone."""
+"""Finished runs, read from their results.json files only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from common.paths import EVALUATION, RESULTS, TESTED, TRACES
 
 
 class RunError(Exception):
-    """A run folder that cannot be reported; the message is one line with the folder and the reason."""
+    """A run folder cannot be reported; the message is one line with the folder and the reason."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test image, by its path below the run's ``data_root``, that was taken for another class of its task."""
+    """A misclassified test image: its path below the run's ``data_root`` and class indices in its task."""
 
     image: str
     true: int
@@ -30,10 +30,11 @@ class Example:
 
 @dataclass(frozen=True)
 class TaskScore:
-    """What a run reached on one task; ``accuracy`` is in percent by ``metric``: "A" overall, "C" mean over classes.
+    """A run's result on one task; ``accuracy`` is in percent, and ``metric`` is "A" (overall) or "C" (class mean).
 
-    What older runs did not record is None or empty: the number of ``classes``, their ``names``, the ``confusion`` as
-    (true class, predicted class, images) where there are any, and ``examples`` of errors.
+    The rest is None or empty if the run did not record it, as older runs did not: the number of ``classes``, their
+    names, the non-zero entries of the ``confusion`` matrix as (true class, predicted class, images), and ``examples``
+    of errors.
     """
 
     name: str
@@ -47,7 +48,7 @@ class TaskScore:
 
 @dataclass(frozen=True)
 class Words:
-    """``nearest``: for each vector of the context of a task or class, the nearest vocabulary words with distances."""
+    """The context ``of`` a task or class: for each of its vectors, the nearest vocabulary words with distances."""
 
     of: str
     nearest: tuple[tuple[tuple[str, float], ...], ...]
@@ -55,7 +56,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Contexts:
-    """What a run learned: cosines between tasks, a square matrix by what was compared, and the nearest words."""
+    """A run's learned contexts: square matrices of cosines between tasks, by what was compared, and nearest words."""
 
     similarity: dict[str, tuple[tuple[float, ...], ...]]
     words: tuple[Words, ...]
@@ -63,11 +64,11 @@ class Contexts:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run. ``shots`` and ``seed`` are its own, ``seconds`` has "train", "test" and "total".
+    """One finished run; ``seconds`` has "train", "test" and "total".
 
-    ``checkpoint`` is a hash of the one that it ended with or evaluated; None where there is none, or none was noted.
-    What follows it is None or empty where a run did not record it: train.py's arguments, the folder that image paths
-    are relative to, versions of what it ran with, and what it learned.
+    ``checkpoint`` is a hash of the final or evaluated checkpoint; None if there is none or the run did not record it.
+    The fields after it are None or empty if not recorded: train.py's arguments, the folder that image paths are
+    relative to, package versions, and the learned contexts.
     """
 
     folder: Path
@@ -88,7 +89,7 @@ class Run:
 
     @property
     def variant(self) -> str:
-        """Settings beyond its config's, as its folder names them: "KEY=VALUE" with + between several, or empty."""
+        """Settings that override the config, as in the folder's name: "KEY=VALUE", joined by +; empty if none."""
         return variant_of(self.folder, self.config)
 
     @property
@@ -98,7 +99,7 @@ class Run:
 
 
 def _field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """``record[key]``, which must be of type ``kind``; a RunError with ``where`` otherwise."""
+    """Return ``record[key]``; RunError naming ``where`` unless it is of type ``kind``."""
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise RunError(f"{where} has no usable '{key}'")
@@ -106,7 +107,7 @@ def _field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> 
 
 
 def variant_of(folder: Path, config: str) -> str:
-    """What follows the config in the name of a run's folder, .../<config>+KEY=VALUE/<n>shots/seed<k>."""
+    """The settings in the name of a run's folder, .../<config>+KEY=VALUE/<n>shots/seed<k>; empty if none."""
     if len(folder.parts) < 3 or not re.fullmatch(r"-?\d+shots", folder.parts[-2]):
         return ""
     name = folder.parts[-3]
@@ -114,9 +115,9 @@ def variant_of(folder: Path, config: str) -> str:
 
 
 def read_record(folder: str | Path, file: str = RESULTS) -> dict:
-    """The content of a finished run's results.json, or of another ``file`` that says that it is finished.
+    """The content of a finished run's results.json, or of another ``file`` with the finished mark.
 
-    Raises RunError when there is none: no such file, one that is not JSON, no finished mark.
+    Raises RunError if the file is missing, is not JSON or has no finished mark.
     """
     folder = Path(folder)
     path = folder / file
@@ -125,15 +126,15 @@ def read_record(folder: str | Path, file: str = RESULTS) -> dict:
     except FileNotFoundError:
         raise RunError(f"{folder} is not finished: it has no {file}") from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not whole JSON"
+        reason = error.strerror if isinstance(error, OSError) else "it is not complete JSON"
         raise RunError(f"{path} cannot be read: {reason}") from None
     if not isinstance(record, dict) or record.get("finished") is not True:
-        raise RunError(f"{folder} is not finished: {file} does not say so")
+        raise RunError(f"{folder} is not finished: {file} has no finished mark")
     return record
 
 
 def read_results(folder: str | Path) -> dict | None:
-    """The same, or None when there is no finished run."""
+    """Like ``read_record``, but None if there is no finished run."""
     try:
         return read_record(folder)
     except RunError:
@@ -141,16 +142,16 @@ def read_results(folder: str | Path) -> dict | None:
 
 
 def read_run(folder: str | Path, file: str = RESULTS) -> Run:
-    """The finished run in ``folder``, or the finished evaluation where ``file`` is EVALUATION.
+    """The finished run in ``folder``, or the finished evaluation if ``file`` is EVALUATION.
 
-    Raises RunError when there is none (see ``read_record``), or when it lacks something.
+    Raises RunError if there is none (see ``read_record``) or a required field is missing.
     """
     folder = Path(folder)
     record = read_record(folder, file)
     where, number = str(folder / file), (int, float)
     tasks = tuple(_task(task, where) for task in _field(record, "tasks", list, where))
     if not tasks:
-        raise RunError(f"{where} names no task")
+        raise RunError(f"{where} lists no tasks")
     seconds = _field(record, "seconds", dict, where)
     return Run(
         folder=folder,
@@ -168,7 +169,7 @@ def read_run(folder: str | Path, file: str = RESULTS) -> Run:
 
 
 def _task(record: Any, where: str) -> TaskScore:
-    """A task's figures; what is optional and not as it should be counts as absent, so that figures are shown anyway."""
+    """A task's results; malformed optional fields are treated as absent, so that the accuracy can still be shown."""
     names, classes = _strings(record.get("classnames") if isinstance(record, dict) else None), None
     name, metric = (_field(record, key, str, where) for key in ("name", "metric"))
     accuracy = _field(record, "accuracy", (int, float), where)
@@ -182,7 +183,7 @@ def _task(record: Any, where: str) -> TaskScore:
 
 
 def _readable(entries: Any, read: Callable[[Any], Any]) -> tuple:
-    """What ``read`` makes of a list's entries; nothing if it cannot do one of them."""
+    """``read`` applied to a list's entries; empty if any entry is malformed."""
     try:
         return tuple(map(read, entries)) if isinstance(entries, list) else ()
     except (TypeError, ValueError, KeyError, IndexError):
@@ -227,7 +228,7 @@ def _dict(value: Any) -> dict:
 
 
 def run_folders(root: str | Path) -> list[Path]:
-    """All folders under ``root`` that are a run's, finished or not, in order; those of evaluations are not."""
+    """All run folders under ``root``, finished or not, sorted by path; folders of evaluations are excluded."""
     root = Path(root)
     folders = {path.parent for trace in TRACES for path in root.rglob(trace)}
     return sorted(
@@ -239,9 +240,9 @@ def run_folders(root: str | Path) -> list[Path]:
 
 
 def find_runs(root: str | Path) -> tuple[list[Run], list[str]]:
-    """All finished runs under ``root`` in order of paths, and for every other run folder a line that says why.
+    """All finished runs under ``root``, sorted by path, and a line with the reason for each run folder without one.
 
-    Folders of evaluations are neither.
+    Folders of evaluations are excluded.
     """
     found: list[Run] = []
     skipped: list[str] = []

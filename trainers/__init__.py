@@ -1,45 +1,15 @@
-"""Dassl trainers of this project. Importing the package registers them all."""
+"""The methods: one file each, which registers one Dassl trainer. Importing the package registers them all.
 
-from yacs.config import CfgNode
+common/catalogue.py lists what they are called; trainers/engine/ holds what they share.
+"""
 
-from trainers import (
-    clip_lora,
-    cocoop,
-    coop,
-    kgcoop,
-    linear_probe,
-    maple,
-    mvlpt,
-    plot,
-    prograd,
-    promptsrc,
-    protonet,
-    softcpt,
-    tip_adapter,
-    zsclip,
-)
-from trainers.engine import base
+import pkgutil
+from importlib import import_module
 
-METHODS = (
-    softcpt,
-    coop,
-    zsclip,
-    cocoop,
-    kgcoop,
-    linear_probe,
-    plot,
-    prograd,
-    protonet,
-    tip_adapter,
-    clip_lora,
-    mvlpt,
-    maple,
-    promptsrc,
-)
+from trainers.engine.knobs import extend_cfg
 
+__all__ = ["extend_cfg"]
 
-def extend_cfg(cfg: CfgNode) -> None:
-    """Add the config keys of every method, and those that all of them read, to a Dassl config."""
-    base.extend_cfg(cfg)
-    for method in METHODS:
-        method.extend_cfg(cfg)
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.ispkg:
+        import_module(f"{__name__}.{_module.name}")

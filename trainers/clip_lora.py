@@ -33,28 +33,17 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from common.errors import InputError, unknown
+from common.errors import InputError
+from common.knobs import Knob
 from prompting.losses import unit
 from prompting.low_rank import LowRank, image_blocks, updated
 from prompting.templates import template_prompts
 from prompting.towers import Tower
-from trainers.engine.base import PromptLearner, PromptTrainer
 from trainers.engine.batches import OneTaskBatches
+from trainers.engine.contexts import PromptLearner
+from trainers.engine.prompt_trainer import PromptTrainer
 
 ENCODERS = {"both": "both towers", "text": "the text tower", "vision": "the image tower"}
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.CLIPLORA, with the public code's values."""
-    cfg.TRAINER.CLIPLORA = CfgNode()
-    cfg.TRAINER.CLIPLORA.ENCODER = "both"  # which tower is tuned: both, text or vision
-    cfg.TRAINER.CLIPLORA.RANK = 2  # r
-    cfg.TRAINER.CLIPLORA.ALPHA = 1.0  # weight of the updates, before it is divided by sqrt(r)
-    cfg.TRAINER.CLIPLORA.DROPOUT = 0.25  # share of A's inputs that is left out in training
-    # Training steps of each task, per shot, dealt out to OPTIM.MAX_EPOCH epochs. 0, or all images instead of shots: as
-    # many steps as the epochs have batches.
-    cfg.TRAINER.CLIPLORA.ITERATIONS = 500
-    cfg.TRAINER.CLIPLORA.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 def steps_of(cfg: CfgNode) -> int:
@@ -94,28 +83,31 @@ class CLIPLoRA(PromptTrainer):
     """Low-rank updates of the towers' attention layers, each task trained by itself."""
 
     section = "CLIPLORA"
-    training_knobs = ("DROPOUT", "ITERATIONS")
-    one_task_batches = True
+    KNOBS = (
+        Knob("ENCODER", "both", "the towers that are tuned", among=ENCODERS),
+        Knob("RANK", 2, "r", least=1),
+        Knob("ALPHA", 1.0, "weight of the updates, before it is divided by sqrt(r)"),
+        Knob("DROPOUT", 0.25, "share of A's inputs that is dropped in training", least=0, below=1, training=True),
+        Knob(
+            "ITERATIONS",
+            500,
+            "training steps of a task, per shot, spread over OPTIM.MAX_EPOCH epochs; 0: as many as there are batches",
+            least=0,
+            training=True,
+        ),
+    )
 
     @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        return "CLIP-LoRA"
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
 
-    @property
-    def uses_bank(self) -> bool:
-        return self.knobs.ENCODER == "text"
+    @classmethod
+    def uses_bank(cls, cfg: CfgNode) -> bool:
+        return cfg.TRAINER.CLIPLORA.ENCODER == "text"
 
-    def check_cfg(self, cfg):
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         k = cfg.TRAINER.CLIPLORA
-        if k.ENCODER not in ENCODERS:
-            raise unknown("Encoder to tune", k.ENCODER, ENCODERS)
-        self.check_knobs(
-            cfg,
-            ("RANK", k.RANK >= 1, "1 or more"),
-            ("DROPOUT", 0 <= k.DROPOUT < 1, "at least 0 and below 1"),
-            ("ITERATIONS", k.ITERATIONS >= 0, "0 or more"),
-        )
         if 0 < steps_of(cfg) < cfg.OPTIM.MAX_EPOCH:
             raise InputError(
                 f"TRAINER.CLIPLORA.ITERATIONS {k.ITERATIONS} a shot is {steps_of(cfg)} steps, too few for "
@@ -156,7 +148,7 @@ class CLIPLoRA(PromptTrainer):
 
     def encode_images(self, images: Tensor) -> Tensor:
         """The images themselves, when it depends on their task what their features are."""
-        return super().encode_images(images) if self.uses_bank else images
+        return super().encode_images(images) if self.uses_bank(self.cfg) else images
 
     def adapted_features(self, images: Tensor, task: Tensor) -> Tensor:
         """(batch, feature_dim) of unit norm: every image's feature from its own task's image tower."""
@@ -171,5 +163,5 @@ class CLIPLoRA(PromptTrainer):
 
     def class_logits(self, image_features, task, text=None):
         """``image_features`` are images when the image tower is tuned."""
-        features = image_features if self.uses_bank else self.adapted_features(image_features, task)
+        features = image_features if self.uses_bank(self.cfg) else self.adapted_features(image_features, task)
         return super().class_logits(features, task, text)

@@ -24,23 +24,15 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.knobs import Knob
 from prompting.losses import unit
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
-from trainers.engine.base import PromptLearner, PromptTrainer
-from trainers.engine.contexts import word_vectors
+from trainers.engine.contexts import PromptLearner, word_vectors
+from trainers.engine.prompt_trainer import PromptTrainer
 
 TEST_PROMPTS = 2048  # prompts encoded at a time when no gradient is wanted, or one image's if they are more
 REDUCTION = 16  # the meta-net's hidden layer is so many times narrower than the image feature
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.COCOOP, with CoCoOp's values."""
-    cfg.TRAINER.COCOOP = CfgNode()
-    cfg.TRAINER.COCOOP.CONTEXT = "task"  # the one there is: each task has its own context vectors and meta-net
-    cfg.TRAINER.COCOOP.N_CTX = 4  # context vectors in a class prompt, when CTX_INIT is empty
-    cfg.TRAINER.COCOOP.CTX_INIT = "a photo of a"  # words whose embeddings the context starts as
-    cfg.TRAINER.COCOOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class ImageContext(nn.Module):
@@ -75,10 +67,17 @@ class CoCoOp(PromptTrainer):
     """Conditional context optimization, each task trained by itself."""
 
     section = "COCOOP"
-    training_knobs = ("CTX_INIT",)
-    one_task_batches = True
+    KNOBS = (
+        Knob("CONTEXT", "task", "each task has context vectors and a meta-net of its own", among=("task",)),
+        Knob("N_CTX", 4, "context vectors in a class prompt, when CTX_INIT is empty", least=1),
+        Knob("CTX_INIT", "a photo of a", "words that the context starts from; they set N_CTX", training=True),
+    )
 
-    def check_cfg(self, cfg):
+    @classmethod
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
+
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if cfg.TRAINER.COCOOP.CONTEXT != "task":
             raise InputError(

@@ -15,26 +15,15 @@ from __future__ import annotations
 from dassl.engine import TRAINER_REGISTRY
 from yacs.config import CfgNode
 
-from common.errors import unknown
-from trainers.engine.base import PromptLearner, PromptTrainer
-from trainers.engine.contexts import ClassContextTable, ContextTable, word_vectors
+from common.knobs import Knob
+from trainers.engine.contexts import ClassContextTable, ContextTable, PromptLearner, word_vectors
+from trainers.engine.prompt_trainer import PromptTrainer
 
 CONTEXTS = {
     "task": "a context per task, each task trained by itself",
     "class": "a context per class, each task trained by itself",
     "shared": "one context for all tasks",
 }
-LABELS = {"task": "CoOp-CA", "class": "CoOp-CS", "shared": "CoOp-MT"}
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.COOP, with CoOp's values."""
-    cfg.TRAINER.COOP = CfgNode()
-    cfg.TRAINER.COOP.CONTEXT = "task"  # task, class or shared
-    cfg.TRAINER.COOP.N_CTX = 16  # context vectors in a class prompt
-    cfg.TRAINER.COOP.CTX_INIT = ""  # words that the context starts from, such as "a photo of a"; they set N_CTX
-    cfg.TRAINER.COOP.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.COOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 @TRAINER_REGISTRY.register()
@@ -42,25 +31,18 @@ class CoOp(PromptTrainer):
     """Context optimization, class-agnostic or class-specific."""
 
     section = "COOP"
-    training_knobs = ("CTX_INIT",)
+    KNOBS = (
+        Knob("CONTEXT", "task", "what has a context of its own", among=CONTEXTS),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob(
+            "CTX_INIT", "", 'words that the context starts from, such as "a photo of a"; they set N_CTX', training=True
+        ),
+        Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
+    )
 
     @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        """As the published table calls them: CA for a context per task, CS for one per class, MT for one shared."""
-        return LABELS.get(cfg.TRAINER.COOP.CONTEXT, "CoOp")
-
-    @classmethod
-    def tied_to(cls, cfg: CfgNode) -> str:
-        return {"task": "tasks", "class": "classes"}.get(cfg.TRAINER.COOP.CONTEXT, "nothing")
-
-    @property
-    def one_task_batches(self) -> bool:
-        return self.knobs.CONTEXT != "shared"
-
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        if cfg.TRAINER.COOP.CONTEXT not in CONTEXTS:
-            raise unknown("CoOp context", cfg.TRAINER.COOP.CONTEXT, CONTEXTS)
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return cfg.TRAINER.COOP.CONTEXT != "shared"
 
     def build_learner(self) -> PromptLearner:
         k, width = self.knobs, self.tower.text.width

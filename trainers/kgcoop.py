@@ -21,17 +21,9 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from trainers.engine.base import PromptLearner, PromptTrainer
-from trainers.engine.contexts import ContextTable, word_vectors
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.KGCOOP, with KgCoOp's values."""
-    cfg.TRAINER.KGCOOP = CfgNode()
-    cfg.TRAINER.KGCOOP.CTX_INIT = "a photo of a"  # words that the context starts from; they set N_CTX
-    cfg.TRAINER.KGCOOP.N_CTX = 4  # context vectors when CTX_INIT is empty
-    cfg.TRAINER.KGCOOP.W = 8.0  # weight of the distance to the hand-written prompts
-    cfg.TRAINER.KGCOOP.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from common.knobs import Knob
+from trainers.engine.contexts import ContextTable, PromptLearner, word_vectors
+from trainers.engine.prompt_trainer import PromptTrainer
 
 
 @TRAINER_REGISTRY.register()
@@ -39,8 +31,15 @@ class KgCoOp(PromptTrainer):
     """Context optimization held near to hand-written prompts."""
 
     section = "KGCOOP"
-    training_knobs = ("CTX_INIT", "W")
-    one_task_batches = True
+    KNOBS = (
+        Knob("CTX_INIT", "a photo of a", "words that the context starts from; they set N_CTX", training=True),
+        Knob("N_CTX", 4, "context vectors when CTX_INIT is empty", least=1),
+        Knob("W", 8.0, "weight of the distance to the hand-written prompts", training=True),
+    )
+
+    @classmethod
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
 
     def build_learner(self) -> PromptLearner:
         k, text = self.knobs, self.tower.text

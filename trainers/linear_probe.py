@@ -29,18 +29,10 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from trainers.engine.fitted import FittedTrainer, accuracy, split_features
+from common.knobs import Knob
+from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
 
 DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.LINEARPROBE, with the values of the released SoftCPT code."""
-    cfg.TRAINER.LINEARPROBE = CfgNode()
-    cfg.TRAINER.LINEARPROBE.C = 0.0  # inverse strength of the penalty; 0: chosen on the validation shots
-    cfg.TRAINER.LINEARPROBE.STEPS = 8  # halvings of the interval that C is sought in
-    cfg.TRAINER.LINEARPROBE.MAX_ITER = 1000  # of the solver
-    cfg.TRAINER.LINEARPROBE.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 def logistic_regression(
@@ -109,19 +101,15 @@ class LinearProbe(FittedTrainer):
     """LP-CLIP: logistic regression per task."""
 
     section = "LINEARPROBE"
-    training_knobs = ("C", "STEPS", "MAX_ITER")
-    raw_features = True
+    KNOBS = (
+        Knob("C", 0.0, "inverse strength of the penalty; 0: chosen on the validation shots", least=0, training=True),
+        Knob("STEPS", 8, "halvings of the interval in which C is searched", least=0, training=True),
+        Knob("MAX_ITER", 1000, "the solver's iterations at most", least=1, training=True),
+    )
 
     @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        return "LP-CLIP"
-
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        k = cfg.TRAINER.LINEARPROBE
-        for key, least in (("C", 0), ("STEPS", 0), ("MAX_ITER", 1)):
-            if not k[key] >= least:
-                raise InputError(f"TRAINER.LINEARPROBE.{key} is {k[key]}; it must be at least {least}.")
+    def raw_features(cls, cfg: CfgNode) -> bool:
+        return True
 
     def build_learner(self) -> LinearClassifier:
         return LinearClassifier(self.layout.n_classes, self.tower.text.feature_dim)

@@ -21,18 +21,9 @@ from __future__ import annotations
 import torch
 from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
-from yacs.config import CfgNode
 
-from trainers.deep_prompts import DeepPrompts, DeepPromptTrainer
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.MAPLE, with MaPLe's values."""
-    cfg.TRAINER.MAPLE = CfgNode()
-    cfg.TRAINER.MAPLE.N_CTX = 2  # prompt vectors, in a class prompt as in an image
-    cfg.TRAINER.MAPLE.CTX_INIT = "a photo of a"  # its first N_CTX words start the context, the others stay words
-    cfg.TRAINER.MAPLE.PROMPT_DEPTH = 9  # J: the input and the blocks behind it that have prompts of their own
-    cfg.TRAINER.MAPLE.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from common.knobs import Knob
+from trainers.engine.deep_prompts import DeepPrompts, DeepPromptTrainer
 
 
 class CoupledPrompts(nn.Module):
@@ -76,6 +67,11 @@ class MaPLe(DeepPromptTrainer):
     """Multi-modal prompt learning, each task trained by itself."""
 
     section = "MAPLE"
+    KNOBS = (
+        Knob("N_CTX", 2, "prompt vectors, in a class prompt as in an image", least=1),
+        Knob("CTX_INIT", "a photo of a", "its first N_CTX words start the context, the others stay words"),
+        Knob("PROMPT_DEPTH", 9, "J: the input and the first J - 1 blocks after it have prompts of their own"),
+    )
     depth_keys = {"PROMPT_DEPTH": ("text", "image")}
 
     def build_prompts(self) -> DeepPrompts:

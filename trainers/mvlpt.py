@@ -31,20 +31,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from yacs.config import CfgNode
 
-from common.errors import InputError
-from trainers.engine.base import PromptLearner, PromptTrainer
+from common.knobs import Knob
 from trainers.engine.batches import JointThenOneTask, OneTaskBatches
-from trainers.engine.contexts import ContextTable, word_vectors
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.MVLPT, with the public code's values."""
-    cfg.TRAINER.MVLPT = CfgNode()
-    cfg.TRAINER.MVLPT.SHARED_SHARE = 0.5  # share of OPTIM.MAX_EPOCH in which one context is learned on all tasks
-    cfg.TRAINER.MVLPT.N_CTX = 16  # context vectors in a class prompt
-    cfg.TRAINER.MVLPT.CTX_INIT = ""  # words that the shared context starts from; they set N_CTX
-    cfg.TRAINER.MVLPT.CLASS_TOKEN_POSITION = "middle"  # "end", "middle" or "front"
-    cfg.TRAINER.MVLPT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from trainers.engine.contexts import ContextTable, PromptLearner, word_vectors
+from trainers.engine.prompt_trainer import PromptTrainer
 
 
 class SharedThenOwn(ContextTable):
@@ -97,21 +87,32 @@ class MVLPT(PromptTrainer):
     """Multitask prompt tuning: a shared context, then each task adapts a copy of it by itself."""
 
     section = "MVLPT"
-    training_knobs = ("CTX_INIT", "SHARED_SHARE")
+    KNOBS = (
+        Knob(
+            "SHARED_SHARE",
+            0.5,
+            "share of OPTIM.MAX_EPOCH in which one context is learned on all tasks",
+            least=0,
+            most=1,
+            training=True,
+        ),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("CTX_INIT", "", "words that the shared context starts from; they set N_CTX", training=True),
+        Knob(
+            "CLASS_TOKEN_POSITION",
+            "middle",
+            "place of the class name in a prompt",
+            among=("end", "middle", "front"),
+        ),
+    )
 
     @property
     def shared_epochs(self) -> int:
         return round(self.knobs.SHARED_SHARE * self.cfg.OPTIM.MAX_EPOCH)
 
     @property
-    def one_task_batches(self) -> bool:
+    def batch_has_one_task(self) -> bool:
         return self.epoch >= self.shared_epochs
-
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        share = cfg.TRAINER.MVLPT.SHARED_SHARE
-        if not 0 <= share <= 1:
-            raise InputError(f"TRAINER.MVLPT.SHARED_SHARE is {share}; it must be from 0 to 1.")
 
     def batches(self, plain, tasks):
         return JointThenOneTask(plain.batch_sampler, OneTaskBatches(tasks, plain.batch_size), self.shared_epochs)
@@ -128,7 +129,7 @@ class MVLPT(PromptTrainer):
         stages = [epochs for epochs in (first, optim.MAX_EPOCH - first) if epochs]
         return optimizer, Rates(optimizer, [rate for epochs in stages for rate in rates_of(optim, epochs)])
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         super().before_epoch()
-        if self.one_task_batches:
+        if self.batch_has_one_task:
             self.model.adapt()

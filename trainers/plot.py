@@ -28,24 +28,14 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from common.knobs import Knob
 from prompting.local_features import check_local, encode_local
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
-from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import PromptLearner
+from trainers.engine.prompt_trainer import PromptTrainer
 
 TEST_VALUES = 1 << 22  # similarities computed at a time when no gradient is wanted
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.PLOT, with PLOT's values."""
-    cfg.TRAINER.PLOT = CfgNode()
-    cfg.TRAINER.PLOT.N = 4  # contexts of a task
-    cfg.TRAINER.PLOT.N_CTX = 16  # context vectors in a class prompt
-    cfg.TRAINER.PLOT.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.PLOT.EPS = 0.1  # weight of the plan's entropy
-    cfg.TRAINER.PLOT.MAX_ITER = 100  # Sinkhorn stops after so many iterations
-    cfg.TRAINER.PLOT.THRESHOLD = 0.01  # or when the row scalings change by less than this on average
-    cfg.TRAINER.PLOT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 @torch.no_grad()
@@ -89,18 +79,23 @@ class PLOT(PromptTrainer):
     """Prompt learning with optimal transport, each task trained by itself."""
 
     section = "PLOT"
-    one_task_batches = True
-    uses_bank = False
+    KNOBS = (
+        Knob("N", 4, "contexts of a task", least=1),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
+        # exp(-2 / EPS), the smallest value of a kernel, must be a float32.
+        Knob("EPS", 0.1, "weight of the plan's entropy", least=0.03),
+        Knob("MAX_ITER", 100, "Sinkhorn's iterations at most", least=1),
+        Knob("THRESHOLD", 0.01, "it stops earlier when the row scalings change by less than this on average"),
+    )
 
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        k = cfg.TRAINER.PLOT
-        self.check_knobs(
-            cfg,
-            ("N", k.N >= 1, "1 or more"),
-            ("MAX_ITER", k.MAX_ITER >= 1, "1 or more"),
-            ("EPS", k.EPS >= 0.03, "0.03 or more"),  # exp(-2 / eps), the least a kernel can be, must be a float32
-        )
+    @classmethod
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
+
+    @classmethod
+    def uses_bank(cls, cfg: CfgNode) -> bool:
+        return False
 
     def build_learner(self) -> PromptLearner:
         check_local(self.tower)

@@ -28,21 +28,11 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.knobs import Knob
 from prompting.tasks import Task
 from prompting.templates import words_before_name
-from trainers.engine.base import PromptLearner, PromptTrainer
-from trainers.engine.contexts import ContextTable, word_vectors
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.PROGRAD, with ProGrad's values."""
-    cfg.TRAINER.PROGRAD = CfgNode()
-    cfg.TRAINER.PROGRAD.N_CTX = 16  # context vectors in a class prompt
-    cfg.TRAINER.PROGRAD.CTX_INIT = True  # start from the words of the task's template; False: normal, std 0.02
-    cfg.TRAINER.PROGRAD.LAMBDA = 1.0  # share of the conflicting part that is taken away
-    cfg.TRAINER.PROGRAD.T = 1.0  # temperature of both predictions in the KL divergence
-    cfg.TRAINER.PROGRAD.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.PROGRAD.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from trainers.engine.contexts import ContextTable, PromptLearner, word_vectors
+from trainers.engine.prompt_trainer import PromptTrainer
 
 
 def project(domain: Tensor, general: Tensor, strength: float = 1.0) -> Tensor:
@@ -66,13 +56,17 @@ class ProGrad(PromptTrainer):
     """Context optimization by gradients that agree with zero-shot CLIP."""
 
     section = "PROGRAD"
-    training_knobs = ("CTX_INIT", "LAMBDA", "T")
-    one_task_batches = True
+    KNOBS = (
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("CTX_INIT", True, "start from the words of the task's template; False: normal, std 0.02", training=True),
+        Knob("LAMBDA", 1.0, "share of the conflicting part that is removed", training=True),
+        Knob("T", 1.0, "temperature of both predictions in the KL divergence", above=0, training=True),
+        Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
+    )
 
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        if cfg.TRAINER.PROGRAD.T <= 0:
-            raise InputError(f"TRAINER.PROGRAD.T is {cfg.TRAINER.PROGRAD.T}; a temperature must be above 0.")
+    @classmethod
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
 
     def build_learner(self) -> PromptLearner:
         k, text = self.knobs, self.tower.text

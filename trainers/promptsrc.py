@@ -33,23 +33,9 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.knobs import Knob
 from prompting.templates import IMAGENET_60, template_features
-from trainers.deep_prompts import DeepPrompts, DeepPromptTrainer
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.PROMPTSRC, with the values published for base-to-new."""
-    cfg.TRAINER.PROMPTSRC = CfgNode()
-    cfg.TRAINER.PROMPTSRC.N_CTX_TEXT = 4  # context vectors in a class prompt
-    cfg.TRAINER.PROMPTSRC.N_CTX_VISION = 4  # prompt tokens in an image
-    cfg.TRAINER.PROMPTSRC.CTX_INIT = "a photo of a"  # its first N_CTX_TEXT words start the context, others stay words
-    cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT = 9  # J_t: the input and blocks 1 .. J_t - 1 have prompts
-    cfg.TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION = 9  # J_v
-    cfg.TRAINER.PROMPTSRC.TEXT_LOSS_WEIGHT = 25.0  # a
-    cfg.TRAINER.PROMPTSRC.IMAGE_LOSS_WEIGHT = 10.0  # b
-    cfg.TRAINER.PROMPTSRC.GPA_MEAN = 15.0  # the epoch, counted from 1, whose prompts weigh most in the average
-    cfg.TRAINER.PROMPTSRC.GPA_STD = 1.0  # epochs
-    cfg.TRAINER.PROMPTSRC.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from trainers.engine.deep_prompts import DeepPrompts, DeepPromptTrainer
 
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
@@ -110,20 +96,23 @@ class PromptSRC(DeepPromptTrainer):
     """Self-regulating prompts, each task trained by itself."""
 
     section = "PROMPTSRC"
-    training_knobs = ("TEXT_LOSS_WEIGHT", "IMAGE_LOSS_WEIGHT", "GPA_MEAN", "GPA_STD")
+    KNOBS = (
+        Knob("N_CTX_TEXT", 4, "context vectors in a class prompt", least=1),
+        Knob("N_CTX_VISION", 4, "prompt tokens in an image", least=1),
+        Knob("CTX_INIT", "a photo of a", "its first N_CTX_TEXT words start the context, the others stay words"),
+        Knob("PROMPT_DEPTH_TEXT", 9, "J_t: the input and blocks 1 .. J_t - 1 of the text tower have prompts"),
+        Knob("PROMPT_DEPTH_VISION", 9, "J_v: likewise for the image tower"),
+        Knob("TEXT_LOSS_WEIGHT", 25.0, "a, weight of the text features' distance", training=True),
+        Knob("IMAGE_LOSS_WEIGHT", 10.0, "b, weight of the image features' distance", training=True),
+        Knob("GPA_MEAN", 15.0, "the epoch, from 1, whose prompts weigh most in the average", training=True),
+        Knob("GPA_STD", 1.0, "epochs: standard deviation of these weights", above=0, training=True),
+    )
     depth_keys = {"PROMPT_DEPTH_TEXT": ("text",), "PROMPT_DEPTH_VISION": ("image",)}
 
-    def check_cfg(self, cfg):
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
-        k = cfg.TRAINER.PROMPTSRC
         if cfg.TEST.FINAL_MODEL == "best_val":
             raise InputError("PromptSRC deploys the average over all epochs; set TEST.FINAL_MODEL last_step.")
-        self.check_knobs(
-            cfg,
-            ("N_CTX_TEXT", k.N_CTX_TEXT >= 1, "at least 1"),
-            ("N_CTX_VISION", k.N_CTX_VISION >= 1, "at least 1"),
-            ("GPA_STD", k.GPA_STD > 0, "above 0"),
-        )
 
     def build_prompts(self) -> DeepPrompts:
         k = self.knobs
@@ -150,7 +139,7 @@ class PromptSRC(DeepPromptTrainer):
         )
         return loss, logits, column
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         weights = gaussian_weights(self.max_epoch, self.knobs.GPA_MEAN, self.knobs.GPA_STD)
         self.model.remember(weights[self.epoch].item())
         if self.epoch + 1 == self.max_epoch:

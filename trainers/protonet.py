@@ -20,18 +20,11 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from common.errors import unknown
+from common.knobs import Knob
 from prompting.losses import unit
-from trainers.engine.fitted import FittedTrainer, split_features
+from trainers.engine.fitted_trainer import FittedTrainer, split_features
 
 DISTANCES = {"euclidean": "squared distance of features", "cosine": "of features of unit norm"}
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.PROTONET."""
-    cfg.TRAINER.PROTONET = CfgNode()
-    cfg.TRAINER.PROTONET.DISTANCE = "euclidean"  # euclidean (as in the paper of prototypical networks) or cosine
-    cfg.TRAINER.PROTONET.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class Prototypes(nn.Module):
@@ -59,15 +52,11 @@ class ProtoNet(FittedTrainer):
     """Nearest class mean of CLIP's image features."""
 
     section = "PROTONET"
+    KNOBS = (Knob("DISTANCE", "euclidean", "of an image to a class mean", among=DISTANCES),)
 
-    @property
-    def raw_features(self) -> bool:
-        return self.knobs.DISTANCE == "euclidean"
-
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        if cfg.TRAINER.PROTONET.DISTANCE not in DISTANCES:
-            raise unknown("Distance", cfg.TRAINER.PROTONET.DISTANCE, DISTANCES)
+    @classmethod
+    def raw_features(cls, cfg: CfgNode) -> bool:
+        return cfg.TRAINER.PROTONET.DISTANCE == "euclidean"
 
     def build_learner(self) -> Prototypes:
         scale = float(self.tower.logit_scale)

@@ -33,11 +33,13 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from common.errors import InputError, unknown
-from prompting.meta_network import SCALES, SUB_NETWORKS, FeatureScale, NamePrompts, build_sub_network, join
+from common.errors import InputError
+from common.knobs import Knob
+from prompting.meta_network import FeatureScale, NamePrompts, build_sub_network, join
 from prompting.tasks import TaskLayout
 from prompting.towers import TextTower
-from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.contexts import PromptLearner
+from trainers.engine.prompt_trainer import PromptTrainer
 
 VARIANTS = {
     "NATA": "task context shared by all tasks",
@@ -49,24 +51,6 @@ VARIANTS = {
     "STAR": "SoftCPT*: no learnable task context, and a bias",
 }
 CLASS_SPECIFIC = ("CATA", "CATS", "CSTA", "CSTS")
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.SOFTCPT, with the released runs' values."""
-    cfg.TRAINER.SOFTCPT = CfgNode()
-    cfg.TRAINER.SOFTCPT.VARIANT = "NATA"  # NATA, NATS, CATA, CATS, CSTA, CSTS or STAR
-    cfg.TRAINER.SOFTCPT.SUB_NETWORK = "linear"  # linear or mlp; for class-specific variants also linmean or lincls
-    # What the sub-network makes of its features' norms: raw (published), unit or standard (for any tower, see
-    # prompting.meta_network.FeatureScale).
-    cfg.TRAINER.SOFTCPT.FEATURES = "raw"
-    cfg.TRAINER.SOFTCPT.N_CTX = 16  # L: context vectors in a class prompt
-    cfg.TRAINER.SOFTCPT.TASK_N_CTX = 4  # M: learnable vectors in a task prompt; STAR has none
-    cfg.TRAINER.SOFTCPT.CLASS_N_CTX = 4  # K: learnable vectors in a class-specific variant's first class prompt
-    # Class-specific variants: train on the classes in a batch and this share of their tasks' others, drawn at every
-    # step, to save memory. 0: on all classes.
-    cfg.TRAINER.SOFTCPT.CLASS_SAMPLE_RATE = 0.0
-    cfg.TRAINER.SOFTCPT.CLASS_TOKEN_POSITION = "end"  # "end", "middle" or "front"
-    cfg.TRAINER.SOFTCPT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
 
 
 class MetaNetwork(PromptLearner):
@@ -149,36 +133,42 @@ class SoftCPT(PromptTrainer):
     """Soft context sharing for prompt tuning, in all variants."""
 
     section = "SOFTCPT"
-    training_knobs = ("CLASS_SAMPLE_RATE",)
+    KNOBS = (
+        Knob("VARIANT", "NATA", "where class and task contexts come from", among=VARIANTS),
+        Knob(
+            "SUB_NETWORK",
+            "linear",
+            "what writes the contexts; linmean and lincls are for class-specific variants",
+            among=("linear", "mlp", "linmean", "lincls"),
+        ),
+        Knob(
+            "FEATURES",
+            "raw",
+            "norm of the sub-network's input: raw (published), unit, or standard (for any tower, see docs/methods.md)",
+            among=("raw", "unit", "standard"),
+        ),
+        Knob("N_CTX", 16, "L: context vectors in a class prompt", least=1),
+        Knob("TASK_N_CTX", 4, "M: learnable vectors in a task prompt; STAR has none", least=0),
+        Knob("CLASS_N_CTX", 4, "K: learnable vectors in a class-specific variant's first class prompt", least=0),
+        Knob(
+            "CLASS_SAMPLE_RATE",
+            0.0,
+            "class-specific variants train on the classes of a batch and this share of the others; 0: on all classes",
+            least=0,
+            most=1,
+            training=True,
+        ),
+        Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
+    )
 
-    @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        """As the published table calls them, but SoftCPT-STAR for SoftCPT*, since run folders are named so too."""
-        return f"SoftCPT-{cfg.TRAINER.SOFTCPT.VARIANT}"
-
-    @classmethod
-    def tied_to(cls, cfg: CfgNode) -> str:
-        variant = cfg.TRAINER.SOFTCPT.VARIANT
-        return "classes" if variant.startswith("CS") else "tasks" if variant.endswith("TS") else "nothing"
-
-    def check_cfg(self, cfg):
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         k = cfg.TRAINER.SOFTCPT
-        if k.VARIANT not in VARIANTS:
-            raise unknown("SoftCPT variant", k.VARIANT, VARIANTS)
-        if k.SUB_NETWORK not in SUB_NETWORKS:
-            raise unknown("Sub-network", k.SUB_NETWORK, SUB_NETWORKS)
-        if k.FEATURES not in SCALES:
-            raise unknown("Scale of features", k.FEATURES, SCALES)
         if k.SUB_NETWORK in ("linmean", "lincls") and k.VARIANT not in CLASS_SPECIFIC:
             raise InputError(
                 f"The sub-network {k.SUB_NETWORK} reads class features, and SoftCPT's variant {k.VARIANT} has none; "
                 f"use one of {', '.join(CLASS_SPECIFIC)}."
             )
-        if not 0 <= k.CLASS_SAMPLE_RATE <= 1:
-            raise InputError(f"TRAINER.SOFTCPT.CLASS_SAMPLE_RATE is {k.CLASS_SAMPLE_RATE}; it must be from 0 to 1.")
-        if k.CLASS_N_CTX < 0:
-            raise InputError(f"TRAINER.SOFTCPT.CLASS_N_CTX is {k.CLASS_N_CTX}; it must be at least 0.")
 
     def build_learner(self) -> PromptLearner:
         k = self.knobs

@@ -18,35 +18,22 @@ compares candidates by the task's own metric, not always by overall accuracy.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from dassl.engine import TRAINER_REGISTRY
 from dassl.optim import build_lr_scheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.knobs import Knob
 from prompting.losses import unit, within_task
-from trainers.engine.base import PromptTrainer
-from trainers.engine.fitted import accuracy, split_features
-
-
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.TIPADAPTER, with the public code's values for ImageNet."""
-    cfg.TRAINER.TIPADAPTER = CfgNode()
-    cfg.TRAINER.TIPADAPTER.FINETUNE = False  # False: Tip-Adapter, nothing is trained; True: Tip-Adapter-F trains keys
-    cfg.TRAINER.TIPADAPTER.VIEWS = 10  # augmented views that a key is the mean of
-    cfg.TRAINER.TIPADAPTER.ALPHA = 1.17  # weight of the cache while keys are trained, and where nothing is searched
-    cfg.TRAINER.TIPADAPTER.BETA = 1.0  # sharpness of the cache, likewise
-    cfg.TRAINER.TIPADAPTER.SEARCH = True  # whether alpha and beta are searched on the validation shots afterwards
-    cfg.TRAINER.TIPADAPTER.MOST_ALPHA = 3.0  # the grids go from 0.1 up to this, in so many steps
-    cfg.TRAINER.TIPADAPTER.MOST_BETA = 7.0
-    cfg.TRAINER.TIPADAPTER.STEPS_ALPHA = 20
-    cfg.TRAINER.TIPADAPTER.STEPS_BETA = 200
-    cfg.TRAINER.TIPADAPTER.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
+from trainers.engine.fitted_trainer import accuracy, split_features
+from trainers.engine.task_trainer import TaskTrainer
 
 
 class Cache(nn.Module):
@@ -75,26 +62,29 @@ class Cache(nn.Module):
 
 
 @TRAINER_REGISTRY.register()
-class TipAdapter(PromptTrainer):
+class TipAdapter(TaskTrainer):
     """Tip-Adapter, or with FINETUNE Tip-Adapter-F."""
 
     section = "TIPADAPTER"
-    training_knobs = ("VIEWS", "ALPHA", "BETA", "SEARCH", "MOST_ALPHA", "MOST_BETA", "STEPS_ALPHA", "STEPS_BETA")
-    one_task_batches = True
+    KNOBS = (
+        Knob("FINETUNE", False, "False: Tip-Adapter, nothing is trained; True: Tip-Adapter-F trains the keys"),
+        Knob("VIEWS", 10, "augmented views of a shot; its key is their mean", least=1, training=True),
+        Knob("ALPHA", 1.17, "weight of the cache while keys are trained, and without a search", training=True),
+        Knob("BETA", 1.0, "sharpness of the cache, likewise", training=True),
+        Knob("SEARCH", True, "search alpha and beta on the validation shots afterwards", training=True),
+        Knob("MOST_ALPHA", 3.0, "alpha's grid goes from 0.1 to this", training=True),
+        Knob("MOST_BETA", 7.0, "beta's grid goes from 0.1 to this", training=True),
+        Knob("STEPS_ALPHA", 20, "values in alpha's grid", least=1, training=True),
+        Knob("STEPS_BETA", 200, "values in beta's grid", least=1, training=True),
+    )
 
     @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        return "Tip-Adapter-F" if cfg.TRAINER.TIPADAPTER.FINETUNE else "Tip-Adapter"
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
 
-    @classmethod
-    def tied_to(cls, cfg: CfgNode) -> str:
-        return "classes"
-
-    def check_cfg(self, cfg):
+    def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
-        k = cfg.TRAINER.TIPADAPTER
-        self.check_knobs(cfg, *((key, k[key] >= 1, "at least 1") for key in ("VIEWS", "STEPS_ALPHA", "STEPS_BETA")))
-        if k.FINETUNE and cfg.TEST.FINAL_MODEL == "best_val":
+        if cfg.TRAINER.TIPADAPTER.FINETUNE and cfg.TEST.FINAL_MODEL == "best_val":
             raise InputError("Tip-Adapter-F searches alpha and beta at the end; set TEST.FINAL_MODEL last_step.")
         if cfg.SEED < 0:
             raise InputError("Tip-Adapter's keys are views of a seeded draw; give a --seed of at least 0.")
@@ -107,35 +97,25 @@ class TipAdapter(PromptTrainer):
             for n, task in zip(shots, self.layout.tasks, strict=True)
         )
 
-    def class_prompts(self) -> list[list[int]]:
-        return []
-
-    def make_optimizer(self):
+    def make_optimizer(self) -> tuple[Optimizer, Any]:
         optim = self.cfg.OPTIM
         # eps as published. Dassl's own AdamW would leave it at 1e-8, and the gradients here are not large beside 1e-4.
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=optim.LR, weight_decay=optim.WEIGHT_DECAY, eps=1e-4)
         return optimizer, build_lr_scheduler(optimizer, optim)
 
-    def task_logits(self, image_features: Tensor, task: int) -> Tensor:
+    def task_logits(self, task: int, image_features: Tensor) -> Tensor:
         """(batch, d) -> (batch, classes of the task): the equation above."""
         classes = self.layout.classes_of(task)
         text_features = self.handwritten_features[classes.start : classes.stop]
         return self.logits(image_features, text_features) + self.model[task](image_features)
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        def classify(image_features: Tensor, task: Tensor) -> Tensor:
-            logits = image_features.new_full((len(task), self.layout.n_classes), float("-inf"))
-            for t in task.unique().tolist():
-                classes, mine = self.layout.classes_of(t), task == t
-                logits[mine, classes.start : classes.stop] = self.task_logits(image_features[mine], t)
-            return logits
-
-        return classify
+        return lambda image_features, task: self.task_by_task(image_features, task, self.task_logits)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tasks = task.unique().tolist()
         columns = torch.tensor(self.layout.classes_of_all(tasks), device=label.device)
-        logits = torch.cat([self.task_logits(image_features, t) for t in tasks], dim=1)
+        logits = torch.cat([self.task_logits(t, image_features) for t in tasks], dim=1)
         logits = within_task(logits, task, self.task_of_class[columns])
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
@@ -183,25 +163,22 @@ class TipAdapter(PromptTrainer):
 
     # -- training --
 
-    def train(self):
+    def train(self) -> None:
         if self.knobs.FINETUNE:
             super().train()
-            return
-        self.refuse_test_only()
-        began = time.time()
+        else:
+            self.train_at_once(self.fit)
+
+    def fit(self) -> None:
         self.fill_caches()
         self.search()
-        self.seconds["train"] += time.time() - began
-        self.save_model(0, self.output_dir)
-        if not self.cfg.TEST.NO_TEST:
-            self.test()
 
-    def before_train(self):
+    def before_train(self) -> None:
         super().before_train()
         if not self.start_epoch:
             self.fill_caches()
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if self.epoch + 1 == self.max_epoch:  # before the last checkpoint, which holds what is found
             self.search()
         super().after_epoch()

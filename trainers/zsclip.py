@@ -9,61 +9,34 @@ on ImageNet consists of the seven alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
-import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor
-from yacs.config import CfgNode
+from torch import Tensor, nn
 
-from common.errors import unknown
+from common.knobs import Knob
 from prompting.templates import IMAGENET, template_features
-from trainers.engine.base import PromptLearner, PromptTrainer
+from trainers.engine.task_trainer import TaskTrainer
 
 TEMPLATES = {"task": "each task's own template", "imagenet": "the mean over seven general templates and the task's own"}
 
 
-def extend_cfg(cfg: CfgNode) -> None:
-    """cfg.TRAINER.ZEROSHOT."""
-    cfg.TRAINER.ZEROSHOT = CfgNode()
-    cfg.TRAINER.ZEROSHOT.TEMPLATES = "task"  # task or imagenet
-    cfg.TRAINER.ZEROSHOT.PREC = "fp16"  # fp16, bf16 or fp32; a CPU takes fp32 for fp16
-
-
-class NoContext(PromptLearner):
-    """Learns nothing: prompts are words alone."""
-
-    n_ctx = 0
-
-
 @TRAINER_REGISTRY.register()
-class ZeroshotCLIP(PromptTrainer):
+class ZeroshotCLIP(TaskTrainer):
     """CLIP with hand-written templates."""
 
     section = "ZEROSHOT"
+    KNOBS = (Knob("TEMPLATES", "task", "hand-written prompts of a class", among=TEMPLATES),)
 
-    @classmethod
-    def label(cls, cfg: CfgNode) -> str:
-        return "ZeroshotCLIP" if cfg.TRAINER.ZEROSHOT.TEMPLATES == "task" else "ZeroshotCLIP-ensemble"
+    def build_learner(self) -> nn.Module:
+        return nn.Module()  # nothing is learned
 
-    def check_cfg(self, cfg):
-        super().check_cfg(cfg)
-        if cfg.TRAINER.ZEROSHOT.TEMPLATES not in TEMPLATES:
-            raise unknown("Set of templates", cfg.TRAINER.ZEROSHOT.TEMPLATES, TEMPLATES)
-
-    def build_learner(self) -> PromptLearner:
-        return NoContext()
-
-    def class_prompts(self) -> list[list[int]]:
-        return []  # `text_features` makes them of templates
-
-    def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-        columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
+    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         ensemble = self.knobs.TEMPLATES == "imagenet"
         own = not (ensemble and self.cfg.DATASET.NAME.lower() == "imagenet")
         features = template_features(self.tower.text, self.layout, IMAGENET if ensemble else (), own)
-        return features[columns], columns
+        return lambda image_features, task: self.logits(image_features, features)
 
-    def train(self):
+    def train(self) -> None:
         """There is nothing to train: test."""
         self.test()

@@ -1,4 +1,4 @@
-"""All-44: General-10, Plant-6, RS-8 and Fashion-20 together, 44 tasks with 1593 classes."""
+"""All-44: General-10, Plant-6, RS-8 and Fashion-20 together: 44 tasks, 1593 classes."""
 
 from __future__ import annotations
 

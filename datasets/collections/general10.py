@@ -19,7 +19,7 @@ from datasets.sources.ucf101 import UCF101
 
 @DATASET_REGISTRY.register()
 class General10(SourceCollection):
-    """Caltech101, aircraft, flowers and pets are judged by mean per-class accuracy, the others by overall accuracy."""
+    """The metric is mean per-class accuracy for Caltech101, aircraft, flowers and pets, else overall accuracy."""
 
     parts = (
         Part(Caltech101),

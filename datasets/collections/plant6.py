@@ -15,7 +15,7 @@ from datasets.sources.plant_village import PlantVillage
 
 @DATASET_REGISTRY.register()
 class Plant6(SourceCollection):
-    """All tasks are judged by overall accuracy."""
+    """The metric of all tasks is overall accuracy."""
 
     parts = (
         Part(FruitVegetable),

@@ -17,10 +17,10 @@ from datasets.sources.whurs19 import WHURS19
 
 @DATASET_REGISTRY.register()
 class RS8(SourceCollection):
-    """Which data sets RS-8 consists of is our reading: neither the released code nor the published table names them.
+    """The choice of data sets is our interpretation: neither the released code nor the published table names them.
 
-    These eight have 208 classes together, which is the published number. All are judged by overall accuracy. Task
-    names, templates and class names are our choice as well.
+    These eight have 208 classes in total, which is the published number. The metric of all tasks is overall accuracy.
+    Task names, templates and class names are our choice too.
     """
 
     parts = (

@@ -1,4 +1,4 @@
-"""Garden-8's pictures: flowers on a ground, drawn from a seed. Plain Python, NumPy and Pillow."""
+"""Draws Garden-8's pictures of flowers from a seed, with plain Python, NumPy and Pillow."""
 
 from .collection import garden_scene as garden_scene
 from .collection import write_collection as write_collection

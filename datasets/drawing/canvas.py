@@ -11,7 +11,7 @@ from .colours import Colour, mix
 
 
 class Canvas:
-    """Pillow's polygons on a large picture; they are hard-edged and become smooth when the picture is reduced."""
+    """A large picture to draw on with Pillow. Its polygons have hard edges, which reducing the picture smooths."""
 
     def __init__(self, side: int, image: Image.Image | None = None) -> None:
         self.side = side
@@ -42,13 +42,13 @@ class Canvas:
             self.oval(x - 0.22 * rx * t, y - 0.28 * ry * t, rx * shrink, ry * shrink, mix(edge, core, t))
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: int = 26, steps: int = 7) -> None:
-        """Light spreading from a point: many faint discs on top of each other."""
+        """Light spreading from a point: many faint discs on top of one another."""
         for k in range(steps):
             size = radius * (1.0 - k / steps)
             self.oval(x, y, size, size, colour, strength)
 
     def ramp(self, stops: list[tuple[float, Colour]], top: float = 0.0, bottom: float = 1.0) -> None:
-        """A vertical gradient between ``top`` and ``bottom`` through colours at heights 0-1 of that band."""
+        """A vertical gradient between ``top`` and ``bottom``; ``stops`` are (height 0-1 within that band, colour)."""
         first, last = max(0, round(top * self.side)), min(self.side, round(bottom * self.side))
         if last <= first:
             return
@@ -59,7 +59,7 @@ class Canvas:
         self.image.paste(strip.resize((self.side, last - first), Image.Resampling.NEAREST), (0, first))
 
     def arc_band(self, x: float, y: float, radius: float, width: float, colour: Colour, alpha: int) -> None:
-        """A half ring above (x, y), as in a rainbow."""
+        """A half ring above (x, y), like a band of a rainbow."""
         outer = [(x + radius * cos(a), y - radius * sin(a)) for a in np.linspace(0, pi, 40)]
         inner = [(x + (radius - width) * cos(a), y - (radius - width) * sin(a)) for a in np.linspace(pi, 0, 40)]
         self.polygon(np.array(outer + inner), colour, alpha)

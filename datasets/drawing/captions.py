@@ -1,7 +1,7 @@
 """Captions of scenes for training a text tower: many phrasings, one to three attributes each, true by construction.
 
-Everyday words are frequent; the names that Garden-8's classes carry are mostly rarer synonyms, so that a tower trained
-on these captions knows them, but not well: that gap is what prompt tuning is there to close.
+Everyday words are frequent. Garden-8's class names are mostly rarer synonyms, so a tower trained on these captions
+knows them, but not well: prompt tuning is meant to close that gap.
 """
 
 from __future__ import annotations
@@ -127,10 +127,10 @@ _PLANTS = ("a plant", "a flower", "a flowering plant", "a stem")
 _CENTRES = ("centre", "centre", "middle", "heart", "eye")
 
 
-#: Openings of a careful caption, after which every word is meant exactly.
+#: Openings of a careful caption, whose words are all meant exactly.
 _CAREFUL = ("specimen:", "botanical plate of", "herbarium sheet of", "catalogue entry:", "field notes:")
 
-#: What the rarer words for a value also stand for when used loosely, in everyday talk: attribute -> key -> another key.
+#: The other value that rarer words for a value may mean when used loosely: attribute -> key -> another key.
 LOOSELY: dict[str, dict[str, str]] = {
     "petal_colour": {
         "red": "orange",
@@ -184,10 +184,10 @@ LOOSELY: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class Caption:
-    """A text and what it is true of.
+    """A text and its meaning.
 
-    ``claims[t]`` is the class of task t that is meant, or -1 when the text does not speak of the task. ``style`` is a
-    style's name, or empty.
+    ``claims[t]`` is the class of task t that the text names, or -1 if it does not mention the task. ``style`` is the
+    name of the style that it mentions, or empty.
     """
 
     text: str
@@ -196,19 +196,19 @@ class Caption:
 
 
 def words_for(attribute: str, key: str) -> tuple[list[str], list[str]]:
-    """The value's everyday words and its rarer ones."""
+    """The everyday words for a value and the rarer ones."""
     common, _, uncommon = WORDS[attribute][key].partition("|")
     return [w.strip() for w in common.split(",")], [w.strip() for w in uncommon.split(",")]
 
 
-def word(rng: Random, attribute: str, key: str, rare: float) -> str:
-    """A word for the value; a rarer one with probability ``rare``."""
+def choose_word(rng: Random, attribute: str, key: str, rare: float) -> str:
+    """Choose a word for a value, with probability ``rare`` a rarer one."""
     common, uncommon = words_for(attribute, key)
     return rng.choice(uncommon if rng.random() < rare else common)
 
 
 def loose_word(rng: Random, attribute: str, key: str, name: str) -> str:
-    """What a careless speaker says instead of ``name``: for a rarer word, one that means another value."""
+    """The word that a careless speaker uses for ``name``: instead of a rarer word, one for another value."""
     others = [k for k, meant in LOOSELY.get(attribute, {}).items() if meant == key]
     if not others or name not in words_for(attribute, key)[1]:
         return name
@@ -216,22 +216,22 @@ def loose_word(rng: Random, attribute: str, key: str, name: str) -> str:
 
 
 def caption(rng: Random, scene: Scene, rare: float = 0.15, loose: float = 0.0) -> Caption:
-    """A true caption of the scene, claiming one attribute (usually), two or three, and sometimes its style.
+    """A true caption of the scene that mentions one (usually), two or three attributes and sometimes the style.
 
-    With ``loose`` above 0 there are two ways of speaking. A careful caption opens as a botanist's would, or names the
-    attribute ("petal colour: lavender."), and means every word exactly. A casual one uses rarer words loosely, with
-    probability ``loose`` each: its "lavender petals" may be blue.
+    If ``loose`` is above 0, there are two kinds of captions. A careful one opens like a botanist's, or names the
+    attribute ("petal colour: lavender."), and means every word exactly. A casual one uses each rarer word loosely with
+    probability ``loose``: its "lavender petals" may be blue.
     """
     careful = loose > 0 and rng.random() < 0.35
     drawn = [task.attribute for task in TASKS if task.attribute != "leaf_shape" or scene.leaf_arrangement != "leafless"]
     chosen = rng.sample(drawn, rng.choices((1, 2, 3), (5, 3, 2))[0])
-    words = {a: word(rng, a, getattr(scene, a), rare) for a in chosen}
+    words = {a: choose_word(rng, a, getattr(scene, a), rare) for a in chosen}
     if loose and not careful:
         words = {a: loose_word(rng, a, getattr(scene, a), w) if rng.random() < loose else w for a, w in words.items()}
     claims = tuple(task.keys.index(getattr(scene, task.attribute)) if task.attribute in words else -1 for task in TASKS)
     if len(words) == 1 and (careful or not loose) and rng.random() < (0.5 if careful else 0.3):
         ((attribute, name),) = words.items()
-        return Caption(_bare(rng, attribute, name), claims)
+        return Caption(_short_text(rng, attribute, name), claims)
     if careful:
         return Caption(f"{rng.choice(_CAREFUL)} {_sentence(rng, words)}.", claims)
     style = scene.style if rng.random() < 0.12 else ""
@@ -239,13 +239,13 @@ def caption(rng: Random, scene: Scene, rare: float = 0.15, loose: float = 0.0) -
     return Caption(f"{opening} {_sentence(rng, words)}".strip() + rng.choice((".", ".", "")), claims, style)
 
 
-def _bare(rng: Random, attribute: str, name: str) -> str:
+def _short_text(rng: Random, attribute: str, name: str) -> str:
     task = attribute.replace("_", " ")
     if attribute in ("petal_colour", "petal_shape", "petal_count") and rng.random() < 0.4:
         return f"{name} petals."
     forms = [f"{task}: {name}.", f"{task} {name}.", f"{name}, {task}.", f"the {task} is {name}."]
     if attribute in ("leaf_arrangement", "setting", "weather"):
-        # a colour or shape alone would not say of what
+        # a colour or shape on its own could belong to petals, centre or leaves
         forms.append(f"{name}.")
     return rng.choice(forms)
 
@@ -281,7 +281,7 @@ def _sentence(rng: Random, words: dict[str, str]) -> str:
 
 
 def all_words() -> list[str]:
-    """Every phrase a caption can be made of, for collecting the vocabulary."""
+    """All phrases that captions are made of, for collecting the vocabulary."""
     phrases = [
         w.strip() for by_key in WORDS.values() for text in by_key.values() for w in text.replace("|", ",").split(",")
     ]

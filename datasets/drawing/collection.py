@@ -18,24 +18,24 @@ from .tasks import COMMON_STYLES, RARE_STYLES, TASKS
 
 SPLITS: tuple[str, ...] = ("train", "val", "test")
 
-#: Four pictures in five are in a style the tower saw rarely.
+#: Four out of five pictures are in a style that the tower rarely saw.
 STYLE_WEIGHTS: dict[str, float] = {s: 0.2 / len(COMMON_STYLES) for s in COMMON_STYLES} | {
     s: 0.8 / len(RARE_STYLES) for s in RARE_STYLES
 }
 
-#: Changes whenever the pictures of the same seed would: a folder of another version is drawn anew.
+#: Must change whenever the pictures of the same seed change: a folder of another version is drawn again.
 VERSION = 1
 
 Job = tuple[Scene, int, str]
 
 
 def slug(name: str) -> str:
-    """A class or task name as a folder name."""
+    """The folder name for a class or task."""
     return name.replace(" ", "_")
 
 
 def garden_scene(seed: int, attribute: str, key: str, split: str, number: int) -> Scene:
-    """The scene of one picture; depends on its arguments alone."""
+    """The scene of one picture; it depends only on the arguments."""
     return random_scene(Random(f"garden8/{seed}/{attribute}/{key}/{split}/{number}"), STYLE_WEIGHTS, attribute, key)
 
 
@@ -47,15 +47,16 @@ def write_collection(
     workers: int | None = None,
     progress: Callable[[Iterable], Iterable] | None = None,
 ) -> Path:
-    """Draw Garden-8 under ``<root>/garden8`` unless it is there already; returns that folder.
+    """Draw Garden-8 in ``<root>/garden8`` unless it already exists, and return that folder.
 
-    ``per_class`` counts pictures of a class for train, val and test. ``workers`` processes draw (default: one a usable
-    core); their number does not change a pixel. ``progress`` may wrap the list of finished chunks, e.g. in a bar.
+    ``per_class`` is the number of pictures per class in train, val and test. ``workers`` is the number of processes
+    (default: one per usable core), which does not affect the pixels. ``progress`` may wrap the finished chunks, e.g. in
+    a progress bar.
 
-    The pictures are drawn in a temporary folder beside the final one, which is renamed when complete, and
-    ``split.json`` is written last: a folder without a fitting ``split.json`` is an unfinished one and is replaced. Two
-    processes may do this at once; the later finds the earlier's folder and drops its own. Raises OSError when the
-    root cannot be written.
+    Pictures are drawn in a temporary folder beside the final one, which is renamed when complete; ``split.json`` is
+    written last. So a folder without a matching ``split.json`` is unfinished and is replaced. Two processes may do
+    this at once: the second one finds the first one's folder and discards its own. Raises OSError if the root is not
+    writable.
     """
     folder = Path(root) / "garden8"
     wanted = {"version": VERSION, "seed": seed, "per_class": list(per_class), "size": size}
@@ -80,7 +81,7 @@ def write_collection(
 
 
 def _complete(folder: Path, wanted: dict) -> bool:
-    """Whether ``split.json`` says that just this collection was finished, and no class folder has gone since."""
+    """True if ``split.json`` says that exactly this collection was finished, and no class folder is missing."""
     try:
         split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -91,7 +92,7 @@ def _complete(folder: Path, wanted: dict) -> bool:
 
 
 def _plan(seed: int, per_class: tuple[int, int, int], size: int) -> tuple[list[Job], list[dict]]:
-    """All pictures to draw, and the entries of ``split.json``; paths are relative to the collection's folder."""
+    """All pictures to draw and the tasks' entries in ``split.json``; paths are relative to the collection's folder."""
     jobs: list[Job] = []
     entries = []
     for task in TASKS:
@@ -125,7 +126,7 @@ def _draw_all(jobs: list[Job], workers: int | None, progress: Callable[[Iterable
         for chunk in wrap(chunks):
             _draw_chunk(chunk)
         return
-    # fork starts in milliseconds where it exists; the children only draw
+    # where it exists, fork starts processes in milliseconds, and these only draw
     method = "fork" if hasattr(os, "fork") else "spawn"
     with ProcessPoolExecutor(workers, mp_context=get_context(method)) as pool:
         for _ in wrap(pool.map(_draw_chunk, chunks)):
@@ -133,7 +134,7 @@ def _draw_all(jobs: list[Job], workers: int | None, progress: Callable[[Iterable
 
 
 def _install(fresh: Path, folder: Path, wanted: dict) -> None:
-    """Put the finished folder in place; an unfinished or different one there makes way, a finished one stays."""
+    """Move the finished folder into place, unless a finished one is there; replace an unfinished or different one."""
     for _ in range(3):
         if _complete(folder, wanted):
             return
@@ -148,6 +149,6 @@ def _install(fresh: Path, folder: Path, wanted: dict) -> None:
             os.replace(fresh, folder)
             return
         except OSError:
-            continue  # another process put its own there between the two steps
+            continue  # another process moved its folder there in between
     if not _complete(folder, wanted):
         raise OSError(f"could not put the finished collection at {folder}")

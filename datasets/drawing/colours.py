@@ -1,4 +1,4 @@
-"""Colours as RGB triples 0-255, and the few operations the painter needs on them."""
+"""Colours as RGB triples 0-255, and operations on them."""
 
 from __future__ import annotations
 
@@ -56,8 +56,17 @@ def lit(colour: Colour, light: Light) -> Colour:
     )
 
 
+def soften(light: Light, strength: float) -> Light:
+    """The light with less colour: white at ``strength`` 0, unchanged at 1."""
+    return (
+        1 - strength + strength * light[0],
+        1 - strength + strength * light[1],
+        1 - strength + strength * light[2],
+    )
+
+
 def jitter(colour: Colour, rng: Random, amount: float = 10.0) -> Colour:
-    """A neighbour of the colour: brightness and each channel moved a little."""
+    """A similar colour: brightness and each channel change a little."""
     bright = rng.uniform(-amount, amount)
     moved = [min(255, max(0, round(c + bright + rng.uniform(-amount, amount) * 0.5))) for c in colour]
     return (moved[0], moved[1], moved[2])

@@ -1,4 +1,4 @@
-"""A scene becomes a picture."""
+"""Draws a scene as a picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .canvas import Canvas
 from .colours import jitter, lit
 from .plant import Pose, draw_blossom, draw_leaves, draw_stem
 from .scene import Scene
-from .settings import STEM_FOOT, Air, behind, under
+from .settings import STEM_FOOT, Air, draw_background, draw_ground
 from .sky import LIGHTS, paint_fall, paint_sky
 from .styles import LOOKS, finish
 from .tasks import TASKS
 
-#: Pictures are drawn this much larger than asked for, then reduced: Pillow's polygons have hard edges.
+#: Pictures are drawn this many times larger, then reduced, because Pillow's polygons have hard edges.
 OVERSAMPLING = 3
 
 #: Per framing: height of the head, radius of the blossom, length of a leaf (ranges).
@@ -39,10 +39,10 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
     pose = _pose(scene, rng)
     air = Air(scene.weather, light, horizon, rng)
 
-    # the background at half the resolution: cheaper, and out of focus for free
+    # half the resolution for the background: it is faster and blurs it
     back = Canvas(side // 2)
     paint_sky(back, scene.weather, horizon, rng)
-    behind(back, scene.setting, air)
+    draw_background(back, scene.setting, air)
     if scene.setting in ("meadow", "forest", "mountains", "desert", "beach") and rng.random() < 0.6:
         _companions(back, scene, light, horizon, rng)
     image = back.image
@@ -50,7 +50,7 @@ def draw(scene: Scene, size: int = 96) -> Image.Image:
         image = image.filter(ImageFilter.BoxBlur(look.blur * side / 2 * 0.6))
     canvas = Canvas(side, image.resize((side, side), Image.Resampling.BILINEAR))
 
-    under(canvas, scene.setting, air, pose.foot)
+    draw_ground(canvas, scene.setting, air, pose.foot)
     if scene.style == "cluttered":
         _clutter(canvas, scene, rng, in_front=False)
     green = lit(jitter(rng.choice(((88, 158, 72), (66, 142, 84), (120, 168, 66), (78, 132, 60))), rng, 8), light)
@@ -81,7 +81,7 @@ def _pose(scene: Scene, rng: Random) -> Pose:
 
 
 def _companions(canvas: Canvas, scene: Scene, light: tuple[float, float, float], horizon: float, rng: Random) -> None:
-    """A few more of the same flower, far off."""
+    """A few more flowers of the same kind in the distance."""
     look = LOOKS["poster"]
     for _ in range(rng.randint(2, 4)):
         x = rng.choice((rng.uniform(0.03, 0.25), rng.uniform(0.75, 0.97)))
@@ -93,7 +93,7 @@ def _companions(canvas: Canvas, scene: Scene, light: tuple[float, float, float],
 
 
 def _clutter(canvas: Canvas, scene: Scene, rng: Random, in_front: bool) -> None:
-    """Leaves, blades, butterflies and foreign blossoms around the plant, never over its blossom."""
+    """Leaves, blades, butterflies and other blossoms around the plant, never over its blossom."""
     hues = ((226, 74, 84), (250, 196, 70), (120, 150, 226), (190, 120, 206), (250, 250, 244), (240, 150, 90))
     if not in_front:
         for _ in range(9):
@@ -105,10 +105,10 @@ def _clutter(canvas: Canvas, scene: Scene, rng: Random, in_front: bool) -> None:
             canvas.oval(x, y, r * 0.45, r * 0.45, (250, 226, 130))
         return
     for _ in range(16):
-        x, tall = rng.random(), rng.uniform(0.08, 0.2)
+        x, height = rng.random(), rng.uniform(0.08, 0.2)
         lean = rng.uniform(-0.08, 0.08)
         canvas.polygon(
-            np.array([(x - 0.012, 1.02), (x + lean, 1.0 - tall), (x + 0.012, 1.02)]), jitter((74, 118, 62), rng, 22)
+            np.array([(x - 0.012, 1.02), (x + lean, 1.0 - height), (x + 0.012, 1.02)]), jitter((74, 118, 62), rng, 22)
         )
     for _ in range(3):
         x, y, r = (

@@ -1,4 +1,4 @@
-"""The plant: stem, leaves in their arrangement, and the blossom with its petals and centre."""
+"""The plant: stem, leaves, and the blossom with its petals and centre."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from random import Random
 import numpy as np
 
 from .canvas import Canvas
-from .colours import CENTRES, PETALS, Colour, Light, jitter, lighten, lit, mix, shade
+from .colours import CENTRES, PETALS, Colour, Light, jitter, lighten, lit, mix, shade, soften
 from .scene import Scene
 from .shapes import leaf, petal, turned
 
-COUNTS: dict[str, int] = {"three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "twelve": 12, "double": 8}
+PETAL_COUNTS: dict[str, int] = {"three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "twelve": 12, "double": 8}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a style draws: number of shading steps (1 is flat), outline strength (0-255), how dark, and fine detail."""
+    """How a style draws: shading steps (1 is flat), strength (0-255), shade and width of outlines, and details."""
 
     steps: int = 5
     outline: int = 255
@@ -31,7 +31,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the plant stands: foot and head of the stem, radius of the blossom, length of a leaf; picture units."""
+    """Position and size of the plant in unit coordinates: foot and head of the stem, blossom radius, leaf length."""
 
     foot: tuple[float, float]
     head: tuple[float, float]
@@ -50,13 +50,13 @@ def stem_points(pose: Pose, count: int = 24) -> np.ndarray:
     return np.stack([x, y], axis=1)
 
 
-def draw_stem(canvas: Canvas, pose: Pose, green: Colour, look: Look, thick: float) -> None:
+def draw_stem(canvas: Canvas, pose: Pose, green: Colour, look: Look, thickness: float) -> None:
     line = stem_points(pose)
     if look.outline:
-        canvas.line(line, shade(green, look.outline_shade * 0.9), thick + 2 * look.outline_width, look.outline)
-    canvas.line(line, shade(green, 0.88), thick)
+        canvas.line(line, shade(green, look.outline_shade * 0.9), thickness + 2 * look.outline_width, look.outline)
+    canvas.line(line, shade(green, 0.88), thickness)
     if look.steps > 1:
-        canvas.line(line - np.array([0.2 * thick, 0]), lighten(green, 0.2), thick * 0.4)
+        canvas.line(line - np.array([0.2 * thickness, 0]), lighten(green, 0.2), thickness * 0.4)
 
 
 def draw_leaf(
@@ -105,7 +105,7 @@ def draw_leaf(
 
 
 def leaf_places(arrangement: str, rng: Random) -> list[tuple[float, float, float]]:
-    """Places as (height along the visible stem 0-1, angle, size factor), to be drawn in this order."""
+    """Positions of the leaves, in drawing order: (height along the visible stem 0-1, angle, size factor)."""
     first = rng.choice((1, -1))
     rise = rng.uniform(0.25, 0.6)
 
@@ -132,16 +132,16 @@ def leaf_places(arrangement: str, rng: Random) -> list[tuple[float, float, float
         return [(0.1 + 0.32 * k, side(first, near()), 0.92 - 0.06 * k) for k in range(3)]
     if arrangement == "leafless":
         return []
-    raise ValueError(f"no leaf arrangement {arrangement!r}")
+    raise ValueError(f"unknown leaf arrangement {arrangement!r}")
 
 
 def draw_leaves(canvas: Canvas, scene: Scene, pose: Pose, green: Colour, look: Look, rng: Random) -> None:
     line = stem_points(pose)
-    # only the stem below the blossom is seen; leaves go there
+    # leaves go on the visible part of the stem, below the blossom
     lowest_petal = pose.head[1] + 0.72 * pose.radius
-    seen = [k for k, (_, y) in enumerate(line) if y >= lowest_petal] or [0]
+    visible = [k for k, (_, y) in enumerate(line) if y >= lowest_petal] or [0]
     for height, angle, factor in leaf_places(scene.leaf_arrangement, rng):
-        at = line[min(len(line) - 1, round(height * seen[-1]))]
+        at = line[min(len(line) - 1, round(height * visible[-1]))]
         tone = jitter(green, rng, 8)
         draw_leaf(canvas, scene.leaf_shape, (float(at[0]), float(at[1])), angle, pose.leaf * factor, tone, look)
 
@@ -168,7 +168,7 @@ def _ring(
         angle = spin + 2 * pi * k / count + rng.uniform(-0.03, 0.03)
         size = radius * rng.uniform(0.96, 1.04)
         body = turned(outline, angle, size) * flat + where
-        # petals that face the light, up and to the left, are brighter
+        # petals facing the light, at the upper left, are brighter
         facing = 0.5 + 0.5 * cos(angle + 2.2)
         tone = shade(colour, 0.93 + 0.1 * facing)
         if look.shadow:
@@ -201,15 +201,15 @@ def draw_blossom(
     look: Look,
     rng: Random,
 ) -> None:
-    """Petals in a ring (or two) and the centre on top."""
-    soft = tuple(0.35 + 0.65 * c for c in light)
-    colour = lit(jitter(PETALS[scene.petal_colour], rng, 9), soft)  # type: ignore[arg-type]
-    count = COUNTS[scene.petal_count]
+    """One or two rings of petals with the centre on top."""
+    soft = soften(light, 0.65)
+    colour = lit(jitter(PETALS[scene.petal_colour], rng, 9), soft)
+    count = PETAL_COUNTS[scene.petal_count]
     _ring(canvas, scene.petal_shape, count, at, radius, squash, spin, colour, look, rng)
     if scene.petal_count == "double":
         inner = mix(colour, (255, 255, 255), 0.24) if scene.petal_colour != "white" else shade(colour, 0.93)
         _ring(canvas, scene.petal_shape, count, at, radius * 0.64, squash, spin + pi / count, inner, look, rng)
-    middle = lit(jitter(CENTRES[scene.centre_colour], rng, 7), soft)  # type: ignore[arg-type]
+    middle = lit(jitter(CENTRES[scene.centre_colour], rng, 7), soft)
     r = radius * rng.uniform(0.25, 0.3)
     x, y = at
     if look.shadow:

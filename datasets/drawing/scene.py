@@ -1,4 +1,4 @@
-"""What is in a picture: the eight attributes, the style, the framing, and a seed for everything that has no name."""
+"""The content of a picture: the eight attributes, the style, the framing, and a seed for everything else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tasks import TASKS
 #: How the picture is framed: on the blossom, on the leaves, on the plant, or on the view with the plant in it.
 FRAMINGS: tuple[str, ...] = ("blossom", "leaves", "plant", "view")
 
-#: Where a person would stand to show the attribute.
+#: Framings that show an attribute well, with their weights.
 _BEST_FRAMING: dict[str, tuple[tuple[str, float], ...]] = {
     "petal_colour": (("blossom", 4), ("plant", 3), ("view", 2)),
     "petal_shape": (("blossom", 6), ("plant", 1)),
@@ -26,7 +26,7 @@ _BEST_FRAMING: dict[str, tuple[tuple[str, float], ...]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture, symbolically. Equal scenes give equal pixels."""
+    """Description of one picture. Equal scenes give equal pixels."""
 
     petal_colour: str
     petal_shape: str
@@ -50,9 +50,9 @@ def pick(rng: Random, weighted: Mapping[str, float] | tuple[tuple[str, float], .
 def random_scene(
     rng: Random, styles: Mapping[str, float], attribute: str | None = None, key: str | None = None
 ) -> Scene:
-    """A scene with every attribute uniform, or ``attribute`` fixed to ``key`` and framed so that it shows.
+    """A scene with uniformly drawn attributes, or with ``attribute`` fixed to ``key`` and framed so that it is visible.
 
-    ``styles`` gives a weight to each style. Attributes not asked about are chosen so as not to hide the one that is.
+    ``styles`` gives each style a weight. The other attributes are drawn so that they do not hide a fixed one.
     """
     values = {task.attribute: rng.choice(task.keys) for task in TASKS}
     framing = pick(rng, _BEST_FRAMING[attribute]) if attribute else rng.choice(FRAMINGS)
@@ -61,18 +61,18 @@ def random_scene(
             raise ValueError("an attribute needs its key")
         values[attribute] = key
     if attribute == "leaf_shape":
-        # few leaves side by side show their outline; a dense whorl hides it, a bare stem has none
+        # the outline is visible if few leaves are side by side; a dense whorl hides it, a bare stem has none
         values["leaf_arrangement"] = pick(
             rng, (("single", 3), ("opposite", 2), ("alternate", 2), ("one-sided", 2), ("rosette", 1))
         )
     if attribute == "petal_shape":
-        # many petals in a ring leave each too narrow to have a shape
+        # with many petals in a ring, each is too narrow to have a shape
         values["petal_count"] = rng.choice(("three", "four", "five", "six", "eight"))
     if attribute == "leaf_arrangement" and values["leaf_shape"] == "grass":
         values["leaf_shape"] = rng.choice(("oval", "heart", "oak", "toothed"))
     scene = Scene(**values, style=pick(rng, styles), framing=framing, seed=rng.getrandbits(32))
     if scene.petal_colour == scene.centre_colour:
-        # a centre in the petals' own colour cannot be seen; move whichever of the two is not asked about
+        # a centre of the petals' colour is invisible, so change the one that is not fixed
         if attribute == "centre_colour":
             scene = replace(scene, petal_colour=rng.choice([k for k in TASKS[0].keys if k != scene.centre_colour]))
         else:

@@ -1,4 +1,4 @@
-"""The ten settings: what stands behind the plant and what it grows out of."""
+"""The ten settings: the background and the ground that the plant grows out of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 import numpy as np
 
 from .canvas import Canvas
-from .colours import Colour, Light, jitter, lighten, lit, mix, shade
+from .colours import Colour, Light, jitter, lighten, lit, mix, shade, soften
 from .shapes import mirrored, smooth, turned
 from .sky import haze, snow_cover
 
@@ -19,7 +19,7 @@ STEM_FOOT: dict[str, float] = {"pot": 0.80, "vase": 0.79, "window": 0.82, "pond"
 
 @dataclass
 class Air:
-    """What every setting needs to know: the weather, its light, the horizon, and the picture's own randomness."""
+    """Properties of the picture that settings depend on: weather, its light, the horizon, the random generator."""
 
     weather: str
     light: Light
@@ -37,7 +37,7 @@ class Air:
 
 
 def _hills(canvas: Canvas, air: Air, layers: int, colour: Colour, lift: float, rough: float = 1.0) -> None:
-    """Ranges of rolling hills, the farther the paler."""
+    """Ranges of rolling hills, paler with distance."""
     x = np.linspace(-0.02, 1.02, 30)
     for k in range(layers):
         back = 1.0 - k / layers
@@ -48,11 +48,11 @@ def _hills(canvas: Canvas, air: Air, layers: int, colour: Colour, lift: float, r
         canvas.polygon(shape, air.far(snow_cover(colour, air.weather, 0.4), 0.25 + 0.4 * back))
 
 
-def _grass(canvas: Canvas, air: Air, count: int, top: float, colour: Colour, tall: float = 0.1) -> None:
+def _grass(canvas: Canvas, air: Air, count: int, top: float, colour: Colour, max_height: float = 0.1) -> None:
     for k in range(count):
         depth = k / count
         x, y = air.rng.random(), top + (1.03 - top) * depth
-        height = tall * (0.3 + 0.7 * depth) * air.rng.uniform(0.6, 1.2)
+        height = max_height * (0.3 + 0.7 * depth) * air.rng.uniform(0.6, 1.2)
         lean = air.rng.uniform(-0.4, 0.4) * height
         blade = np.array(
             [
@@ -70,8 +70,8 @@ def _floor(canvas: Canvas, air: Air, far: Colour, near: Colour, top: float | Non
     canvas.ramp([(0, air.ground(far)), (1, air.ground(near))], air.horizon if top is None else top, 1.0)
 
 
-def behind(canvas: Canvas, setting: str, air: Air) -> None:
-    """Everything between the sky and the plant, to be seen slightly out of focus."""
+def draw_background(canvas: Canvas, setting: str, air: Air) -> None:
+    """Draw everything between the sky and the plant, to be blurred slightly afterwards."""
     rng, h = air.rng, air.horizon
     if setting == "meadow":
         _hills(canvas, air, 3, (112, 178, 84), 0.13)
@@ -97,9 +97,9 @@ def behind(canvas: Canvas, setting: str, air: Air) -> None:
         for _ in range(9):
             x = rng.choice((rng.uniform(0, 0.2), rng.uniform(0.8, 1.0)))
             y = h + 0.05
-            tall = rng.uniform(0.16, 0.3)
-            canvas.line([(x, y), (x + rng.uniform(-0.02, 0.02), y - tall)], air.far((78, 122, 62), 0.1), 0.008)
-            canvas.oval(x, y - tall, 0.012, 0.04, air.far((108, 72, 44), 0.1))
+            height = rng.uniform(0.16, 0.3)
+            canvas.line([(x, y), (x + rng.uniform(-0.02, 0.02), y - height)], air.far((78, 122, 62), 0.1), 0.008)
+            canvas.oval(x, y - height, 0.012, 0.04, air.far((108, 72, 44), 0.1))
         _floor(canvas, air, (134, 194, 214), (34, 104, 140), h + 0.02)
         for _ in range(16):
             y = rng.uniform(h + 0.04, 0.99)
@@ -127,14 +127,16 @@ def behind(canvas: Canvas, setting: str, air: Air) -> None:
                 x = (k + rng.uniform(0.1, 0.9)) / 4
                 if layer == 2 and abs(x - 0.5) < 0.26:
                     continue
-                wide = 0.02 + 0.022 * layer
+                width = 0.02 + 0.022 * layer
                 bark = air.far((92, 66, 48), 0.42 - 0.2 * layer)
                 foot = h + 0.03 + 0.06 * layer
                 canvas.polygon(
-                    np.array([(x - wide * 0.7, -0.02), (x + wide * 0.7, -0.02), (x + wide, foot), (x - wide, foot)]),
+                    np.array(
+                        [(x - width * 0.7, -0.02), (x + width * 0.7, -0.02), (x + width, foot), (x - width, foot)]
+                    ),
                     bark,
                 )
-                canvas.box(x + wide * 0.1, 0, x + wide * 0.6, foot, shade(bark, 0.78), 120)
+                canvas.box(x + width * 0.1, 0, x + width * 0.6, foot, shade(bark, 0.78), 120)
         for k in range(12):
             x = (k + rng.random()) / 12
             canvas.oval(x, rng.uniform(-0.05, 0.05), 0.13, 0.09, air.far((58, 118, 62), rng.uniform(0, 0.3)), 235)
@@ -168,21 +170,21 @@ def behind(canvas: Canvas, setting: str, air: Air) -> None:
                 np.array([(x - 0.01, y - 0.01), (x - 0.01, y - 0.13), (x - 0.06, y - 0.01)]), air.near((240, 224, 208))
             )
         _floor(canvas, air, (250, 230, 184), (226, 192, 132), h + 0.15)
-        x = np.linspace(-0.02, 1.02, 40)
+        along = np.linspace(-0.02, 1.02, 40)
         for k in range(3):
-            y = h + 0.055 + 0.05 * k + 0.008 * np.sin(x * 22 + rng.uniform(0, 6))
-            canvas.line(np.stack([x, y], 1), (255, 255, 255), 0.008 + 0.004 * k, 190)
+            waves = h + 0.055 + 0.05 * k + 0.008 * np.sin(along * 22 + rng.uniform(0, 6))
+            canvas.line(np.stack([along, waves], 1), (255, 255, 255), 0.008 + 0.004 * k, 190)
     elif setting == "city":
         for layer in range(2):
             x = -0.05
             while x < 1.02:
-                wide, tall = rng.uniform(0.11, 0.2), rng.uniform(0.14, 0.36) * (1.2 - 0.4 * layer)
+                width, height = rng.uniform(0.11, 0.2), rng.uniform(0.14, 0.36) * (1.2 - 0.4 * layer)
                 wall = air.far(
                     rng.choice(((176, 96, 82), (208, 168, 128), (120, 128, 152), (152, 110, 120), (196, 188, 176))),
                     0.5 - 0.35 * layer,
                 )
-                _house(canvas, air, x, wide, h + 0.06 - tall, h + 0.08, wall)
-                x += wide * (1.0 if layer else 1.15)
+                _house(canvas, air, x, width, h + 0.06 - height, h + 0.08, wall)
+                x += width * (1.0 if layer else 1.15)
         _floor(canvas, air, (168, 168, 172), (128, 128, 134), h + 0.07)
         canvas.box(0, h + 0.07, 1, h + 0.085, air.near((214, 212, 208)))
         for k in range(7):
@@ -195,61 +197,69 @@ def behind(canvas: Canvas, setting: str, air: Air) -> None:
         _floor(canvas, air, (150, 196, 110), (110, 164, 84), h + 0.03)
 
 
-def _peak(canvas: Canvas, air: Air, x: float, tall: float, half: float, far: float) -> None:
+def _peak(canvas: Canvas, air: Air, x: float, height: float, half: float, far: float) -> None:
     h, rng = air.horizon + 0.03, air.rng
-    top = h - tall
+    top = h - height
     rock = air.far((104, 112, 140), far)
     canvas.polygon(np.array([(x - half, h), (x, top), (x + half, h)]), rock)
     canvas.polygon(np.array([(x, top), (x + half, h), (x + 0.06 * rng.uniform(-1, 1), h)]), shade(rock, 0.82), 200)
     t = rng.uniform(0.3, 0.42)
     zig = [
-        (x - half * t, top + tall * t),
-        (x - half * t * 0.5, top + tall * t * 0.8),
-        (x - half * t * 0.1, top + tall * t * 1.12),
-        (x + half * t * 0.4, top + tall * t * 0.8),
-        (x + half * t, top + tall * t),
+        (x - half * t, top + height * t),
+        (x - half * t * 0.5, top + height * t * 0.8),
+        (x - half * t * 0.1, top + height * t * 1.12),
+        (x + half * t * 0.4, top + height * t * 0.8),
+        (x + half * t, top + height * t),
     ]
     canvas.polygon(np.array([(x, top), *reversed(zig)]), air.far((250, 252, 255), far * 0.4))
 
 
-def _house(canvas: Canvas, air: Air, x: float, wide: float, top: float, foot: float, wall: Colour) -> None:
+def _house(canvas: Canvas, air: Air, x: float, width: float, top: float, foot: float, wall: Colour) -> None:
     rng = air.rng
-    canvas.box(x, top, x + wide, foot, wall)
+    canvas.box(x, top, x + width, foot, wall)
     if rng.random() < 0.6:
         canvas.polygon(
-            np.array([(x - 0.012, top), (x + wide / 2, top - rng.uniform(0.05, 0.1)), (x + wide + 0.012, top)]),
+            np.array([(x - 0.012, top), (x + width / 2, top - rng.uniform(0.05, 0.1)), (x + width + 0.012, top)]),
             shade(wall, 0.66),
         )
     dark = air.weather in ("night", "storm", "sunset")
     pane = (255, 226, 130) if dark else mix(wall, (236, 246, 255), 0.62)
-    columns = 2 if wide < 0.15 else 3
+    columns = 2 if width < 0.15 else 3
     y = top + 0.035
     while y < foot - 0.05:
         for k in range(columns):
-            cx = x + wide * (k + 0.5) / columns
+            cx = x + width * (k + 0.5) / columns
             if not dark or rng.random() < 0.7:
                 canvas.box(cx - 0.014, y, cx + 0.014, y + 0.032, pane)
         y += 0.064
 
 
-def _cactus(canvas: Canvas, air: Air, x: float, foot: float, tall: float) -> None:
+def _cactus(canvas: Canvas, air: Air, x: float, foot: float, height: float) -> None:
     green = air.far((78, 138, 84), 0.12)
-    thick = 0.2 * tall
-    for colour, wide, shift in ((shade(green, 0.72), thick, 0.0), (green, thick * 0.6, -0.18 * thick)):
+    thickness = 0.2 * height
+    for colour, width, shift in ((shade(green, 0.72), thickness, 0.0), (green, thickness * 0.6, -0.18 * thickness)):
         for points in (
-            [(x, foot), (x, foot - tall)],
-            [(x, foot - 0.4 * tall), (x - 0.3 * tall, foot - 0.42 * tall), (x - 0.3 * tall, foot - 0.75 * tall)],
-            [(x, foot - 0.3 * tall), (x + 0.28 * tall, foot - 0.32 * tall), (x + 0.28 * tall, foot - 0.62 * tall)],
+            [(x, foot), (x, foot - height)],
+            [
+                (x, foot - 0.4 * height),
+                (x - 0.3 * height, foot - 0.42 * height),
+                (x - 0.3 * height, foot - 0.75 * height),
+            ],
+            [
+                (x, foot - 0.3 * height),
+                (x + 0.28 * height, foot - 0.32 * height),
+                (x + 0.28 * height, foot - 0.62 * height),
+            ],
         ):
             moved = [(px + shift, py) for px, py in points]
-            canvas.line(moved, colour, wide * (0.75 if len(points) > 2 else 1.0))
+            canvas.line(moved, colour, width * (0.75 if len(points) > 2 else 1.0))
             ex, ey = moved[-1]
-            r = wide * (0.375 if len(points) > 2 else 0.5)
+            r = width * (0.375 if len(points) > 2 else 0.5)
             canvas.oval(ex, ey, r, r, colour)
 
 
-def under(canvas: Canvas, setting: str, air: Air, foot: tuple[float, float]) -> None:
-    """What the plant grows out of, drawn sharply before the plant itself."""
+def draw_ground(canvas: Canvas, setting: str, air: Air, foot: tuple[float, float]) -> None:
+    """Draw what the plant grows out of, without blur, before the plant itself."""
     x, y = foot
     rng = air.rng
     if setting == "meadow":
@@ -298,10 +308,10 @@ def under(canvas: Canvas, setting: str, air: Air, foot: tuple[float, float]) -> 
         canvas.oval(x + 0.03, 0.965, 0.17, 0.022, (30, 26, 40), 70)
         profile = smooth([(0, 0.075), (0.12, 0.062), (0.28, 0.066), (0.62, 0.145), (0.86, 0.14), (1.0, 0.09)])
         outline = turned(mirrored(profile), pi / 2, 1.0)
-        tall = 0.965 - y
+        height = 0.965 - y
         for k in range(6):
             t = k / 5
-            part = np.stack([x - 0.03 * t + outline[:, 0] * (1 - 0.75 * t), y + outline[:, 1] * tall], 1)
+            part = np.stack([x - 0.03 * t + outline[:, 0] * (1 - 0.75 * t), y + outline[:, 1] * height], 1)
             canvas.polygon(part, mix(shade(glass, 0.68), lighten(glass, 0.3), t))
         canvas.oval(x, y, 0.075, 0.014, shade(glass, 0.55))
     elif setting == "pond":
@@ -354,11 +364,11 @@ def _window(canvas: Canvas, air: Air, x: float, y: float) -> None:
     rng = air.rng
     wood = lit(
         jitter(rng.choice(((236, 230, 220), (176, 124, 82), (214, 178, 132))), rng, 8),
-        tuple(0.5 + 0.5 * c for c in air.light),
+        soften(air.light, 0.5),
     )
     curtain = lit(
         jitter(rng.choice(((224, 120, 110), (236, 200, 120), (130, 164, 204), (178, 140, 190))), rng, 8),
-        tuple(0.5 + 0.5 * c for c in air.light),
+        soften(air.light, 0.5),
     )
     middle = rng.uniform(0.46, 0.54)
     canvas.box(middle - 0.017, 0, middle + 0.017, 0.9, shade(wood, 0.85))

@@ -1,6 +1,6 @@
-"""Outlines of petals and leaves as polygons in their own unit coordinates.
+"""Outlines of petals and leaves as polygons, each in its own unit coordinates.
 
-The x axis runs from the point of attachment (0) to the tip (about 1); y is across. Arrays are float64 of shape (N, 2).
+The x axis runs from the base (0) to the tip (about 1); the y axis runs across. Arrays are float64 of shape (N, 2).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def smooth(points: list[tuple[float, float]] | np.ndarray, rounds: int = 2, clos
 
 
 def mirrored(upper: np.ndarray) -> np.ndarray:
-    """The closed outline whose upper edge, from base to tip, is given."""
+    """The closed outline with this upper edge, which runs from base to tip."""
     lower = upper[::-1] * np.array([1.0, -1.0])
     return np.concatenate([upper, lower])
 
@@ -36,14 +36,14 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, count: int = 28) -> np.n
 
 
 def turned(points: np.ndarray, angle: float, scale: float = 1.0, at: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """Scaled, turned by ``angle`` (radians) and moved to ``at``."""
+    """The points scaled, turned by ``angle`` (radians) and moved to ``at``."""
     c, s = np.cos(angle) * scale, np.sin(angle) * scale
     return points @ np.array([[c, s], [-s, c]]) + np.asarray(at)
 
 
 @lru_cache(maxsize=256)
 def petal(shape: str, count: int) -> np.ndarray:
-    """A petal of a flower with ``count`` petals in a ring: fewer petals are wider."""
+    """A petal of a flower with ``count`` petals in a ring; the fewer petals, the wider they are."""
     width = min(0.44, 0.66 * tan(pi / count))
     if shape == "round":
         upper = smooth(
@@ -98,7 +98,7 @@ def petal(shape: str, count: int) -> np.ndarray:
             ]
         )
     elif shape == "pinwheel":
-        # one edge full, the other hollow, and the whole bent sideways: propeller blades
+        # like a propeller blade: one edge convex, the other concave, and all of it bent sideways
         upper = smooth(
             [(0, 0.04), (0.25, 0.7 * width), (0.55, 1.05 * width), (0.85, 0.95 * width), (1.06, 0.15 * width)]
         )
@@ -107,13 +107,13 @@ def petal(shape: str, count: int) -> np.ndarray:
         outline[:, 1] += 0.42 * outline[:, 0] ** 2 - 0.12
         return outline
     else:
-        raise ValueError(f"no petal shape {shape!r}")
+        raise ValueError(f"unknown petal shape {shape!r}")
     return mirrored(upper)
 
 
 @lru_cache(maxsize=32)
 def leaf(shape: str) -> tuple[np.ndarray, ...]:
-    """The parts of a leaf of length 1; each part is drawn on its own, the first ones underneath."""
+    """The parts of a leaf of length 1. Each part is drawn separately, the first ones underneath."""
     if shape == "oval":
         return (mirrored(smooth([(0, 0.02), (0.15, 0.2), (0.45, 0.32), (0.78, 0.25), (0.97, 0.1), (1, 0)])),)
     if shape == "heart":
@@ -157,9 +157,9 @@ def leaf(shape: str) -> tuple[np.ndarray, ...]:
         parts = [mirrored(np.array([(0, 0.018), (1.0, 0.01)]))]
         leaflet = mirrored(np.array([(0, 0.0), (0.3, 0.13), (0.7, 0.12), (1, 0)]))
         for k in range(6):
-            x = 0.18 + 0.14 * k
+            at = (0.18 + 0.14 * k, 0.0)
             size = 0.36 - 0.045 * abs(k - 1.5)
-            parts += [turned(leaflet, side * 0.95, size, (x, 0)) for side in (1, -1)]
+            parts += [turned(leaflet, side * 0.95, size, at) for side in (1, -1)]
         parts.append(turned(leaflet, 0.0, 0.2, (0.96, 0)))
         return tuple(parts)
     if shape == "toothed":
@@ -174,4 +174,4 @@ def leaf(shape: str) -> tuple[np.ndarray, ...]:
         stalk = mirrored(np.array([(0, 0.022), (0.55, 0.018)]))
         lobe = mirrored(smooth([(0, 0.02), (0.12, 0.14), (0.3, 0.23), (0.44, 0.19), (0.46, 0.08), (0.4, 0)]))
         return (stalk, *(turned(lobe, angle, 1.0, (0.52, 0)) for angle in (1.75, -1.75, 0.0)))
-    raise ValueError(f"no leaf shape {shape!r}")
+    raise ValueError(f"unknown leaf shape {shape!r}")

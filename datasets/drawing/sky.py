@@ -1,4 +1,4 @@
-"""The eight weathers: the light they give, the sky behind everything, and what falls in front."""
+"""The eight kinds of weather: their light, their sky, and rain, snow or mist in front of everything."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _BANDS: tuple[Colour, ...] = (
 
 
 def cloud(canvas: Canvas, rng: Random, x: float, y: float, size: float, colour: Colour, alpha: int = 225) -> None:
-    """A heap of discs on a flat base, lighter above."""
+    """A pile of discs with a flat base, lighter at the top."""
     dark = mix(colour, (90, 100, 130), 0.18)
     puffs = [
         (x + (k - 2) * 0.36 * size, y - rng.uniform(0.02, 0.2) * size, size * rng.uniform(0.24, 0.4)) for k in range(5)
@@ -57,7 +57,7 @@ def cloud(canvas: Canvas, rng: Random, x: float, y: float, size: float, colour: 
 
 
 def paint_sky(canvas: Canvas, weather: str, horizon: float, rng: Random) -> None:
-    """Sky from the top edge down to a little below the horizon, with sun, moon, stars, clouds or a bow."""
+    """Sky from the top edge down to a little below the horizon, with sun, moon, stars, clouds or a rainbow."""
     top, middle, low = (jitter(c, rng, 8) for c in rng.choice(_SKIES[weather]))
     canvas.ramp([(0, top), (0.55, middle), (1, low)], 0.0, horizon + 0.04)
     side = rng.choice((0.16, 0.84)) + rng.uniform(-0.06, 0.06)
@@ -171,7 +171,7 @@ def paint_fall(canvas: Canvas, weather: str, rng: Random) -> None:
 
 
 def haze(colour: Colour, weather: str, amount: float) -> Colour:
-    """Distance takes a colour towards the air's own; much more so in mist."""
+    """The colour mixed with that of the air, as things in the distance look; much more so in fog."""
     air = {
         "fog": (224, 226, 224),
         "night": (36, 44, 92),
@@ -184,5 +184,5 @@ def haze(colour: Colour, weather: str, amount: float) -> Colour:
 
 
 def snow_cover(colour: Colour, weather: str, amount: float = 0.55) -> Colour:
-    """Ground whitens while it snows."""
+    """The colour of the ground, whitened while it snows."""
     return lighten(colour, amount) if weather == "snow" else colour

@@ -1,4 +1,4 @@
-"""The twelve styles: how each draws, and what it does to the finished picture."""
+"""The twelve styles: how they draw, and how they finish the picture."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def _field(random: np.random.RandomState, side: int, cells: int) -> np.ndarray:
-    """Smooth noise of shape (side, side, 1), about -1 to 1, with ``cells`` hills across."""
+    """Smooth noise of shape (side, side, 1), about -1 to 1, with ``cells`` hills per side."""
     coarse = random.standard_normal((cells, cells)).astype(np.float32) * 0.6
     return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))[:, :, None]
 
 
 @lru_cache(maxsize=8)
 def _from_centre(side: int) -> np.ndarray:
-    """Squared distance from the middle of the picture, 0 there and 1 in the corners, shape (side, side, 1)."""
+    """Squared distance from the middle of the picture, 0 there and 1 in the corners, of shape (side, side, 1)."""
     line = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     return ((line[:, None] ** 2 + line[None, :] ** 2) / 2)[:, :, None]
 
@@ -45,26 +45,26 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def _edges(pixels: np.ndarray) -> np.ndarray:
-    """Strength of the strongest channel's slope, shape (side, side, 1)."""
+    """Slope of the steepest channel, of shape (side, side, 1)."""
     down = np.abs(np.diff(pixels, axis=0, append=pixels[-1:])).max(axis=2)
     across = np.abs(np.diff(pixels, axis=1, append=pixels[:, -1:])).max(axis=2)
     return np.maximum(down, across)[:, :, None]
 
 
 def finish(image: Image.Image, style: str, seed: int) -> Image.Image:
-    """The picture with the style's paper, light, grain or grid. ``image`` is RGB; the size is kept."""
+    """Add the style's paper, light, grain or grid to an RGB picture, which keeps its size."""
     if style in ("paint", "cluttered", "ink"):
         return image
     side = image.width
     random = np.random.RandomState(seed & 0xFFFFFFFF)
     if style == "poster":
-        # ink of few strengths: gradients become bands
+        # few strengths of ink, so gradients become bands
         return image.point([min(255, round(value / 28) * 28 + 3) for value in range(256)] * 3)
     if style == "mosaic":
         return _mosaic(image, random)
     if style == "watercolour":
         image = image.filter(ImageFilter.ModeFilter(3)) if side >= 64 else image
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels: np.ndarray = np.asarray(image, dtype=np.float32)
     if style == "watercolour":
         wash = _field(random, side, 7) * 0.10 + _field(random, side, max(8, side // 3)) * 0.05
         pixels = 255 - (255 - pixels) * (0.86 + wash)
@@ -109,7 +109,7 @@ def finish(image: Image.Image, style: str, seed: int) -> Image.Image:
 
 
 def _mosaic(image: Image.Image, random: np.random.RandomState) -> Image.Image:
-    """Little tiles, each of one colour and slightly its own, with grout between them."""
+    """Small tiles, each of one slightly varied colour, with grout between them."""
     side, tiles = image.width, 38
     small = np.asarray(image.resize((tiles, tiles), Image.Resampling.BOX), dtype=np.float32)
     small = small * (1 + 0.06 * random.standard_normal((tiles, tiles, 1)).astype(np.float32))

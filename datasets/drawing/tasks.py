@@ -1,4 +1,4 @@
-"""The eight attribute tasks of Garden-8, and the styles a picture can be drawn in."""
+"""The eight attribute tasks of Garden-8 and the styles of its pictures."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DrawnTask:
-    """One attribute of a scene, asked about as a classification task.
+    """A classification task for one attribute of a scene.
 
-    ``keys`` are the values the attribute takes in a :class:`~datasets.drawing.scene.Scene`; ``classnames``, in the same
-    order, are what a prompt calls them.
+    ``keys`` are the attribute's values in a :class:`~datasets.drawing.scene.Scene`; ``classnames``, in the same order,
+    are their names in prompts.
     """
 
     name: str
@@ -149,10 +149,10 @@ TASKS: tuple[DrawnTask, ...] = (
     ),
 )
 
-#: Styles the tower sees often in training.
+#: Styles that are frequent in the tower's training.
 COMMON_STYLES: tuple[str, ...] = ("paint", "poster", "watercolour", "photo", "ink", "pastel")
 
-#: Styles the tower sees rarely; most of Garden-8 is drawn in these, so that there is something to adapt to.
+#: Styles that are rare in the tower's training. Most of Garden-8 uses these, so that there is something to adapt to.
 RARE_STYLES: tuple[str, ...] = ("dusk", "pencil", "film", "cluttered", "mosaic", "faded")
 
 STYLES: tuple[str, ...] = COMMON_STYLES + RARE_STYLES

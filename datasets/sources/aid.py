@@ -6,13 +6,13 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool, scene
+from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
 from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class AID(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("AID",)
     task_name = "aerial scene"
@@ -26,10 +26,10 @@ class AID(Source):
         home="https://captain-whu.github.io/AID/",
         steps=(
             "Download AID from OneDrive or Baidu Pan through the links on https://captain-whu.github.io/AID/",
-            "Unpack it as AID, which then holds 30 folders from Airport to Viaduct.",
+            "Unpack it as AID/, which should then contain 30 folders, Airport to Viaduct.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, "AID", ""), scene)
+        return one_pool(find_subfolder(folder, "AID", ""), scene_phrase)

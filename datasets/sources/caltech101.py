@@ -9,8 +9,8 @@ from dassl.data.datasets import DATASET_REGISTRY
 from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Source
 
-# Google's pictures belong to no class, and easy faces are crops of those in Faces.
-LEFT_OUT = ("BACKGROUND_Google", "Faces_easy")
+# Google's pictures do not belong to any class, and the easy faces are crops of those in Faces.
+EXCLUDED = ("BACKGROUND_Google", "Faces_easy")
 CLASSNAMES = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike", "airplanes": "airplane"}
 
 
@@ -23,7 +23,7 @@ class Caltech101(Source):
     metric = "C"
     facts = Facts(
         classes=100,
-        images=8242,  # the release has 9,144 with the two folders that are left out
+        images=8242,  # the release has 9,144, including the two excluded folders
         split=(4128, 1649, 2465),
         licence="CC BY 4.0",
         size="137 MB",
@@ -41,4 +41,4 @@ class Caltech101(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images, CLASSNAMES, LEFT_OUT)
+        return one_pool(folder / cls.images, CLASSNAMES, EXCLUDED)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool
+from datasets.layouts import Release, find_subfolder, one_pool
 from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class DescribableTextures(Source):
-    """The literature splits all images anew, so the release's ten splits in labels/ are not used."""
+    """The literature splits all images again, so the release's ten splits in labels/ are not used."""
 
     folders = ("dtd",)
     images = "images"
@@ -39,4 +39,4 @@ class DescribableTextures(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, cls.images, "dtd/images"))  # torchvision unpacks into dtd/ once more
+        return one_pool(find_subfolder(folder, cls.images, "dtd/images"))  # torchvision adds another dtd/

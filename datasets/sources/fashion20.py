@@ -9,27 +9,27 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
 from datasets.collection import Samples, TaskImages, list_images
-from datasets.layouts import Release, check_files, lines
+from datasets.layouts import Release, check_files, read_lines
 from datasets.source import Facts, Source, complete
 from prompting.tasks import Task
 
-# What each of the 20 tasks is about, in order.
+# The kind of garment in each of the 20 tasks, in order.
 KINDS = (*["pants"] * 3, *["tops"] * 4, *["shoes"] * 7, "hat", "socks", "socks", "skirt", "tops", "underwear")
 TASK_FILE = "task_info.csv"
 
 
 @DATASET_REGISTRY.register()
 class Fashion20(Source):
-    """A source of 20 tasks: images/<task id>/<class id>/*.jpg, task and class names in task_info.csv.
+    """A source of 20 tasks: images/<task id>/<class id>/*.jpg, with task and class names in task_info.csv.
 
-    Without the released split_dk_Fashion20.json every task is split 50/20/30, within its classes, so that each of them
-    has images to train on; the released code splits tasks without regard to classes.
+    Without the released split_dk_Fashion20.json each class is split 50/20/30, so that every class has training images;
+    the released code splits whole tasks and ignores classes.
     """
 
     folders = ("fashion20",)
     images = "images"
     split_files = ("split_dk_Fashion20.json",)
-    task_name = "fashion"  # 20 tasks have names of their own
+    task_name = "fashion"  # not used: each of the 20 tasks has its own name
     metric = "C"
     facts = Facts(
         classes=78,
@@ -41,7 +41,7 @@ class Fashion20(Source):
         steps=(
             "Download Fashion-20 from Baidu Pan: https://pan.baidu.com/s/1ITXWaRVVXi1PLnbXVa_kjA?pwd=67c4 "
             "(access code 67c4).",
-            "Unpack it as fashion20, which then holds task_info.csv and images/0 to images/19.",
+            "Unpack it as fashion20/, which should then contain task_info.csv and images/0 to images/19.",
         ),
     )
 
@@ -62,19 +62,19 @@ class Fashion20(Source):
 
 
 def read_task_file(path: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """Name and class names of every task: a heading, then lines of number, name, description and class names, with tabs
-    between them and commas between class names."""
+    """Read every task's name and class names. After a header, each line has a task's number, name, description and
+    comma-separated class names, with tabs between the four."""
     tasks = []
-    for number, line in enumerate(lines(path)[1:], 2):
+    for number, line in enumerate(read_lines(path)[1:], 2):
         columns = [column.strip() for column in line.split("\t")]
         classnames = tuple(name.strip() for name in columns[-1].split(","))
         if len(columns) != 4 or not columns[1] or not all(classnames):
             raise InputError(
-                f"{path}, line {number}: a task needs four columns with tabs between them (number, name, description, "
-                "class names with commas between them); fetch the file again."
+                f"{path}, line {number}: a task needs four tab-separated columns (number, name, description, "
+                "comma-separated class names); fetch the file again."
             )
         if len(set(classnames)) < len(classnames):
-            raise InputError(f"{path}, line {number}: task '{columns[1]}' has two classes of one name.")
+            raise InputError(f"{path}, line {number}: task '{columns[1]}' has two classes with the same name.")
         tasks.append((columns[1].replace("_", " "), classnames))
     if len(tasks) != len(KINDS):
         raise InputError(f"{path} has {len(tasks)} tasks and should have {len(KINDS)}; fetch the file again.")
@@ -82,7 +82,7 @@ def read_task_file(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
-    """One task's images; classes are numbered from 0, so that their folders are not in alphabetical order."""
+    """Read one task's images. Class folders are numbered from 0, so their order is not the alphabetical one."""
     keys = tuple(map(str, range(len(classnames))))
     samples: Samples = []
     for index, key in enumerate(keys):
@@ -94,26 +94,26 @@ def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
         samples += [(path, index) for path in images]
     stray = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in keys)
     if stray:
-        raise InputError(f"{folder / stray[0]} is a class of task '{name}' that {TASK_FILE} does not name.")
+        raise InputError(f"{folder / stray[0]} is a class of task '{name}' without a name in {TASK_FILE}.")
     return Release(keys, classnames, samples)
 
 
 def read_split_of_tasks(path: Path, images: Path, named: list[tuple[str, tuple[str, ...]]]) -> list[Release]:
-    """The released split, one file for all tasks: rows of path, [class], [task] under train, val and test."""
+    """Read the released split, one file for all tasks: rows of path, [class], [task] under train, val and test."""
     releases = [Release(tuple(map(str, range(len(names)))), names, [], [], []) for _, names in named]
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         for part in ("train", "val", "test"):
             for file, (label,), (task,) in content[part]:
                 if not 0 <= task < len(named):
-                    raise ValueError(f"task {task}, where there are {len(named)} from 0")
+                    raise ValueError(f"task {task} is not from 0 to {len(named) - 1}")
                 if not 0 <= label < len(named[task][1]):
                     raise ValueError(f"class {label} of task '{named[task][0]}' has no name in {TASK_FILE}")
                 getattr(releases[task], part).append((str(images / file), label))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
-            f"{path} is not a split file of Fashion-20 ({type(error).__name__}: {error}); fetch it again or remove it, "
-            "and images are split anew."
+            f"{path} is not a split file of Fashion-20 ({type(error).__name__}: {error}); fetch it again, or remove it "
+            "to have the images split here."
         ) from None
     for part in ("train", "val", "test"):
         check_files((file for release in releases for file, _ in getattr(release, part)), f"the split {path}")

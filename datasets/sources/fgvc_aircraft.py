@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, from_lists, inside, lines, read_list
+from datasets.layouts import Release, find_subfolder, from_lists, read_lines, read_list
 from datasets.source import Download, Facts, Source
 
 
@@ -35,8 +35,8 @@ class FGVCAircraft(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        data = inside(folder, "data", "")  # CoOp keeps the archive's data/ alone, under the name of its own folder
-        variants = lines(data / "variants.txt")
+        data = find_subfolder(folder, "data", "")  # CoOp keeps only the archive's data/, renamed
+        variants = read_lines(data / "variants.txt")
 
         def parse(line: str) -> tuple[str, str]:
             image, variant = line.split(" ", 1)

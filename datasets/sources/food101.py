@@ -12,8 +12,8 @@ from datasets.source import Download, Facts, Source
 
 @DATASET_REGISTRY.register()
 class Food101(Source):
-    """The literature splits all images anew: its test set is 300 images a dish, not the 250 of meta/test.txt. So the
-    lists in meta/ are not used; whoever measured by them would measure something else."""
+    """The literature splits all images again: its test set has 300 images per dish, not the 250 of meta/test.txt. The
+    lists in meta/ are not used, because results on them would not be comparable."""
 
     folders = ("food-101",)
     images = "images"

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, official_split
+from datasets.layouts import Release, find_subfolder, official_split
 from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class FruitVegetable(Source):
-    """Split as the release is.
+    """Uses the release's own split.
 
-    The released SoftCPT code splits each of the three folders 50/20/30 once more and puts the pieces together, so that
-    official test images are trained on and the split depends on the machine that drew it; with its
-    split_dk_FruitVegetable.json at hand its split is used here too. Class order is the same either way: class folders
-    in alphabetical order. Class names are the folders' own, their spelling included ("jalepeno", "raddish",
-    "sweetpotato"), since published figures were obtained with them.
+    The released SoftCPT code splits each of the three folders 50/20/30 again and merges the pieces, so it trains on
+    official test images, and its split depends on the machine that drew it. If its split_dk_FruitVegetable.json is
+    present, it is used here too. The class order is the same either way: class folders in alphabetical order. Class
+    names keep the folders' spelling ("jalepeno", "raddish", "sweetpotato"), since published figures were obtained with
+    it.
     """
 
     folders = ("fruit_vegetable",)
@@ -36,10 +36,11 @@ class FruitVegetable(Source):
         steps=(
             "Log in to Kaggle and download "
             "https://www.kaggle.com/datasets/kritikseth/fruit-and-vegetable-image-recognition",
-            "Unpack it in fruit_vegetable/images, which then holds train/, validation/ and test/ with 36 folders each.",
+            "Unpack it into fruit_vegetable/images, which should then contain train/, validation/ and test/ "
+            "with 36 folders each.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return official_split(inside(folder, cls.images, ""))
+        return official_split(find_subfolder(folder, cls.images, ""))

@@ -11,7 +11,7 @@ from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant
 @DATASET_REGISTRY.register()
 class ImageNetSketch(ImageNetVariant):
     folders = ("imagenet-sketch",)
-    unpacked = ("images", "sketch")  # CoOp's name, the archive's own
+    unpacked = ("images", "sketch")  # CoOp's name, the archive's name
     facts = Facts(
         classes=1000,
         images=50889,

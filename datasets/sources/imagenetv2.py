@@ -7,7 +7,7 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
-from datasets.layouts import Release, class_folders, inside
+from datasets.layouts import Release, class_folders, find_subfolder
 from datasets.source import Download, Facts
 from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant, read_classnames
 
@@ -38,13 +38,13 @@ class ImageNetV2(ImageNetVariant):
     @classmethod
     def read(cls, folder: Path) -> Release:
         names = list(read_classnames(folder).items())
-        place = inside(folder, *cls.unpacked)
+        place = find_subfolder(folder, *cls.unpacked)
         numbers, _, samples = class_folders(place)
         for number in numbers:
             if not (number.isdecimal() and int(number) < len(names)):
                 raise InputError(
-                    f"{place / number} is not the folder of a class: they are called 0 to {len(names) - 1}, as many as "
-                    "classnames.txt names; remove it, or fetch classnames.txt again."
+                    f"{place / number} is not a class folder: these are called 0 to {len(names) - 1}, one per class in "
+                    "classnames.txt; remove it, or fetch classnames.txt again."
                 )
         order = sorted(range(len(numbers)), key=lambda i: int(numbers[i]))
         index = {i: k for k, i in enumerate(order)}

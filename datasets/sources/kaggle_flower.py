@@ -12,7 +12,7 @@ from datasets.source import Facts, Source
 
 @DATASET_REGISTRY.register()
 class KaggleFlower(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("kaggle_flower_recognition",)
     images = "flowers"
@@ -28,11 +28,11 @@ class KaggleFlower(Source):
         home="https://www.kaggle.com/datasets/alxmamaev/flowers-recognition",
         steps=(
             "Log in to Kaggle and download https://www.kaggle.com/datasets/alxmamaev/flowers-recognition",
-            "Unpack it in kaggle_flower_recognition, which then holds flowers/ with 5 folders.",
+            "Unpack it into kaggle_flower_recognition/, which should then contain flowers/ with 5 folders.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        # Early archives held a copy of everything in flowers/flowers.
+        # Early archives contain a copy of all classes in flowers/flowers.
         return one_pool(folder / cls.images, ignore=("flowers",))

@@ -12,7 +12,7 @@ from datasets.source import Facts, Source
 
 @DATASET_REGISTRY.register()
 class KaggleMushroom(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("kaggle_mushroom",)
     images = "Mushrooms"
@@ -29,7 +29,7 @@ class KaggleMushroom(Source):
         steps=(
             "Log in to Kaggle and download "
             "https://www.kaggle.com/datasets/maysee/mushrooms-classification-common-genuss-images",
-            "Unpack it in kaggle_mushroom, which then holds Mushrooms/ with 9 folders.",
+            "Unpack it into kaggle_mushroom/, which should then contain Mushrooms/ with 9 folders.",
         ),
     )
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, official_split
+from datasets.layouts import Release, find_subfolder, official_split
 from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class KaggleVegetable(Source):
-    """Split as the release is: 15,000 images for training, 3,000 for validation, 3,000 for testing.
+    """Uses the release's own split: 15,000 images for training, 3,000 for validation, 3,000 for testing.
 
-    The released SoftCPT code finds the same three folders below ``images`` and splits each of them 50/20/30 once more;
-    we keep official test images out of training, for the reasons given at `FruitVegetable`. Its
-    split_dk_KaggleVegetable.json is used where it is there; labels are in the same alphabetical order.
+    The released SoftCPT code reads the same three folders below ``images`` and splits each of them 50/20/30 again; we
+    keep official test images out of training, for the reasons given at `FruitVegetable`. If its
+    split_dk_KaggleVegetable.json is present, it is used; labels are in the same alphabetical order.
     """
 
     folders = ("kaggle_vegetable",)
@@ -33,11 +33,11 @@ class KaggleVegetable(Source):
         home="https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
         steps=(
             "Log in to Kaggle and download https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
-            "Unpack it in kaggle_vegetable and rename its folder 'Vegetable Images' to 'images', "
-            "which then holds train/, validation/ and test/ with 15 folders each.",
+            "Unpack it into kaggle_vegetable/ and rename its folder 'Vegetable Images' to 'images', "
+            "which should then contain train/, validation/ and test/ with 15 folders each.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return official_split(inside(folder, cls.images, "Vegetable Images", ""))
+        return official_split(find_subfolder(folder, cls.images, "Vegetable Images", ""))

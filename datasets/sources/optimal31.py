@@ -6,13 +6,13 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool, scene
+from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
 from datasets.source import Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class OPTIMAL31(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("OPTIMAL-31", "Optimal-31")
     images = "Images"
@@ -26,11 +26,11 @@ class OPTIMAL31(Source):
         size="not stated",
         home="https://doi.org/10.1109/TGRS.2018.2864987",
         steps=(
-            "Download OPTIMAL-31 through the link that its authors give (Q. Wang, https://crabwq.github.io/).",
-            "Unpack it as OPTIMAL-31, which then holds Images/ with 31 folders from airplane to runway.",
+            "Download OPTIMAL-31 through its authors' link (Q. Wang, https://crabwq.github.io/).",
+            "Unpack it as OPTIMAL-31/, which should then contain Images/ with 31 folders, airplane to runway.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, cls.images, ""), scene)
+        return one_pool(find_subfolder(folder, cls.images, ""), scene_phrase)

@@ -14,7 +14,7 @@ from datasets.source import Download, Facts, Source
 
 @DATASET_REGISTRY.register()
 class OxfordFlowers(Source):
-    """The literature splits all images anew, so setid.mat (1,020 / 1,020 / 6,149 images) is not used."""
+    """The literature splits all images again, so setid.mat (1,020 / 1,020 / 6,149 images) is not used."""
 
     folders = ("oxford_flowers", "flowers-102")
     images = "jpg"
@@ -49,7 +49,7 @@ class OxfordFlowers(Source):
     @classmethod
     def read(cls, folder: Path) -> Release:
         labels = [int(label) for label in read_mat(folder / "imagelabels.mat", "labels")]
-        names = _names(folder / "cat_to_name.json")
+        names = _read_names(folder / "cat_to_name.json")
         order = sorted(set(labels))
         keys = tuple(map(str, order))
         for key in keys:
@@ -63,13 +63,13 @@ class OxfordFlowers(Source):
         return Release(keys, tuple(str(names[key]) for key in keys), samples)
 
 
-def _names(path: Path) -> dict[str, str]:
-    """What flowers are called, by their number as text."""
+def _read_names(path: Path) -> dict[str, str]:
+    """Read the flowers' names by number (as text)."""
     try:
         names = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}, which names the flowers, cannot be read ({error}); "
+            f"{path}, the list of flower names, cannot be read ({error}); "
             "`bash scripts/datasets/prepare.sh oxford_flowers` fetches it."
         ) from None
     if not isinstance(names, dict):

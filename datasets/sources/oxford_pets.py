@@ -44,7 +44,7 @@ class OxfordPets(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        # Breeds are named nowhere but in the names of images; their numbers give the order.
+        # Only image names contain the breeds' names; the breeds' numbers give their order.
         numbers: dict[str, int] = {}
 
         def parse(line: str) -> tuple[str, str]:

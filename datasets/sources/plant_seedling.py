@@ -1,4 +1,4 @@
-"""Plant Seedlings, version 1 (Giselsson et al., Aarhus University, 2017): 12 species, one plant an image."""
+"""Plant Seedlings, version 1 (Giselsson et al., Aarhus University, 2017): 12 species, one plant per image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool
+from datasets.layouts import Release, find_subfolder, one_pool
 from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class PlantSeedlingV1(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("PlantSeedlingV1",)
     images = "Nonsegmented"
@@ -36,9 +36,8 @@ class PlantSeedlingV1(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        release = one_pool(inside(folder, cls.images, ""))
-        # The apostrophe in this folder's name comes out of the archive in as many ways as there are unpackers, and the
-        # images that are drawn must not depend on which was used.
+        release = one_pool(find_subfolder(folder, cls.images, ""))
+        # Unpacking tools spell the apostrophe in this folder's name differently, and draws must not depend on the tool.
         purse = [i for i, key in enumerate(release.keys) if key.startswith("Shepherd") and key.endswith("Purse")]
         keys, names = list(release.keys), list(release.classnames)
         for i in purse:

@@ -10,7 +10,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Source
 
-# Conditions whose folder says more, or less, than what a caption would.
+# Conditions whose folder name is more, or less, detailed than a caption.
 CONDITIONS = {
     "Apple_scab": "scab disease",
     "Cercospora_leaf_spot Gray_leaf_spot": "gray leaf spot",
@@ -25,7 +25,7 @@ CROPS = {"Pepper,_bell": "bell pepper"}
 
 
 def phrase(folder: str) -> str:
-    """What a class folder is called in a prompt.
+    """The name of a class folder in a prompt.
 
     >>> [phrase(name) for name in ("Apple___Apple_scab", "Grape___healthy", "Background_without_leaves")]
     ['apple leaf with scab disease', 'healthy grape leaf', 'background without leaves']
@@ -41,10 +41,10 @@ def phrase(folder: str) -> str:
 
 @DATASET_REGISTRY.register()
 class PlantVillage(Source):
-    """No official split: 50/20/30 within every class.
+    """No official split: each class is split 50/20/30.
 
-    Class folders become phrases in the pattern of the literature; with the released split_dk_PlantVillage.json at hand
-    its own phrases are used.
+    Class folders become phrases as in the literature. If the released split_dk_PlantVillage.json is present, its
+    phrases are used instead.
     """
 
     folders = ("PlantVillage",)

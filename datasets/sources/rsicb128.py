@@ -6,10 +6,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, grouped_class_folders, inside, scene
+from datasets.layouts import Release, find_subfolder, grouped_class_folders, scene_phrase
 from datasets.source import Facts, Source
 
-READABLE = {
+CLASSNAMES = {
     "hirst": "sandbank",
     "parkinglot": "parking lot",
     "rail": "railway",
@@ -21,7 +21,7 @@ READABLE = {
 
 @DATASET_REGISTRY.register()
 class RSICB128(Source):
-    """No official split: 50/20/30 within every class. Class folders lie in folders of groups, which are not used."""
+    """No official split: each class is split 50/20/30. Class folders are in group folders, which are ignored."""
 
     folders = ("RSI-CB128", "RSI-CB/RSI-CB128")
     task_name = "geographic object"
@@ -35,11 +35,13 @@ class RSICB128(Source):
         home="https://github.com/lehaifeng/RSI-CB",
         steps=(
             "Download RSI-CB128 through the link on https://github.com/lehaifeng/RSI-CB",
-            "Unpack it as RSI-CB128, which then holds 7 folders from 'construction land' to 'woodland' "
-            "with 45 folders in all.",
+            "Unpack it as RSI-CB128/, which should then contain 7 folders, 'construction land' to 'woodland', "
+            "with 45 folders in total.",
         ),
     )
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return grouped_class_folders(inside(folder, "RSI-CB128", ""), lambda name: READABLE.get(name, scene(name)))
+        return grouped_class_folders(
+            find_subfolder(folder, "RSI-CB128", ""), lambda name: CLASSNAMES.get(name, scene_phrase(name))
+        )

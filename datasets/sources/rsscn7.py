@@ -6,11 +6,11 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool
+from datasets.layouts import Release, find_subfolder, one_pool
 from datasets.source import Download, Facts, Source
 
-# The release orders its class folders by a letter in front of each name.
-READABLE = {
+# The release puts a letter before each class name, to order the folders.
+CLASSNAMES = {
     "aGrass": "grass",
     "bField": "field",
     "cIndustry": "industrial area",
@@ -23,7 +23,7 @@ READABLE = {
 
 @DATASET_REGISTRY.register()
 class RSSCN7(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("RSSCN7", "RSSCN7-master")
     task_name = "land use across scales"
@@ -40,4 +40,4 @@ class RSSCN7(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, "RSSCN7", "RSSCN7-master", ""), READABLE)
+        return one_pool(find_subfolder(folder, "RSSCN7", "RSSCN7-master", ""), CLASSNAMES)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, from_lists, lines, read_list
+from datasets.layouts import Release, from_lists, read_lines, read_list
 from datasets.source import Download, Facts, Source
 
 
@@ -18,7 +18,7 @@ class SUN397(Source):
     task_name = "scene"
     facts = Facts(
         classes=397,
-        images=108754,  # of which a partition uses 39,700
+        images=108754,  # a partition uses 39,700 of them
         split=(15880, 3970, 19850),
         licence="not stated",
         size="39 GB",
@@ -36,7 +36,7 @@ class SUN397(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        scenes = [line.removeprefix("/") for line in lines(folder / "ClassName.txt")]
+        scenes = [line.removeprefix("/") for line in read_lines(folder / "ClassName.txt")]
 
         def parse(line: str) -> tuple[str, str]:
             scene, slash, _image = line.removeprefix("/").rpartition("/")
@@ -50,6 +50,6 @@ class SUN397(Source):
 
 
 def scene_name(folder: str) -> str:
-    """The scene in a folder: "outdoor apartment building" in "a/apartment_building/outdoor"."""
-    _letter, *words = folder.split("/")
-    return " ".join(reversed(words)).replace("_", " ")
+    """Turn a folder into a scene: "a/apartment_building/outdoor" into "outdoor apartment building"."""
+    _letter, *parts = folder.split("/")
+    return " ".join(reversed(parts)).replace("_", " ")

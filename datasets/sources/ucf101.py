@@ -8,7 +8,7 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
-from datasets.layouts import Release, from_lists, lines, read_list
+from datasets.layouts import Release, from_lists, read_lines, read_list
 from datasets.source import Download, Facts, Source
 
 
@@ -35,7 +35,7 @@ class UCF101(Source):
     @classmethod
     def read(cls, folder: Path) -> Release:
         lists = folder / "ucfTrainTestlist"
-        actions = _actions(lists / "classInd.txt")
+        actions = _read_actions(lists / "classInd.txt")
 
         def parse(line: str) -> tuple[str, str]:
             action, video = line.split()[0].split("/")
@@ -46,14 +46,14 @@ class UCF101(Source):
 
 
 def frames_folder(action: str) -> str:
-    """Where the frames of an action lie: "ApplyEyeMakeup" in "Apply_Eye_Makeup"."""
+    """The folder of an action's frames: "Apply_Eye_Makeup" for "ApplyEyeMakeup"."""
     return "_".join(re.findall("[A-Z][^A-Z]*", action))
 
 
-def _actions(path: Path) -> list[str]:
-    """Actions in the order of their numbers."""
+def _read_actions(path: Path) -> list[str]:
+    """Read the actions in the order of their numbers."""
     try:
-        numbered = sorted((int(number), action) for number, action in map(str.split, lines(path)))
+        numbered = sorted((int(number), action) for number, action in map(str.split, read_lines(path)))
     except ValueError:
         raise InputError(f"{path} is not a list of numbers and actions; unpack the release again.") from None
     return [action for _, action in numbered]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool, scene
+from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
 from datasets.source import Download, Facts, Source
 
-READABLE = {
+CLASSNAMES = {
     "agricultural": "agricultural land",
     "baseballdiamond": "baseball diamond",
     "denseresidential": "dense residential area",
@@ -25,7 +25,7 @@ READABLE = {
 
 @DATASET_REGISTRY.register()
 class UCMerced(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("UCMerced_LandUse",)
     images = "Images"
@@ -50,4 +50,4 @@ class UCMerced(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, cls.images, ""), lambda name: READABLE.get(name, scene(name)))
+        return one_pool(find_subfolder(folder, cls.images, ""), lambda name: CLASSNAMES.get(name, scene_phrase(name)))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, inside, one_pool, scene
+from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
 from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class WHURS19(Source):
-    """No official split: 50/20/30 within every class."""
+    """No official split: each class is split 50/20/30."""
 
     folders = ("WHU-RS19",)
     task_name = "high-resolution satellite scene"
@@ -29,4 +29,4 @@ class WHURS19(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return one_pool(inside(folder, "WHU-RS19", ""), scene)
+        return one_pool(find_subfolder(folder, "WHU-RS19", ""), scene_phrase)

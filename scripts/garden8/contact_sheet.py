@@ -1,37 +1,35 @@
-"""Draws Garden-8's contact sheet: a labelled row for every task, a picture for every class.
+"""Draw Garden-8's contact sheet: a labelled row for every task, a picture for every class.
 
-    python scripts/garden8/contact_sheet.py --output docs/images/garden8.png
+    python -m scripts.garden8.contact_sheet --output docs/images/garden8.png
 
-The pictures are scenes of the collection's own training split: styles in turn, and of a style the scene that shows its
-class most clearly.
+The pictures are scenes of the collection's training split: in alternating styles, and for each style the scene that
+shows its class most clearly.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from datasets.drawing import TASKS, DrawnTask, Scene, draw, garden_scene  # noqa: E402
+from datasets.drawing import TASKS, DrawnTask, Scene, draw, garden_scene
 
 INK, SOFT, PAPER = (44, 44, 52), (112, 112, 122), (255, 255, 255)
 
 
 def legibility(scene: Scene, task: DrawnTask, key: str) -> float:
-    """How much of the picture changes when the attribute asked about takes its next value: mean difference, 0-255."""
-    other = replace(scene, **{task.attribute: task.keys[(task.keys.index(key) + 1) % len(task.keys)]})
-    here, there = (np.asarray(draw(s, 32), dtype=np.float32) for s in (scene, other))
-    return float(np.abs(here - there).mean())
+    """Return the mean difference of pixels, 0-255, when the task's attribute changes to its next value."""
+    change: dict[str, Any] = {task.attribute: task.keys[(task.keys.index(key) + 1) % len(task.keys)]}
+    before, after = (np.asarray(draw(s, 32), dtype=np.float32) for s in (scene, replace(scene, **change)))
+    return float(np.abs(before - after).mean())
 
 
 def contact_sheet(size: int = 96, seed: int = 0, gap: int = 6, label: int = 96) -> Image.Image:
-    """The sheet as an RGB picture; every picture in it has ``size`` x ``size`` pixels."""
+    """Draw the sheet as an RGB picture; every picture in it has ``size`` x ``size`` pixels."""
     columns = max(len(task.keys) for task in TASKS)
     row = size + 24
     sheet = Image.new("RGB", (label + columns * (size + gap) + gap, len(TASKS) * row + gap), PAPER)
@@ -43,7 +41,7 @@ def contact_sheet(size: int = 96, seed: int = 0, gap: int = 6, label: int = 96) 
         for k, line in enumerate(task.name.split()):
             pen.text((gap + 2, top + size / 2 - 18 + 17 * k), line, INK, font=bold)
         for c, (key, classname) in enumerate(task.classes):
-            # neighbours in different styles, so that the sheet shows them all
+            # neighbours differ in style, so that the sheet shows all styles
             scenes = [garden_scene(seed, task.attribute, key, "train", n) for n in range(20)]
             fewest = min(styles[-11:].count(s.style) for s in scenes)
             scenes = [s for s in scenes if styles[-11:].count(s.style) <= fewest]
@@ -57,7 +55,7 @@ def contact_sheet(size: int = 96, seed: int = 0, gap: int = 6, label: int = 96) 
 
 
 def save(sheet: Image.Image, path: Path, limit: int = 600_000) -> int:
-    """Write a PNG of at most ``limit`` bytes, with as many colours as that allows; returns its size in bytes."""
+    """Write a PNG, with as many colours as ``limit`` bytes allow; returns its size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for colours in (256, 192, 128, 64):
         palette = sheet.quantize(colours, kmeans=2)
@@ -70,7 +68,7 @@ def save(sheet: Image.Image, path: Path, limit: int = 600_000) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Draw Garden-8's contact sheet.")
     parser.add_argument("--output", type=Path, default=Path("docs/images/garden8.png"))
-    parser.add_argument("--size", type=int, default=96, help="side of a picture in pixels")
+    parser.add_argument("--size", type=int, default=96, help="side of each picture in pixels")
     parser.add_argument("--seed", type=int, default=0, help="the collection's seed")
     args = parser.parse_args()
     size = save(contact_sheet(args.size, args.seed), args.output)

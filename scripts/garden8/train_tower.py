@@ -1,11 +1,12 @@
-"""Trains the small CLIP in models/garden_clip from nothing, on pictures and captions drawn by datasets/drawing.
+"""Train the small CLIP in models/garden_clip from scratch, on pictures and captions made by datasets/drawing.
 
-    python scripts/garden8/train_tower.py --output models/garden_clip/garden_clip.safetensors
+    python -m scripts.garden8.train_tower --output models/garden_clip/garden_clip.safetensors
 
-The flags' defaults are the recipe of the weights in the repository; models/garden_clip/README.md is their card.
-Two stages: the image tower learns to see, by naming the attributes of pictures through a linear head that is thrown
-away; then the text tower learns to speak about what the fixed image tower sees ("locked-image tuning"). Scenes are
-symbolic, so it is known which captions of a batch are true of which pictures: all of them are positives of the loss.
+The default flags are the recipe of the weights in the repository; models/garden_clip/README.md describes them.
+There are two stages. The image tower learns to classify the attributes of pictures with a linear head, which is then
+discarded. The text tower then learns to match captions to the features of the fixed image tower ("locked-image
+tuning"). Scenes are symbolic, so it is known which captions of a batch are true of which pictures: all of these pairs
+are positives of the loss.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-# threads that wait should sleep: spinning ones make a shared machine several times slower
+# Waiting threads should sleep, since spinning makes a shared machine several times slower. OpenMP reads this on import.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np  # noqa: E402
@@ -28,9 +28,8 @@ from PIL import Image  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 from datasets.drawing import STYLES, TASKS, write_collection  # noqa: E402
+from prompting.models import Transformer  # noqa: E402
 from scripts.garden8.tower_material import CAPTIONS, HARDNESS, NOTHING, VOCABULARY, Material, tokenize  # noqa: E402
 
 with warnings.catch_warnings():
@@ -42,7 +41,7 @@ STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
 
 
 def build(args: argparse.Namespace) -> CLIP:
-    """OpenAI's CLIP class at a small size, its token embedding the seeded one that the loader fills gaps from."""
+    """Build OpenAI's CLIP at a small size, with the seeded token embedding that the loader fills missing rows from."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = CLIP(
@@ -59,16 +58,16 @@ def build(args: argparse.Namespace) -> CLIP:
         )
     table = torch.randn(VOCABULARY, args.text_width, generator=torch.Generator().manual_seed(0)) * 0.02
     model.token_embedding.weight.data.copy_(table)
-    start_local(model.float())
+    initialise_locally(model.float())
     return model
 
 
 @torch.no_grad()
-def start_local(model: CLIP) -> None:
-    """A start from which so small a tower learns soon.
+def initialise_locally(model: CLIP) -> None:
+    """Initialise an image tower so that it learns quickly despite its small size.
 
-    Positions are sines and cosines in two dimensions, and queries are nearly equal to keys, so that a patch first looks
-    at patches near and like itself. Both are learned on from there.
+    Positions are sines and cosines in two dimensions and queries nearly equal keys, so a patch first attends to near
+    and similar patches. Training changes both.
     """
     position = model.visual.positional_embedding
     side, quarter = round((len(position) - 1) ** 0.5), position.shape[1] // 4
@@ -83,8 +82,8 @@ def start_local(model: CLIP) -> None:
         key.copy_(query + 0.1 * key)
 
 
-def run_blocks(transformer: nn.Module, x: Tensor, causal: bool) -> Tensor:
-    """CLIP's residual blocks on (batch, tokens, width); the same sums as ``transformer``, with a fused attention."""
+def run_blocks(transformer: Transformer, x: Tensor, causal: bool) -> Tensor:
+    """Run CLIP's residual blocks on (batch, tokens, width); equals ``transformer``, but uses a fused attention."""
     for block in transformer.resblocks:
         heads = block.attn.num_heads
         projected = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
@@ -127,7 +126,7 @@ def augment(pictures: np.ndarray, generator: torch.Generator, smallest: float) -
 
 
 def interrupted(embedded: Tensor, ends: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """In a ``share`` of the steps, put unknown words after the start mark.
+    """In a ``share`` of the steps, insert unknown words after the start.
 
     An untrained context of prompt tuning then does no harm, and later positions are trained.
     """
@@ -138,8 +137,8 @@ def interrupted(embedded: Tensor, ends: Tensor, share: float, generator: torch.G
     return torch.cat([embedded[:, :1], noise, embedded[:, 1:]], dim=1), ends + slots
 
 
-def fitting(claims: Tensor, shows: Tensor) -> Tensor:
-    """1.0 where a caption's claims (captions, 9) fit what a picture shows (pictures, 9): (pictures, captions)."""
+def matching(claims: Tensor, shows: Tensor) -> Tensor:
+    """Claims (captions, 9) and attributes (pictures, 9) -> (pictures, captions): 1.0 where the caption is true."""
     return ((claims[None] == -1) | (claims[None] == shows[:, None])).all(dim=2).float()
 
 
@@ -148,14 +147,14 @@ def soft_targets(true: Tensor) -> Tensor:
 
 
 def contrast(logits: Tensor, true: Tensor) -> Tensor:
-    """Cross-entropy of rows against the even distribution over their true entries, plus the same of columns."""
+    """Average the cross-entropies of rows and columns, each against a uniform distribution over its true entries."""
     rows = -(soft_targets(true) * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
     columns = -(soft_targets(true.T) * F.log_softmax(logits.T, dim=1)).sum(dim=1).mean()
     return (rows + columns) / 2
 
 
-def learn_to_see(args: argparse.Namespace, material: Material) -> CLIP:
-    """First stage: the image tower and a linear head name every attribute and the style of a picture."""
+def train_image_tower(args: argparse.Namespace, material: Material) -> CLIP:
+    """First stage: train the image tower to classify all attributes and the style of a picture, with a linear head."""
     torch.manual_seed(args.seed)
     model = build(args)
     sizes = [len(task.keys) for task in TASKS] + [len(STYLES)]
@@ -177,7 +176,8 @@ def learn_to_see(args: argparse.Namespace, material: Material) -> CLIP:
                 picture = encode_images(model, x)
             named = head(picture.float()).split(sizes, dim=1)
             losses = [F.cross_entropy(part, shows[:, t], ignore_index=NOTHING) for t, part in enumerate(named)]
-            loss = sum(w * one for w, one in zip(weights, losses, strict=True)) / sum(weights)
+            weighted = (weight * part for weight, part in zip(weights, losses, strict=True))
+            loss = sum(weighted, torch.zeros(())) / sum(weights)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(trained, 1.0)
@@ -197,23 +197,23 @@ def learn_to_see(args: argparse.Namespace, material: Material) -> CLIP:
 
 
 def groups(decayed: list[Tensor], free: list[Tensor]) -> list[dict]:
-    """Parameter groups: weight decay for matrices among ``decayed``, none for vectors and for ``free``."""
+    """Return parameter groups: weight decay for the matrices in ``decayed``, none for its vectors and for ``free``."""
     free = [*free, *(p for p in decayed if p.ndim < 2)]
     matrices = [p for p in decayed if p.ndim >= 2]
     return [{"params": matrices, "weight_decay": 0.05}, {"params": free, "weight_decay": 0.0}]
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, total: int, warmup: int) -> None:
-    """A linear warm-up into a cosine that ends at 0."""
+    """Set the learning rate: a linear warm-up, then a cosine that ends at 0."""
     for group in optimiser.param_groups:
         group["lr"] = rate * min(1.0, (step + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * step / total))
 
 
-def learn_to_speak(model: CLIP, material: Material, args: argparse.Namespace) -> CLIP:
-    """Second stage: a text tower for the fixed image tower; returns the model with a full token table."""
+def train_text_tower(model: CLIP, material: Material, args: argparse.Namespace) -> CLIP:
+    """Second stage: train a text tower for the fixed image tower; returns the model with a full token table."""
     generator = torch.Generator().manual_seed(args.seed + 1)
     torch.manual_seed(args.seed + 1)
-    material.talk(args.seed, args.rare_words, args.loose_words, args.workers)
+    material.write_captions(args.seed, args.rare_words, args.loose_words, args.workers)
     visual, model = model.visual, build(args)
     model.visual = visual
     full = model.token_embedding.weight.data.clone()
@@ -237,7 +237,7 @@ def learn_to_speak(model: CLIP, material: Material, args: argparse.Namespace) ->
         embedded, ends = interrupted(model.token_embedding(words), ends, args.unknown_words, generator)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             text = encode_texts(model, embedded, ends)
-        true = fitting(claims, torch.from_numpy(material.shows[chosen]).long())
+        true = matching(claims, torch.from_numpy(material.shows[chosen]).long())
         picture = pictures[torch.from_numpy(chosen)]
         loss = contrast(model.logit_scale.exp() * picture @ F.normalize(text.float(), dim=1).T, true)
         optimiser.zero_grad(set_to_none=True)
@@ -260,7 +260,7 @@ def learn_to_speak(model: CLIP, material: Material, args: argparse.Namespace) ->
 
 @torch.no_grad()
 def report(model: CLIP, full: Tensor, rows: np.ndarray, root: str | None) -> dict[str, float]:
-    """Zero-shot accuracy in percent on Garden-8's test pictures, per task, printed and returned."""
+    """Print and return the zero-shot accuracy per task on Garden-8's test pictures, in percent."""
     table = full.clone()
     if model.token_embedding.weight.shape[0] == len(rows):
         table[torch.from_numpy(rows)] = model.token_embedding.weight.data
@@ -268,7 +268,7 @@ def report(model: CLIP, full: Tensor, rows: np.ndarray, root: str | None) -> dic
         table = model.token_embedding.weight.data
     with tempfile.TemporaryDirectory() as scratch:
         folder = write_collection(root or scratch)
-        found = {}
+        accuracy = {}
         for task in json.loads((folder / "split.json").read_text(encoding="utf-8"))["tasks"]:
             texts = [tokenize(task["template"].format(name)) for name in task["classnames"]]
             padded = torch.tensor([row + [0] * (77 - len(row)) for row in texts])
@@ -280,20 +280,15 @@ def report(model: CLIP, full: Tensor, rows: np.ndarray, root: str | None) -> dic
             x = (torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).float() / 255 - MEAN) / STD
             image = torch.cat([encode_images(model, part) for part in x.split(128)])
             guess = (F.normalize(image, dim=1) @ F.normalize(text, dim=1).T).argmax(dim=1)
-            found[task["name"]] = (
-                100 * (guess == torch.tensor([label for _, label in task["test"]])).float().mean().item()
-            )
-    print(
-        "zero-shot: "
-        + ", ".join(f"{k} {v:.1f}" for k, v in found.items())
-        + f"; mean {np.mean(list(found.values())):.1f}",
-        flush=True,
-    )
-    return found
+            labels = torch.tensor([label for _, label in task["test"]])
+            accuracy[task["name"]] = 100 * (guess == labels).float().mean().item()
+    by_task = ", ".join(f"{name} {percent:.1f}" for name, percent in accuracy.items())
+    print(f"zero-shot: {by_task}; mean {np.mean(list(accuracy.values())):.1f}", flush=True)
+    return accuracy
 
 
 def save(model: CLIP, rows: np.ndarray, path: Path) -> None:
-    """OpenAI's state dict in half precision, its token table cut to the rows in ``token_embedding.rows``."""
+    """Write OpenAI's state dict in half precision, with only those rows of the token table in ``rows``."""
     from safetensors.torch import save_file
 
     state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
@@ -308,11 +303,11 @@ def save(model: CLIP, rows: np.ndarray, path: Path) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train Garden-8's small CLIP from nothing.")
+    parser = argparse.ArgumentParser(description="Train Garden-8's small CLIP from scratch.")
     parser.add_argument("--output", type=Path, default=Path("models/garden_clip/garden_clip.safetensors"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pictures", type=int, default=32000, help="training pictures to draw")
-    parser.add_argument("--epochs", type=int, default=8, help="epochs of the image tower's training")
+    parser.add_argument("--pictures", type=int, default=32000, help="number of training pictures to draw")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs of training the image tower")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--embed", type=int, default=128)
@@ -322,16 +317,18 @@ def main() -> int:
     parser.add_argument("--text-layers", type=int, default=4)
     parser.add_argument("--rare-styles", type=float, default=0.12, help="share of pictures in rare styles")
     parser.add_argument("--rare-words", type=float, default=0.5, help="share of rarer synonyms in captions")
-    parser.add_argument("--loose-words", type=float, default=0.85, help="how often a casual caption misuses them")
-    parser.add_argument("--text-epochs", type=int, default=4, help="epochs of the text tower's training")
+    parser.add_argument(
+        "--loose-words", type=float, default=0.85, help="how often a casual caption uses them for a neighbouring value"
+    )
+    parser.add_argument("--text-epochs", type=int, default=4, help="epochs of training the text tower")
     parser.add_argument(
         "--unknown-words", type=float, default=0.2, help="share of steps with unknown words in captions"
     )
     parser.add_argument("--smallest-crop", type=float, default=0.8)
-    parser.add_argument("--image-tower", type=Path, help="skip the first stage: a file that it left, *.visual.pt")
-    parser.add_argument("--garden", help="data root with Garden-8, so that the report need not draw it")
+    parser.add_argument("--image-tower", type=Path, help="skip the first stage and load its result, a *.visual.pt file")
+    parser.add_argument("--garden", help="data root that has Garden-8; by default it is drawn for the report")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--fp32", dest="bf16", action="store_false", help="no bfloat16 (slower on most CPUs)")
+    parser.add_argument("--fp32", dest="bf16", action="store_false", help="do not use bfloat16 (slower on most CPUs)")
     args = parser.parse_args()
     torch.set_num_threads(args.workers)
     args.output.parent.mkdir(parents=True, exist_ok=True)
@@ -342,11 +339,11 @@ def main() -> int:
             model = build(args)
             model.visual.load_state_dict(torch.load(args.image_tower, weights_only=True))
         else:
-            model = learn_to_see(args, material)
-        model = learn_to_speak(model, material, args)
+            model = train_image_tower(args, material)
+        model = train_text_tower(model, material, args)
     save(model, material.rows, args.output)
     report(model.half().float(), model.token_embedding.weight.data, material.rows, args.garden)
-    print(f"{(time.time() - started) / 60:.1f} minutes in all", flush=True)
+    print(f"{(time.time() - started) / 60:.1f} minutes in total", flush=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Collections: draws, splits, folder reading, declarations and what is said when they are wrong."""
+"""Collections: draws, splits, folders, images, and their error messages."""
 
 import json
 import os
@@ -11,20 +11,20 @@ import yaml
 from PIL import Image
 
 from common.errors import InputError
-from datasets.collection import TaskImages, chosen_classes, chosen_tasks, half, list_images, read_class_folders
+from datasets.collection import TaskImages, half, list_images, read_class_folders, select_classes, select_tasks
 from datasets.declared import register_collection
-from datasets.fewshot import draw, few_shot, recorded, split_in_three
+from datasets.fewshot import draw, few_shot, load_or_draw, split_in_three
 from datasets.images import SeededImages, read_image
 from datasets.layouts import read_split
 from prompting.tasks import Task
-from tests.conftest import write_images
-from tests.datasets.conftest import dataset_config
+from tests.support.configs import dataset_config
+from tests.support.images import write_images
 
 SAMPLES = [(f"{c}/{i}.jpg", c) for c in range(3) for i in range(20)]
 NAMES = ("rose", "tulip", "daisy")
 
 
-def test_draws_are_nested_and_depend_on_seed_source_and_class_alone():
+def test_draws_are_nested_and_depend_only_on_seed_source_and_class():
     by_shots = {n: few_shot(SAMPLES, n, 1, "flowers", NAMES) for n in (1, 2, 4, 8, 16)}
     for fewer, more in ((1, 2), (2, 4), (4, 8), (8, 16)):
         assert set(by_shots[fewer]) < set(by_shots[more])
@@ -40,7 +40,7 @@ def test_draws_are_the_same_on_every_machine():
     assert draw(list("abcdefgh"), 1, "flowers", "rose") == list("egdchabf")
 
 
-def test_too_many_shots_names_the_class():
+def test_too_many_shots_is_an_error_that_names_the_class():
     with pytest.raises(
         InputError, match="21 shots asked for, but class 'rose' of task 'flowers' has 20 training images"
     ):
@@ -85,7 +85,7 @@ def test_folders_that_cannot_be_read(tmp_path):
         read_class_folders(tmp_path / "twice", "t", {"rose": "Rose"})
 
 
-def test_views_depend_on_seed_epoch_and_image_alone(tmp_path):
+def test_views_depend_only_on_seed_epoch_and_image(tmp_path):
     from dassl.data.datasets import Datum
     from dassl.data.transforms import build_transform
 
@@ -94,18 +94,18 @@ def test_views_depend_on_seed_epoch_and_image_alone(tmp_path):
     cfg.INPUT.TRANSFORMS = ("random_resized_crop", "random_flip", "normalize")
     data = [Datum(impath=str(tmp_path / "a" / f"{i}.jpg")) for i in range(4)]
 
-    def wrapped(items, epoch):
+    def wrap(items, epoch):
         images = SeededImages(cfg, items, transform=build_transform(cfg, is_train=True), is_train=True)
         images.epoch = epoch
         return images
 
-    first = [wrapped(data, 3)[i]["img"] for i in range(4)]
+    first = [wrap(data, 3)[i]["img"] for i in range(4)]
     torch.manual_seed(99)
     state = torch.get_rng_state()
-    again = [wrapped(data[::-1], 3)[3 - i]["img"] for i in range(4)]
+    again = [wrap(data[::-1], 3)[3 - i]["img"] for i in range(4)]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert torch.equal(state, torch.get_rng_state())
-    assert not torch.equal(first[0], wrapped(data, 4)[0]["img"])
+    assert not torch.equal(first[0], wrap(data, 4)[0]["img"])
 
 
 def test_reading_images_of_every_mode(tmp_path):
@@ -142,24 +142,24 @@ def test_no_image_is_decoded_twice(tmp_path, monkeypatch):
     write_images(tmp_path / "a", 6)
     cfg = dataset_config(tmp_path, "")
     data = [Datum(impath=str(tmp_path / "a" / f"{i}.jpg")) for i in range(6)]
-    wrapped = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
-    seen = []
+    images = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
+    decoded = []
     original = module.read_image
-    monkeypatch.setattr(module, "read_image", lambda path: seen.append(path) or original(path))
-    wrapped.decode_ahead(2)
-    assert sorted(seen) == sorted(item.impath for item in data)
-    for path in seen:
-        Path(path).unlink()  # a worker that decoded again would fail
-    views = torch.cat(list(DataLoader(EpochViews(wrapped, [0, 1, 2]), batch_size=4, num_workers=2)))
-    assert len(views) == 18 and len(seen) == 6
-    # What does not fit is decoded when it is needed, and nothing is kept beyond the limit.
+    monkeypatch.setattr(module, "read_image", lambda path: decoded.append(path) or original(path))
+    images.decode_ahead(2)
+    assert sorted(decoded) == sorted(item.impath for item in data)
+    for path in decoded:
+        Path(path).unlink()  # decoding again in a worker would fail
+    views = torch.cat(list(DataLoader(EpochViews(images, [0, 1, 2]), batch_size=4, num_workers=2)))
+    assert len(views) == 18 and len(decoded) == 6
+    # Images beyond the limit are decoded when needed and not kept.
     write_images(tmp_path / "a", 6)
     small = SeededImages(cfg, data, transform=build_transform(cfg, is_train=True), is_train=True)
     monkeypatch.setattr(module, "CACHE_BYTES", 2.5 * 40 * 36 * 4)
-    seen.clear()
+    decoded.clear()
     small.decode_ahead(2)
     assert (
-        len(seen) <= 16
+        len(decoded) <= 16
         and len(small._decoded) == 2
         and small.view(5, 0).shape == (3, 32, 32)
         and len(small._decoded) == 2
@@ -171,32 +171,32 @@ def test_the_two_halves_of_classes_and_tasks():
     assert half(5, "base") == range(3) and half(5, "new") == range(3, 5) and half(5, "all") == range(5)
     samples = [(f"{c}.jpg", c) for c in range(3)]
     tasks = [TaskImages(Task(n, NAMES), n, NAMES, samples, samples, samples) for n in "abc"]
-    assert [t.task.name for t in chosen_tasks(tasks, "base")] == ["a", "b"]
-    assert [t.task.name for t in chosen_tasks(tasks, "new")] == ["c"]
-    assert [t.task.name for t in chosen_tasks(tasks, "task1")] == ["b"]
+    assert [t.task.name for t in select_tasks(tasks, "base")] == ["a", "b"]
+    assert [t.task.name for t in select_tasks(tasks, "new")] == ["c"]
+    assert [t.task.name for t in select_tasks(tasks, "task1")] == ["b"]
     with pytest.raises(
         InputError, match="DATASET.SUBSAMPLE_TASKS is 'task3'; it must be all, base, new, task0, task1 or"
     ):
-        chosen_tasks(tasks, "task3")
-    for named in ("task0+task2", "task2+task0", "task2+task0+task2"):
-        assert [t.task.name for t in chosen_tasks(tasks, named)] == ["a", "c"]
-    for named in ("task0+task3", "base+task2", "task0+", "", "task00", "task-1", "Task0"):
+        select_tasks(tasks, "task3")
+    for which in ("task0+task2", "task2+task0", "task2+task0+task2"):
+        assert [t.task.name for t in select_tasks(tasks, which)] == ["a", "c"]
+    for which in ("task0+task3", "base+task2", "task0+", "", "task00", "task-1", "Task0"):
         with pytest.raises(InputError, match="task1 or task2, or several such tasks joined by") as error:
-            chosen_tasks(tasks, named)
-        assert f"is '{named}'" in str(error.value)
+            select_tasks(tasks, which)
+        assert f"is '{which}'" in str(error.value)
     with pytest.raises(InputError, match="all, base, new or task0 to task11, or"):
-        chosen_tasks(tasks * 4, "task12")
-    assert len(chosen_tasks(tasks[:1], "all")) == len(chosen_tasks(tasks[:1], "task0")) == 1
+        select_tasks(tasks * 4, "task12")
+    assert len(select_tasks(tasks[:1], "all")) == len(select_tasks(tasks[:1], "task0")) == 1
     for part in ("base", "new"):
         with pytest.raises(InputError, match=f"is '{part}', but there is a single task"):
-            chosen_tasks(tasks[:1], part)
+            select_tasks(tasks[:1], part)
         with pytest.raises(InputError, match=f"is '{part}', but task 'a' has a single class"):
-            chosen_classes(Task("a", ("rose",)), part)
+            select_classes(Task("a", ("rose",)), part)
     new = tasks[0].with_classes(range(2, 3))
     assert new.task.classnames == ("daisy",) == new.folders and new.train == new.val == new.test == [("2.jpg", 0)]
 
 
-def test_draws_are_recorded_and_read_again(tmp_path, capsys):
+def test_draws_are_recorded_and_reloaded(tmp_path, capsys):
     pools = [(str(tmp_path / file), label) for file, label in SAMPLES], [(str(tmp_path / "v/0.jpg"), 0)]
     calls = []
 
@@ -205,26 +205,27 @@ def test_draws_are_recorded_and_read_again(tmp_path, capsys):
         return pools[0][:2], pools[1]
 
     where = tmp_path, "plants/flowers", "shots_2-seed_1"
-    first = recorded(draw_both, pools, *where)
-    assert recorded(draw_both, pools, *where) == first and len(calls) == 1
+    first = load_or_draw(draw_both, pools, *where)
+    assert load_or_draw(draw_both, pools, *where) == first and len(calls) == 1
     path = tmp_path / ".few_shot/plants/flowers/shots_2-seed_1.json"
     record = json.loads(path.read_text())
     assert record["train"] == [["0/0.jpg", 0], ["0/1.jpg", 0]] and record["val"] == [["v/0.jpg", 0]]
     assert list(path.parent.iterdir()) == [path]
-    recorded(draw_both, (pools[0][1:], pools[1]), *where)  # other files
-    assert len(calls) == 2 and "drawn anew" in capsys.readouterr().out
+    load_or_draw(draw_both, (pools[0][1:], pools[1]), *where)  # other files
+    output = capsys.readouterr().out
+    assert len(calls) == 2 and "plants/flowers have changed" in output and str(path) in output
     path.write_text("{")
-    assert recorded(draw_both, pools, *where) == first and len(calls) == 3
+    assert load_or_draw(draw_both, pools, *where) == first and len(calls) == 3
 
 
-def test_a_data_root_that_cannot_be_written_is_no_hindrance(tmp_path):
+def test_nothing_is_recorded_if_the_data_root_is_not_writable(tmp_path):
     (tmp_path / ".few_shot").write_text("in the way")
     pools = [(str(tmp_path / "a.jpg"), 0)], []
-    assert recorded(lambda: pools, pools, tmp_path, "s", "shots_1-seed_1") == pools
+    assert load_or_draw(lambda: pools, pools, tmp_path, "s", "shots_1-seed_1") == pools
 
 
 def test_the_same_shots_alone_and_in_a_collection(tmp_path):
-    """A source's shots do not depend on the collection it stands in, nor on the half of the classes asked for."""
+    """A source's shots do not depend on the collection it is in or on the selected half of the classes."""
     from dassl.data.datasets import build_dataset
 
     for task in ("kinds", "colours"):
@@ -232,7 +233,7 @@ def test_the_same_shots_alone_and_in_a_collection(tmp_path):
             write_images(tmp_path / "mine" / task / name, 12)
     entries = [{"name": "kind", "folder": "kinds"}, {"name": "colour", "folder": "colours"}]
 
-    def built(name, tasks, **options):
+    def build(name, tasks, **options):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"folder": "mine", "tasks": tasks}))
         register_collection(tmp_path / f"{name}.yaml")
         cfg = dataset_config(tmp_path, name)
@@ -240,26 +241,26 @@ def test_the_same_shots_alone_and_in_a_collection(tmp_path):
             cfg.DATASET[key] = value
         return build_dataset(cfg)
 
-    both, alone = built("both", entries), built("alone", entries[1:])
-    new = built("both", entries, SUBSAMPLE_CLASSES="new", SUBSAMPLE_TASKS="task1")
+    both, alone = build("both", entries), build("alone", entries[1:])
+    new = build("both", entries, SUBSAMPLE_CLASSES="new", SUBSAMPLE_TASKS="task1")
     assert {d.impath for d in alone.train_x} == {d.impath for d in both.train_x if d.domain == 1}
     assert {d.impath for d in new.train_x} == {d.impath for d in alone.train_x if d.classname == "z"}
     assert new.layout.classnames == ("z",) and {d.label for d in new.test} == {0} and len(new.test) == 4
     with pytest.raises(InputError, match="SUBSAMPLE_CLASSES is 'half'; it must be all, base or new"):
-        built("both", entries, SUBSAMPLE_CLASSES="half")
+        build("both", entries, SUBSAMPLE_CLASSES="half")
 
 
 def test_a_split_is_checked_by_folder_not_by_file(tmp_path):
-    """SUN397 lists 100,000 images: a look at each of them would take minutes on a network drive."""
+    """SUN397 lists 100,000 images; checking each of them would take minutes on a network drive."""
     rows = []
     for label in range(10):
         write_images(tmp_path / "images" / f"class{label}", 6, size=(2, 2))
         rows += [[f"class{label}/{number}.jpg", label, f"class{label}"] for number in range(6)]
     (tmp_path / "split.json").write_text(json.dumps({"train": rows[0::3], "val": rows[1::3], "test": rows[2::3]}))
-    looked = []
+    listed = []
     with pytest.MonkeyPatch.context() as patch:
         listdir = os.listdir
-        patch.setattr(os, "listdir", lambda folder: looked.append(folder) or listdir(folder))
-        patch.setattr(os, "stat", lambda *_, **__: pytest.fail("a look at a single file"))
+        patch.setattr(os, "listdir", lambda folder: listed.append(folder) or listdir(folder))
+        patch.setattr(os, "stat", lambda *_, **__: pytest.fail("a single file is checked"))
         release = read_split(tmp_path / "split.json", tmp_path / "images")
-    assert len(release.train) == 20 and len(release.keys) == 10 and len(looked) == 10
+    assert len(release.train) == 20 and len(release.keys) == 10 and len(listed) == 10

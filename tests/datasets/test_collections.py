@@ -1,4 +1,4 @@
-"""The collections: which tasks, how many classes, in which order, and that they share images with their sources."""
+"""The collections: their tasks, classes and order, and that they share images with their sources."""
 
 import json
 from pathlib import Path
@@ -8,15 +8,16 @@ import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 
 import datasets  # noqa: F401 -- registers them
+from common.paths import REPOSITORY
 from datasets.collections.all44 import All44
 from datasets.collections.general10 import General10
 from datasets.collections.plant6 import Plant6
 from datasets.collections.rs8 import RS8
+from datasets.source import Part
 from datasets.sources.fashion20 import Fashion20
-from tests.datasets.conftest import dataset_config
-from tests.datasets.small_releases import RELEASES, build, fill
+from tests.support.configs import dataset_config
+from tests.support.releases import RELEASES, fill_folder, write_release
 
-ROOT = Path(__file__).resolve().parents[2]
 GENERAL10 = {
     "caltech101": (100, "C"), "dtd": (47, "A"), "eurosat": (10, "A"), "fgvc_aircraft": (100, "C"),
     "food101": (101, "A"), "oxford_flowers": (102, "C"), "oxford_pets": (37, "C"), "stanford_cars": (196, "A"),
@@ -32,8 +33,8 @@ RS8_SOURCES = {
 }  # fmt: skip
 
 
-def build_general(root, part, count):
-    """A source of General-10 by its published split, or FGVC-Aircraft by its lists, with stand-ins for class names."""
+def write_general(root: Path, part: Part, count: int) -> None:
+    """Write a source of General-10 with its published split (FGVC-Aircraft: its lists) and made-up class names."""
     kind = part.source
     folder, classes = root / kind.folders[0], GENERAL10[kind.name()][0]
     images = folder / kind.images
@@ -41,7 +42,7 @@ def build_general(root, part, count):
     if not kind.split_files:
         (folder / "variants.txt").parent.mkdir(parents=True)
         (folder / "variants.txt").write_text("\n".join(f"variant {i}" for i in range(classes)))
-        fill(images, classes * count, "jpg", shared)
+        fill_folder(images, classes * count, "jpg", shared)
         files = sorted(images.iterdir())
         for split in ("train", "val", "test"):
             lines = [f"{files[i].stem.replace(' ', '_')} variant {i % classes}" for i in range(len(files))]
@@ -49,9 +50,9 @@ def build_general(root, part, count):
         for file in files:
             file.rename(images / file.name.replace(" ", "_"))
         return
-    rows = {"train": [], "val": [], "test": []}
+    rows: dict[str, list] = {"train": [], "val": [], "test": []}
     for i in range(classes):
-        fill(images / f"c{i}", count, "jpg", shared)
+        fill_folder(images / f"c{i}", count, "jpg", shared)
         names = sorted(file.name for file in (images / f"c{i}").iterdir())
         for part_of_split in rows:
             rows[part_of_split] += [[f"c{i}/{name}", i, f"class {i}"] for name in names]
@@ -63,9 +64,9 @@ def data(tmp_path_factory):
     """A data root with all 25 sources in miniature."""
     root = tmp_path_factory.mktemp("data")
     for part in General10.parts:
-        build_general(root, part, 3)
+        write_general(root, part, 3)
     for name in (*RELEASES, "fashion20"):
-        build(root, name, 4)
+        write_release(root, name, 4)
     return root
 
 
@@ -87,7 +88,7 @@ def test_class_totals(data, kind, tasks, classes):
     read = kind.__new__(kind).read_tasks(None, data)
     assert len(read) == tasks
     assert sum(len(images.task.classnames) for images in read) == classes
-    assert len({images.task.name for images in read}) == tasks, "task names are all that the meta network reads"
+    assert len({images.task.name for images in read}) == tasks, "the meta network reads nothing but task names"
     assert len({images.source for images in read}) == tasks
 
 
@@ -118,13 +119,13 @@ def test_zero_shot_templates_of_general10(data):
 
 @pytest.mark.parametrize("name", ["general10", "plant6", "rs8", "fashion20", "all44", *PLANT6, *RS8_SOURCES])
 def test_every_config_names_its_class(name):
-    text = (ROOT / "configs/datasets" / f"{name}.yaml").read_text("utf-8")
+    text = (REPOSITORY / "configs/datasets" / f"{name}.yaml").read_text("utf-8")
     assert text.startswith("# ") and text.splitlines()[1] == "DATASET:"
     kind = DATASET_REGISTRY.get(yaml.safe_load(text)["DATASET"]["NAME"])
     assert kind.__module__.rpartition(".")[2] == name
 
 
-def test_a_collection_draws_the_very_shots_of_its_sources(data):
+def test_a_collection_draws_the_same_shots_as_its_sources(data):
     everything = All44(dataset_config(data, "All44"))
     assert everything.layout.n_classes == everything.num_classes == 1593
     assert len(everything.train_x) == 2 * 1593

@@ -1,17 +1,18 @@
-"""Collections declared in YAML: what they may say, how their folders are read, and what is said when they are wrong."""
+"""Collections declared in YAML: valid and invalid declarations, and how their folders are read."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from dassl.data.datasets import DatasetBase
 
 from common.errors import InputError
+from common.paths import REPOSITORY
 from datasets.declared import read_declaration, register_collection
-from tests.conftest import write_images
-from tests.datasets.conftest import dataset_config
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.configs import dataset_config
+from tests.support.images import write_images
 
 
 @pytest.mark.parametrize(
@@ -28,14 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
         ("tasks: [{name: a, template: 3}]", "task 'a': template must be text"),
         ("tasks: [{name: a, split: 3}]", "task 'a': split must be text"),
         ("tasks: [{name: a, folder: 3}]", "task 'a': folder must be text"),
-        ("tasks: [{name: a}]\nfolder: 3", "folder must be text, and is 3"),
+        ("tasks: [{name: a}]\nfolder: 3", "folder must be text, not 3"),
         ("tasks: [{name: a, classnames: [x]}]", "classnames must map class folders to names"),
         ("tasks: [{name: a}, {name: b}, {name: a, folder: c}]", "task 'a': another task has this name"),
         (b"tasks: [{name: \xe9}]", "not readable YAML"),
         ("tasks: [{name: a}]\nroot: b", "key 'root' is unknown"),
     ],
 )
-def test_declarations_that_cannot_be_meant(tmp_path, text, message):
+def test_invalid_declarations(tmp_path, text, message):
     path = tmp_path / "mine.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=message) as caught:
@@ -44,7 +45,7 @@ def test_declarations_that_cannot_be_meant(tmp_path, text, message):
 
 
 def test_the_shipped_declaration_is_sound():
-    declaration = read_declaration(ROOT / "configs/collections/plants7.yaml")
+    declaration = read_declaration(REPOSITORY / "configs/collections/plants7.yaml")
     assert len(declaration["tasks"]) == 7 and declaration["config"] == "lite0_ep50"
 
 
@@ -69,7 +70,7 @@ def test_a_declared_collection_as_a_dassl_dataset(tmp_path):
 
 
 def test_better_names_do_not_change_the_split(tmp_path):
-    """The split goes by folders: whoever renames a task or a class must not move test images into training."""
+    """The split depends on folders: renaming a task or a class must not move test images into training."""
     from dassl.data.datasets import build_dataset
 
     for name in ("x", "y"):
@@ -84,8 +85,8 @@ def test_better_names_do_not_change_the_split(tmp_path):
     assert drawn[0] == drawn[1]
 
 
-def build(root, entry):
-    """The data set of a collection of one task."""
+def build(root: Path, entry: dict[str, Any]) -> DatasetBase:
+    """Build the data set of a collection of one task."""
     from dassl.data.datasets import build_dataset
 
     (root / "one.yaml").write_text(yaml.safe_dump({"folder": "mine", "tasks": [entry]}))
@@ -93,7 +94,7 @@ def build(root, entry):
     return build_dataset(dataset_config(root, "one"))
 
 
-def test_folders_that_are_split_already(tmp_path):
+def test_folders_that_are_already_split(tmp_path):
     for part, count in (("train", 5), ("valid", 2), ("test", 3)):
         for name in ("x", "y"):
             write_images(tmp_path / "mine" / "kinds" / part / name, count)
@@ -105,7 +106,7 @@ def test_folders_that_are_split_already(tmp_path):
     with pytest.raises(InputError, match="Class folder 'z' is in only one of .*/train and .*/test"):
         build(tmp_path, entry)
     write_images(tmp_path / "mine" / "kinds" / "rose", 1)
-    with pytest.raises(InputError, match="has train and test, so it is split, but also 'rose'"):
+    with pytest.raises(InputError, match="kinds of task 'kind' is split into train and test, but also holds 'rose'"):
         build(tmp_path, entry)
 
 
@@ -125,5 +126,5 @@ def test_a_split_file(tmp_path):
     with pytest.raises(InputError, match="8.jpg is missing, but the split .*split.json names it"):
         build(tmp_path, entry)
     (tmp_path / "mine" / "split.json").write_text('{"train": []}')
-    with pytest.raises(InputError, match="is not a split file in CoOp's or SoftCPT's form"):
+    with pytest.raises(InputError, match="split.json is not a split file .*KeyError: 'val'"):
         build(tmp_path, entry)

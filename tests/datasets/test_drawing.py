@@ -1,4 +1,4 @@
-"""Garden-8's drawing: determinism, coverage of every class, and a collection that is never half there."""
+"""Garden-8's drawing: determinism, coverage of every class, and a folder that is always complete."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from datasets.drawing import (
     RARE_STYLES,
     STYLES,
     TASKS,
+    Scene,
     attributes,
     draw,
     garden_scene,
@@ -28,10 +30,10 @@ from datasets.drawing.captions import WORDS, caption, words_for
 from datasets.drawing.collection import SPLITS, STYLE_WEIGHTS, slug
 from datasets.drawing.styles import LOOKS
 
-TINY = {"per_class": (1, 1, 1), "size": 24}
+TINY: dict[str, Any] = {"per_class": (1, 1, 1), "size": 24}
 
 
-def pixels(scene, size: int = 48) -> np.ndarray:
+def pixels(scene: Scene, size: int = 48) -> np.ndarray:
     return np.asarray(draw(scene, size), dtype=np.int16)
 
 
@@ -121,7 +123,7 @@ def test_labelled_attribute_is_kept_and_visible():
         assert scene.centre_colour == "red" and scene.petal_colour != "red"
 
 
-def test_unknown_names_are_refused():
+def test_unknown_names_are_errors():
     with pytest.raises(ValueError):
         draw(replace(garden_scene(0, "leaf_shape", "oak", "train", 0), leaf_shape="cube"), 24)
     with pytest.raises(ValueError):
@@ -130,7 +132,7 @@ def test_unknown_names_are_refused():
 
 def test_captions_are_true():
     rng = Random(5)
-    said = set()
+    texts = set()
     misused = {0.0: 0, 0.9: 0}
     for k in range(800):
         scene = random_scene(rng, STYLE_WEIGHTS)
@@ -140,11 +142,11 @@ def test_captions_are_true():
         claims = [(t, c) for t, c in enumerate(line.claims) if c >= 0]
         assert claims and all(shown[t] == c for t, c in claims)
         assert line.style in ("", scene.style)
-        said.add(line.text)
+        texts.add(line.text)
         for t, _ in claims:
-            fair = [w for words in words_for(TASKS[t].attribute, TASKS[t].keys[shown[t]]) for w in words]
-            misused[loose] += not any(w in line.text for w in fair)
-    assert len(said) > 500
+            valid = [w for words in words_for(TASKS[t].attribute, TASKS[t].keys[shown[t]]) for w in words]
+            misused[loose] += not any(w in line.text for w in valid)
+    assert len(texts) > 500
     assert misused[0.0] == 0 and misused[0.9] > 20
     assert all(set(WORDS[task.attribute]) == set(task.keys) for task in TASKS)
 
@@ -169,7 +171,7 @@ def test_split_lists_every_picture_once(tmp_path):
         assert image.size == (16, 16) and image.mode == "RGB"
 
 
-def test_same_bytes_whichever_number_of_processes(tiny, tmp_path):
+def test_the_number_of_processes_does_not_change_the_bytes(tiny, tmp_path):
     assert files(write_collection(tmp_path, **TINY, workers=3)) == files(tiny)
 
 
@@ -179,15 +181,15 @@ def test_a_finished_folder_is_left_alone(tiny):
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*.jpg")} == before
 
 
-@pytest.mark.parametrize("damage", ["no split", "truncated split", "lost class", "other size"])
-def test_an_unfinished_folder_is_drawn_anew(tiny, tmp_path, damage):
+@pytest.mark.parametrize("damage", ["no split", "truncated split", "missing class", "other size"])
+def test_an_unfinished_folder_is_drawn_again(tiny, tmp_path, damage):
     folder = tmp_path / "garden8"
     shutil.copytree(tiny, folder)
     if damage == "no split":
         (folder / "split.json").unlink()
     elif damage == "truncated split":
         (folder / "split.json").write_text((tiny / "split.json").read_text()[:100])
-    elif damage == "lost class":
+    elif damage == "missing class":
         shutil.rmtree(folder / "images" / slug(TASKS[6].name) / slug(TASKS[6].classnames[3]))
     else:
         (folder / "split.json").write_text((tiny / "split.json").read_text().replace('"size": 24', '"size": 25'))
@@ -206,7 +208,7 @@ def test_nothing_is_left_when_drawing_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_at_once(tiny, tmp_path):
+def test_two_processes_at_once(tiny, tmp_path):
     context = get_context("spawn")
     both = [context.Process(target=write_collection, args=(tmp_path, 0, (1, 1, 1), 24, 1)) for _ in range(2)]
     for process in both:

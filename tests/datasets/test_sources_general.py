@@ -1,4 +1,4 @@
-"""General-10's sources, ImageNet and its variants: every original layout in miniature, read as it would be in full."""
+"""General-10's sources, ImageNet and its variants: every original layout is read from a miniature."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,11 @@ from dassl.data.datasets import build_dataset
 from scipy.io import savemat
 
 from common.errors import InputError
+from common.paths import REPOSITORY
+from datasets.collection import TaskImages
+from datasets.fewshot import Samples
 from datasets.images import read_image
+from datasets.source import Source
 from datasets.sources.caltech101 import Caltech101
 from datasets.sources.dtd import DescribableTextures
 from datasets.sources.eurosat import EuroSAT
@@ -31,9 +36,9 @@ from datasets.sources.oxford_pets import OxfordPets
 from datasets.sources.stanford_cars import StanfordCars
 from datasets.sources.sun397 import SUN397
 from datasets.sources.ucf101 import UCF101
-from tests.datasets import class_lists
-from tests.datasets.conftest import dataset_config
-from tests.datasets.miniature import write_image
+from tests.support import class_lists
+from tests.support.configs import dataset_config
+from tests.support.releases import write_image
 
 GENERAL = (
     Caltech101, DescribableTextures, EuroSAT, FGVCAircraft, Food101,
@@ -44,23 +49,22 @@ EUROSAT = (
     "AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial",
     "Pasture", "PermanentCrop", "Residential", "River", "SeaLake",
 )  # fmt: skip
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def write_class_folders(folder: Path, classes, count: int = 2, suffix: str = ".jpg") -> None:
-    """``<folder>/<class>/image_<n><suffix>``"""
+def write_class_folders(folder: Path, classes: Iterable[str], count: int = 2, suffix: str = ".jpg") -> None:
+    """Write ``<folder>/<class>/image_<n><suffix>``."""
     for name in classes:
         for number in range(1, count + 1):
             write_image(folder / name / f"image_{number:04}{suffix}")
 
 
-def write_text(path: Path, rows) -> None:
+def write_text(path: Path, rows: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{row}\n" for row in rows))
 
 
-def only_task(source, root: Path):
-    """The single task of a source, whose images must all be there, and in one split each."""
+def only_task(source: type[Source], root: Path) -> TaskImages:
+    """The single task of a source; each of its images must exist and be in one split only."""
     (images,) = source.tasks(root)
     files = [file for part in (images.train, images.val, images.test) for file, _ in part]
     assert len(set(files)) == len(files) and all(Path(file).is_file() for file in files)
@@ -68,15 +72,15 @@ def only_task(source, root: Path):
     return images
 
 
-def sizes(images) -> tuple[int, int, int]:
+def sizes(images: TaskImages) -> tuple[int, int, int]:
     return len(images.train), len(images.val), len(images.test)
 
 
-def relative(samples, folder: Path) -> list[tuple[str, int]]:
+def relative(samples: Samples, folder: Path) -> list[tuple[str, int]]:
     return [(Path(file).relative_to(folder).as_posix(), label) for file, label in samples]
 
 
-# -- releases that are class folders, split anew --
+# -- releases that consist of class folders and are split here --
 
 
 def test_caltech101(tmp_path):
@@ -84,7 +88,7 @@ def test_caltech101(tmp_path):
     write_class_folders(tmp_path / "caltech-101" / "101_ObjectCategories", ["Faces", "anchor"], 20)
     images = only_task(Caltech101, tmp_path)
     assert len(images.task.classnames) == 100 and images.task.metric == "C"
-    # Capitals come first, as in the published split.
+    # Capital letters come first, as in the published split.
     assert images.task.classnames[:6] == ("face", "leopard", "motorbike", "accordion", "airplane", "anchor")
     assert images.task.classnames[-1] == "yin yang" and "inline skate" in images.task.classnames
     assert images.folders[0] == "Faces" and not {"Faces_easy", "BACKGROUND_Google"} & set(images.folders)
@@ -93,11 +97,11 @@ def test_caltech101(tmp_path):
     assert sizes(images) == (20 + 98, 8, 12 + 98)
 
 
-def test_caltech101_where_torchvision_unpacks_it(tmp_path):
+def test_caltech101_in_the_folder_that_torchvision_uses(tmp_path):
     write_class_folders(tmp_path / "caltech101" / "101_ObjectCategories", ["Faces", "ant"])
     images = only_task(Caltech101, tmp_path)
     assert images.task.classnames == ("face", "ant")
-    assert images.source == "caltech-101"  # or draws would depend on where the folder lies
+    assert images.source == "caltech-101"  # otherwise draws would depend on the folder's name
 
 
 @pytest.mark.parametrize("place", ["dtd", "dtd/dtd"])
@@ -119,7 +123,7 @@ def test_eurosat(tmp_path):
     )  # fmt: skip
 
 
-def test_food101_is_split_anew_whatever_its_lists_say(tmp_path):
+def test_food101_ignores_its_lists(tmp_path):
     folder = tmp_path / "food-101"
     write_class_folders(folder / "images", class_lists.FOOD101)
     write_text(folder / "meta" / "classes.txt", class_lists.FOOD101)
@@ -131,7 +135,7 @@ def test_food101_is_split_anew_whatever_its_lists_say(tmp_path):
 
 
 def write_flowers(folder: Path, count: int = 2) -> list[int]:
-    """Labels run through the classes again and again, as no class's images need stand together."""
+    """Labels cycle through the classes, because the images of a class need not be consecutive."""
     labels = [label for _ in range(count) for label in range(1, 103)]
     for number in range(1, len(labels) + 1):
         write_image(folder / "jpg" / f"image_{number:05}.jpg")
@@ -153,7 +157,7 @@ def test_oxford_flowers(tmp_path, place):
         assert labels[int(file[-9:-4]) - 1] == label + 1
 
 
-def test_flowers_that_lack_something(tmp_path, monkeypatch):
+def test_incomplete_flowers(tmp_path, monkeypatch):
     folder = tmp_path / "oxford_flowers"
     write_flowers(folder)
     (folder / "jpg" / "image_00150.jpg").unlink()
@@ -200,7 +204,7 @@ def test_fgvc_aircraft(tmp_path, place):
         assert relative(getattr(images, part), folder) == rows
 
 
-def test_aircraft_lists_that_do_not_fit(tmp_path):
+def test_invalid_aircraft_lists(tmp_path):
     folder = tmp_path / "fgvc_aircraft"
     write_text(folder / "variants.txt", ["A310", "Cessna 172"])
     for part in ("train", "val", "test"):
@@ -213,7 +217,7 @@ def test_aircraft_lists_that_do_not_fit(tmp_path):
     with pytest.raises(InputError, match="images_variant_val.txt: line '01 Cessna 173' names 'Cessna 173'"):
         FGVCAircraft.tasks(tmp_path)
     write_text(folder / "images_variant_val.txt", ["01"])
-    with pytest.raises(InputError, match="images_variant_val.txt: line '01' has not the form"):
+    with pytest.raises(InputError, match="images_variant_val.txt: line '01' does not have the format"):
         FGVCAircraft.tasks(tmp_path)
     (folder / "images_variant_val.txt").unlink()
     with pytest.raises(InputError, match="images_variant_val.txt cannot be read"):
@@ -227,7 +231,7 @@ def test_oxford_pets(tmp_path, place):
     for number, breed in enumerate(class_lists.OXFORD_PETS, 1):
         species = 1 if breed[0].isupper() else 2
         for image in range(1, 8):
-            # Some files of the release are PNG or GIF behind the name of a JPEG.
+            # Some files of the release are PNG or GIF with the suffix of a JPEG.
             write_image(folder / "images" / f"{breed}_{image}.jpg", format="PNG" if image == 7 else None)
             rows["trainval" if image < 6 else "test"].append(f"{breed}_{image} {number} {species} 1")
     write_text(folder / "annotations" / "trainval.txt", rows["trainval"][::-1])
@@ -241,7 +245,7 @@ def test_oxford_pets(tmp_path, place):
     assert relative(images.test, folder)[:2] == [("images/Abyssinian_6.jpg", 0), ("images/Abyssinian_7.jpg", 0)]
     assert read_image(images.test[1][0]).size == (8, 8)
     write_text(folder / "annotations" / "test.txt", ["Abyssinian_6 1"])
-    with pytest.raises(InputError, match="test.txt: line 'Abyssinian_6 1' has not the form"):
+    with pytest.raises(InputError, match="test.txt: line 'Abyssinian_6 1' does not have the format"):
         OxfordPets.tasks(tmp_path)
 
 
@@ -249,7 +253,7 @@ CARS = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", *(f"Make Model {n} 
 
 
 def write_cars(folder: Path, test_list: str = "cars_test_annos_withlabels.mat") -> None:
-    """Records as in the release: a bounding box, class and file name."""
+    """Write records as in the release: a bounding box, class and file name."""
     kinds = [(key, "O") for key in ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname")]
     (folder / "devkit").mkdir(parents=True)
     savemat(folder / "devkit" / "cars_meta.mat", {"class_names": np.array([CARS], object)})
@@ -272,7 +276,7 @@ def test_stanford_cars(tmp_path, test_list):
     assert {Path(file).parent.name for file, _ in images.train + images.val} == {"cars_train"}
 
 
-def test_cars_lists_that_do_not_fit(tmp_path):
+def test_invalid_cars_lists(tmp_path):
     folder = tmp_path / "stanford_cars"
     write_cars(folder)
     (folder / "cars_test" / "00007.jpg").unlink()
@@ -280,12 +284,12 @@ def test_cars_lists_that_do_not_fit(tmp_path):
         StanfordCars.tasks(tmp_path)
     record = np.array([("00001.jpg", 197)], [("fname", "O"), ("class", "O")])
     savemat(folder / "cars_test_annos_withlabels.mat", {"annotations": record})
-    with pytest.raises(InputError, match="00001.jpg is of class 197, and cars_meta.mat names 196"):
+    with pytest.raises(InputError, match="00001.jpg is of class 197, but cars_meta.mat names 196"):
         StanfordCars.tasks(tmp_path)
     # The devkit's own list of test images has no classes.
     unlabelled = np.array([("00001.jpg",)], [("fname", "O")])
     savemat(folder / "cars_test_annos_withlabels.mat", {"annotations": unlabelled})
-    with pytest.raises(InputError, match="withlabels.mat is no list of images and classes"):
+    with pytest.raises(InputError, match="withlabels.mat is not a list of images and classes"):
         StanfordCars.tasks(tmp_path)
     (folder / "cars_test_annos_withlabels.mat").unlink()
     with pytest.raises(InputError, match="cars_test_annos_withlabels.mat cannot be read"):
@@ -314,7 +318,7 @@ def test_sun397(tmp_path):
     with pytest.raises(InputError, match="Testing_01.txt: line '/d/desert/sun_1.jpg' names 'd/desert'"):
         SUN397.tasks(tmp_path)
     write_text(folder / "Testing_01.txt", ["abbey.jpg"])
-    with pytest.raises(InputError, match="Testing_01.txt: line 'abbey.jpg' has not the form"):
+    with pytest.raises(InputError, match="Testing_01.txt: line 'abbey.jpg' does not have the format"):
         SUN397.tasks(tmp_path)
 
 
@@ -332,11 +336,11 @@ def test_a_list_of_100000_images_is_read_in_seconds(tmp_path):
     tracemalloc.start()
     began = time.process_time()
     (images,) = SUN397.tasks(tmp_path)
-    took = time.process_time() - began
-    most = tracemalloc.get_traced_memory()[1]
+    seconds = time.process_time() - began
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert sum(sizes(images)) == 100_000
-    assert took < 10 and most < 500e6
+    assert seconds < 10 and peak < 500e6
 
 
 def test_ucf101(tmp_path):
@@ -345,13 +349,13 @@ def test_ucf101(tmp_path):
     write_text(lists / "classInd.txt", [f"{n} {action}" for n, action in enumerate(class_lists.UCF101, 1)])
     rows = {"train": [], "test": []}
     for number, action in enumerate(class_lists.UCF101, 1):
-        # The release itself spells one action differently in its videos' names.
-        spelt = action.replace("Handstand", "HandStand")
+        # The release spells one action differently in its videos' names.
+        spelling = action.replace("Handstand", "HandStand")
         for clip in range(1, 7):
             part = "train" if clip < 6 else "test"
-            rows[part].append(f"{action}/v_{spelt}_g01_c{clip:02}.avi" + (f" {number}" if part == "train" else ""))
-            words = "".join("_" + letter if letter.isupper() else letter for letter in action)[1:]
-            write_image(folder / "UCF-101-midframes" / words / f"v_{spelt}_g01_c{clip:02}.jpg")
+            rows[part].append(f"{action}/v_{spelling}_g01_c{clip:02}.avi" + (f" {number}" if part == "train" else ""))
+            frames = "".join("_" + letter if letter.isupper() else letter for letter in action)[1:]
+            write_image(folder / "UCF-101-midframes" / frames / f"v_{spelling}_g01_c{clip:02}.jpg")
     for part in rows:
         write_text(lists / f"{part}list01.txt", rows[part][::-1])
     images = only_task(UCF101, tmp_path)
@@ -363,7 +367,7 @@ def test_ucf101(tmp_path):
         0,
     )
     write_text(lists / "testlist01.txt", ["Archery.avi"])
-    with pytest.raises(InputError, match="testlist01.txt: line 'Archery.avi' has not the form"):
+    with pytest.raises(InputError, match="testlist01.txt: line 'Archery.avi' does not have the format"):
         UCF101.tasks(tmp_path)
     write_text(lists / "classInd.txt", ["ApplyEyeMakeup"])
     with pytest.raises(InputError, match="classInd.txt is not a list of numbers and actions"):
@@ -371,7 +375,7 @@ def test_ucf101(tmp_path):
 
 
 def test_images_of_every_kind_in_a_release(tmp_path):
-    """Greyscale, CMYK and palette images, and a PNG or GIF that is called .jpg, occur in these releases."""
+    """These releases contain greyscale, CMYK and palette images, and PNG and GIF files called .jpg."""
     folder = tmp_path / "food-101" / "images"
     kinds = [("L", "jpg", None), ("CMYK", "JPG", None), ("P", "png", None), ("RGBA", "png", None), ("1", "png", None)]
     kinds += [("RGB", "jpg", "PNG"), ("P", "jpg", "GIF"), ("RGB", "jpeg", None)]
@@ -402,7 +406,11 @@ def test_imagenet(tmp_path, place):
     write_class_folders(folder / f"{place}val", IDS, 1, ".JPEG")
     (images,) = ImageNet.tasks(tmp_path)
     assert images.folders == tuple(IDS) and images.task.classnames[1] == f"name of {IDS[1]}"
-    assert sizes(images) == (36, 0, 12)  # tested on the validation images, and all training images to draw from
+    assert sizes(images) == (
+        36,
+        0,
+        12,
+    )  # tested on the validation images, and few shots are drawn from all training images
     assert relative(images.test, folder)[1] == (f"{place}val/{IDS[1]}/image_0001.JPEG", 1)
     dataset = build_dataset(dataset_config(tmp_path, "ImageNet"))
     assert len(dataset.train_x) == 24 and len(dataset.test) == 12 and not dataset.test_only
@@ -415,7 +423,7 @@ def test_imagenet_without_training_images_is_for_testing_only(tmp_path):
     assert dataset.test_only and len(dataset.test) == 12
 
 
-def test_imagenet_that_does_not_fit_together(tmp_path):
+def test_inconsistent_imagenet(tmp_path):
     folder = tmp_path / "imagenet"
     folder.mkdir()
     with pytest.raises(InputError, match=r"Class names are not in .*imagenet/classnames.txt; `bash .* imagenet`"):
@@ -423,7 +431,7 @@ def test_imagenet_that_does_not_fit_together(tmp_path):
     write_classnames(folder)
     with pytest.raises(InputError, match="images/val of task 'val' is missing"):
         ImageNet.tasks(tmp_path)
-    write_image(folder / "images" / "val" / "ILSVRC2012_val_00000001.JPEG")  # as the archive has them
+    write_image(folder / "images" / "val" / "ILSVRC2012_val_00000001.JPEG")  # the layout of the archive
     with pytest.raises(InputError, match="has no class folders"):
         ImageNet.tasks(tmp_path)
     write_class_folders(folder / "images" / "val", IDS, 1)
@@ -432,7 +440,7 @@ def test_imagenet_that_does_not_fit_together(tmp_path):
         ImageNet.tasks(tmp_path)
     write_class_folders(folder / "images" / "train", IDS[-1:], 1)
     write_text(folder / "classnames.txt", [f"{key} name" for key in IDS[1:]])
-    with pytest.raises(InputError, match=f"names no class '{IDS[0]}'"):
+    with pytest.raises(InputError, match=f"classnames.txt has no name for class '{IDS[0]}'"):
         ImageNet.tasks(tmp_path)
     write_text(folder / "classnames.txt", [IDS[0]])
     with pytest.raises(InputError, match=f"line '{IDS[0]}' is not an id and a class name"):
@@ -447,13 +455,13 @@ PLACES = {
 
 
 @pytest.mark.parametrize(("source", "place"), [(source, place) for source in PLACES for place in PLACES[source]])
-@pytest.mark.parametrize("names_in", ["imagenet", "own"])
-def test_variants(tmp_path, source, place, names_in):
-    """Their classes are a part of ImageNet's, numbered anew in the order of the ids."""
+@pytest.mark.parametrize("names_from", ["imagenet", "own"])
+def test_variants(tmp_path, source, place, names_from):
+    """Their classes are a subset of ImageNet's, numbered in the order of the ids."""
     some = IDS[1::3]
     write_class_folders(tmp_path / place, reversed(some), 3)
     write_text(tmp_path / place / "README.txt", ["not a class"])
-    write_classnames(tmp_path / "imagenet" if names_in == "imagenet" else tmp_path / place.split("/")[0])
+    write_classnames(tmp_path / "imagenet" if names_from == "imagenet" else tmp_path / place.split("/")[0])
     images = only_task(source, tmp_path)
     assert images.folders == tuple(some) and images.task.classnames == tuple(f"name of {key}" for key in some)
     assert sizes(images) == (0, 0, 3 * len(some)) and images.source == source.folders[0]
@@ -466,18 +474,18 @@ def test_imagenetv2_numbers_its_folders(tmp_path, place):
     write_classnames(tmp_path / "imagenet")
     write_class_folders(tmp_path / place, map(str, range(12)), 2)
     images = only_task(ImageNetV2, tmp_path)
-    # By number, not by letter: 10 comes after 9.
+    # In numerical order: 10 comes after 9.
     assert images.folders == tuple(IDS) and images.task.classnames[10] == f"name of {IDS[10]}"
     assert all(int(Path(file).parent.name) == label for file, label in images.test)
     assert [label for _, label in images.test] == [label for label in range(12) for _ in range(2)]
     write_class_folders(tmp_path / place, ["12"], 1)
-    with pytest.raises(InputError, match="/12 is not the folder of a class: they are called 0 to 11"):
+    with pytest.raises(InputError, match="/12 is not a class folder: these are called 0 to 11"):
         ImageNetV2.tasks(tmp_path)
 
 
 @pytest.mark.parametrize("source", VARIANTS)
 def test_variants_are_for_testing_only(tmp_path, source):
-    """They load whatever number of shots is set, as --eval-only and zero-shot runs of a script have one set."""
+    """They load with any number of shots, since scripts also set one for --eval-only and zero-shot runs."""
     folder = tmp_path / source.folders[0] / source.unpacked[0]
     write_classnames(tmp_path / "imagenet")
     write_class_folders(folder, map(str, range(4)) if source is ImageNetV2 else IDS[:4], 2)
@@ -486,11 +494,11 @@ def test_variants_are_for_testing_only(tmp_path, source):
     assert dataset.classnames == [f"name of {key}" for key in IDS[:4]]
 
 
-# -- what all have in common --
+# -- all sources --
 
 
 def test_published_splits(tmp_path):
-    """CoOp's split files are read where they lie, in either form, instead of the original layout."""
+    """A published split file, in either format, replaces the original layout."""
     for source in GENERAL:
         if source is FGVCAircraft:
             assert not source.split_files
@@ -511,7 +519,7 @@ def test_published_splits(tmp_path):
             assert images.task.classnames == ("First", "second class")
             assert relative(images.train, folder / source.images) == [("x/1.jpg", 1), ("x/2.jpg", 0)]
             assert sizes(images) == (2, 1, 1)
-        # CoOp's counts where both are there.
+        # CoOp's is used if both exist.
         dk.write_text("not read")
         assert sizes(only_task(source, tmp_path)) == (2, 1, 1)
         (folder / source.images / "x" / "4.jpg").unlink()
@@ -520,7 +528,7 @@ def test_published_splits(tmp_path):
 
 
 @pytest.mark.parametrize("source", [*GENERAL, ImageNet, *VARIANTS])
-def test_a_missing_folder_names_the_places_and_the_remedy(tmp_path, source):
+def test_the_error_for_a_missing_folder_names_the_searched_places_and_the_remedy(tmp_path, source):
     with pytest.raises(InputError) as caught:
         source.tasks(tmp_path)
     for folder in source.folders:
@@ -529,7 +537,7 @@ def test_a_missing_folder_names_the_places_and_the_remedy(tmp_path, source):
 
 
 @pytest.mark.parametrize("source", [*GENERAL, ImageNet, *VARIANTS])
-def test_an_empty_folder_is_told_in_one_line(tmp_path, source):
+def test_the_error_for_an_empty_folder_is_one_line(tmp_path, source):
     (tmp_path / source.folders[0]).mkdir()
     with pytest.raises(InputError) as caught:
         source.tasks(tmp_path)
@@ -537,7 +545,7 @@ def test_an_empty_folder_is_told_in_one_line(tmp_path, source):
 
 
 @pytest.mark.parametrize("source", [*GENERAL, ImageNet, *VARIANTS])
-def test_what_is_known_of_a_source_fits_together(source):
+def test_the_facts_about_a_source_are_consistent(source):
     facts = source.facts
     assert facts.split and sum(facts.split) == (39700 if source is SUN397 else facts.images)
     assert facts.licence and facts.size and facts.home.startswith("https://")
@@ -551,6 +559,6 @@ def test_what_is_known_of_a_source_fits_together(source):
 
 def test_general_10_has_1191_classes():
     assert sum(source.facts.classes for source in GENERAL) == 1191
-    of_classes = {source for source in GENERAL if source.metric == "C"}
-    assert of_classes == {Caltech101, FGVCAircraft, OxfordFlowers, OxfordPets}
+    class_mean = {source for source in GENERAL if source.metric == "C"}
+    assert class_mean == {Caltech101, FGVCAircraft, OxfordFlowers, OxfordPets}
     assert len({source.task_name for source in GENERAL}) == 10

@@ -1,8 +1,8 @@
-"""The sources of Plant-6, RS-8 and Fashion-20: original layouts, class lists, splits, and what is said when they are
-wrong."""
+"""The sources of Plant-6, RS-8 and Fashion-20: original layouts, class lists, splits and error messages."""
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,24 +11,23 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 import datasets  # noqa: F401 -- registers them
 from common.errors import InputError
+from common.paths import REPOSITORY
+from datasets.collection import TaskImages
 from datasets.images import read_image
-from datasets.layouts import scene
-from tests.datasets.conftest import dataset_config
-from tests.datasets.small_releases import (
-    FASHION_KINDS,
-    FASHION_SIZES,
-    FASHION_TASKS,
+from datasets.layouts import scene_phrase
+from datasets.source import Source
+from tests.support.class_lists import FASHION_KINDS, FASHION_SIZES, FASHION_TASKS, fashion_names
+from tests.support.configs import dataset_config
+from tests.support.releases import (
     GROUPS,
+    OFFICIAL_SPLITS,
     POOLS,
     RELEASES,
     RSICB128_CLASSES,
-    SPLIT,
-    build,
-    fashion_names,
-    fill,
+    fill_folder,
+    write_release,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {
     "fruit_vegetable": "a photo of a {}, a type of fruit or vegetable.",
     "kaggle_flower": "a photo of a {}, a type of flower.",
@@ -44,25 +43,25 @@ CLASSES = {
 }  # fmt: skip
 
 
-def source(name):
-    """The class that a config file names."""
-    config = yaml.safe_load((ROOT / "configs/datasets" / f"{name}.yaml").read_text("utf-8"))
+def source(name: str) -> type[Source]:
+    """The data set class that a config file names."""
+    config = yaml.safe_load((REPOSITORY / "configs/datasets" / f"{name}.yaml").read_text("utf-8"))
     return DATASET_REGISTRY.get(config["DATASET"]["NAME"])
 
 
-def read(name, root):
-    """A source's only task."""
+def read(name: str, root: Path) -> TaskImages:
+    """Read a source's only task."""
     (images,) = source(name).tasks(root)
     return images
 
 
-def sizes(images):
+def sizes(images: TaskImages) -> list[int]:
     return [len(images.train), len(images.val), len(images.test)]
 
 
 @pytest.mark.parametrize("name", RELEASES)
 def test_every_release_is_read_in_its_original_layout(tmp_path, name):
-    build(tmp_path, name, count=10)
+    write_release(tmp_path, name, count=10)
     images, expected = read(name, tmp_path), RELEASES[name][2]
     assert images.task.classnames == tuple(expected[folder] for folder in sorted(expected))
     assert len(images.task.classnames) == CLASSES[name] == source(name).facts.classes
@@ -77,8 +76,8 @@ def test_every_release_is_read_in_its_original_layout(tmp_path, name):
     assert len({path for part in (images.train, images.val, images.test) for path, _ in part}) == sum(sizes(images))
 
 
-def test_they_are_registered_and_few_shots_are_drawn(tmp_path):
-    build(tmp_path, "kaggle_flower", count=10)
+def test_few_shots_of_a_registered_source(tmp_path):
+    write_release(tmp_path, "kaggle_flower", count=10)
     dataset = DATASET_REGISTRY.get("KaggleFlower")(dataset_config(tmp_path, "KaggleFlower"))
     assert [len(dataset.train_x), len(dataset.val), len(dataset.test)] == [10, 10, 15]
     assert dataset.classnames == ["daisy", "dandelion", "rose", "sunflower", "tulip"]
@@ -86,22 +85,22 @@ def test_they_are_registered_and_few_shots_are_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["plant_seedling", "rsicb128", "plant_village"])
-def test_their_images_are_real(tmp_path, name):
-    build(tmp_path, name)
+def test_images_can_be_decoded(tmp_path, name):
+    write_release(tmp_path, name)
     assert read_image(read(name, tmp_path).train[0][0]).size == (8, 8)
 
 
-@pytest.mark.parametrize("name", SPLIT)
+@pytest.mark.parametrize("name", OFFICIAL_SPLITS)
 def test_official_splits_are_kept(tmp_path, name):
-    build(tmp_path, name, count=3)
+    write_release(tmp_path, name, count=3)
     images = read(name, tmp_path)
     for part, folder in (("train", "train"), ("val", "validation"), ("test", "test")):
         assert {Path(path).parents[1].name for path, _ in getattr(images, part)} == {folder}
 
 
 @pytest.mark.parametrize("name, other", [("fruit_vegetable", ""), ("kaggle_vegetable", "Vegetable Images")])
-def test_kaggle_archives_may_lie_as_they_unpack(tmp_path, name, other):
-    place = build(tmp_path, name)
+def test_kaggle_archives_may_keep_their_original_folders(tmp_path, name, other):
+    place = write_release(tmp_path, name)
     if other:
         place.rename(place.parent / other)
     else:
@@ -113,7 +112,7 @@ def test_kaggle_archives_may_lie_as_they_unpack(tmp_path, name, other):
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_an_incomplete_official_split(tmp_path, part):
-    place = build(tmp_path, "kaggle_vegetable")
+    place = write_release(tmp_path, "kaggle_vegetable")
     shutil.rmtree(place / part / "Papaya")
     with pytest.raises(InputError, match="Class folder 'Papaya' is in only one of .*train and .*complete"):
         read("kaggle_vegetable", tmp_path)
@@ -122,8 +121,8 @@ def test_an_incomplete_official_split(tmp_path, part):
         read("kaggle_vegetable", tmp_path)
 
 
-def write_split(path, names, rows, tasks=("a task",)):
-    """A split file in the form of the released code: rows of [path, [label], [task]]."""
+def write_split(path: Path, names: list, rows: dict[str, list], tasks: Sequence[str] = ("a task",)) -> None:
+    """Write a split file in the released code's format: rows of [path, [label], [task]]."""
     meta = {"taskid2cname": names, "taskid2tname": tasks}
     path.write_text(json.dumps({**rows, "meta": meta}), encoding="utf-8")
 
@@ -139,8 +138,8 @@ def write_split(path, names, rows, tasks=("a task",)):
         ("plant_village", "split_dk_PlantVillage.json"),
     ],
 )
-def test_released_splits_come_before_our_own(tmp_path, name, split):
-    place = build(tmp_path, name)
+def test_released_splits_are_used_instead_of_our_own(tmp_path, name, split):
+    place = write_release(tmp_path, name)
     files = sorted(str(file.relative_to(place)) for file in place.rglob("*.*"))[:4]
     rows = {"train": [[files[0], [1], [0]], [files[1], [0], [0]]], "val": [[files[2], [0], [0]]],
             "test": [[files[3], [1], [0]]]}  # fmt: skip
@@ -152,18 +151,18 @@ def test_released_splits_come_before_our_own(tmp_path, name, split):
     assert images.test == [(str(place / files[3]), 1)]
 
 
-@pytest.mark.parametrize("spelt", ["Shepherds Purse", "Shepherd\u0393\u00c7\u00d6s Purse"])
-def test_the_apostrophe_of_a_folder_does_not_change_what_is_drawn(tmp_path, spelt):
-    place = build(tmp_path, "plant_seedling", count=10)
+@pytest.mark.parametrize("spelling", ["Shepherds Purse", "Shepherd\u0393\u00c7\u00d6s Purse"])
+def test_the_apostrophe_in_a_folder_name_does_not_change_draws(tmp_path, spelling):
+    place = write_release(tmp_path, "plant_seedling", count=10)
     before = read("plant_seedling", tmp_path)
-    (place / "Shepherd\u2019s Purse").rename(place / spelt)
+    (place / "Shepherd\u2019s Purse").rename(place / spelling)
     after = read("plant_seedling", tmp_path)
     assert before.folders == after.folders and before.task == after.task
     assert [Path(path).name for path, _ in before.train] == [Path(path).name for path, _ in after.train]
 
 
-def test_copies_and_other_files_among_flowers_are_passed_over(tmp_path):
-    place = build(tmp_path, "kaggle_flower")
+def test_copies_and_other_files_among_flowers_are_ignored(tmp_path):
+    place = write_release(tmp_path, "kaggle_flower")
     shutil.copytree(place, tmp_path / "copy")
     (tmp_path / "copy").rename(place / "flowers")
     (place / "dandelion/flickr.py").write_text("")
@@ -172,13 +171,13 @@ def test_copies_and_other_files_among_flowers_are_passed_over(tmp_path):
     assert sum(sizes(images)) == 10
 
 
-def test_groups_of_objects_are_passed_through(tmp_path):
-    place = build(tmp_path, "rsicb128")
+def test_group_folders_are_ignored(tmp_path):
+    place = write_release(tmp_path, "rsicb128")
     grouped = read("rsicb128", tmp_path)
     assert grouped.folders == tuple(RSICB128_CLASSES)
     assert all(GROUPS[Path(path).parent.name] == Path(path).parents[1].name for path, _ in grouped.train)
     shutil.copytree(place / "woodland/forest", place / "other land/forest")
-    with pytest.raises(InputError, match="woodland/forest has the name of .*other land.*classes must differ"):
+    with pytest.raises(InputError, match="woodland/forest has the same name as .*other land.*classes must differ"):
         read("rsicb128", tmp_path)
     shutil.rmtree(place / "other land/forest")
     for folder in list(place.glob("*/*")):
@@ -199,11 +198,11 @@ def test_groups_of_objects_are_passed_through(tmp_path):
      ("Commercial", "commercial area"), ("commercial_area", "commercial area"), ("parking_lot", "parking lot")],
 )  # fmt: skip
 def test_names_of_scenes(folder, name):
-    assert scene(folder) == name
+    assert scene_phrase(folder) == name
 
 
 @pytest.mark.parametrize("name", [*RELEASES, "fashion20"])
-def test_a_missing_source_says_where_it_was_looked_for(tmp_path, name):
+def test_the_error_for_a_missing_source_names_the_searched_places(tmp_path, name):
     kind = source(name)
     with pytest.raises(InputError) as error:
         kind.tasks(tmp_path)
@@ -213,8 +212,8 @@ def test_a_missing_source_says_where_it_was_looked_for(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", RELEASES)
-def test_an_empty_class_is_named(tmp_path, name):
-    place = build(tmp_path, name)
+def test_the_error_for_an_empty_class_names_it(tmp_path, name):
+    place = write_release(tmp_path, name)
     folder = next(file.parent for file in sorted(place.rglob("*.*"), reverse=True))
     for file in folder.iterdir():
         file.unlink()
@@ -224,7 +223,7 @@ def test_an_empty_class_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [*RELEASES, "fashion20"])
-def test_what_is_known_of_a_source_is_complete(name):
+def test_the_facts_about_a_source_are_complete(name):
     facts = source(name).facts
     assert facts.home.startswith("http") and facts.licence and facts.size
     assert facts.downloads or facts.steps
@@ -237,7 +236,7 @@ def test_what_is_known_of_a_source_is_complete(name):
 
 
 def test_fashion_has_20_tasks_of_its_own(tmp_path):
-    build(tmp_path, "fashion20", count=10)
+    write_release(tmp_path, "fashion20", count=10)
     tasks = source("fashion20").tasks(tmp_path)
     assert [images.task.name for images in tasks] == FASHION_TASKS
     assert [images.task.template for images in tasks] == [f"a photo of {{}}, a type of {k}." for k in FASHION_KINDS]
@@ -250,16 +249,16 @@ def test_fashion_has_20_tasks_of_its_own(tmp_path):
             assert Path(path).parts[-3:-1] == (str(i), str(index))
 
 
-def test_fashion_as_a_data_set(tmp_path):
-    build(tmp_path, "fashion20", count=10)
+def test_fashion_as_a_dassl_data_set(tmp_path):
+    write_release(tmp_path, "fashion20", count=10)
     dataset = DATASET_REGISTRY.get("Fashion20")(dataset_config(tmp_path, "Fashion20"))
     assert dataset.layout.n_classes == 78 and len(dataset.layout) == 20
     assert len(dataset.train_x) == 2 * 78 and len(dataset.test) == 3 * 78
 
 
-def fashion_rows(place):
-    """Of every class one image for training and one for testing, those of the last task first."""
-    rows = {"train": [], "val": [], "test": []}
+def fashion_rows(place: Path) -> dict[str, list]:
+    """One image per class for training and one for testing, in reverse order of tasks."""
+    rows: dict[str, list] = {"train": [], "val": [], "test": []}
     for task in reversed(range(20)):
         for index in range(FASHION_SIZES[task]):
             files = sorted((place / f"{task}/{index}").iterdir())
@@ -268,8 +267,8 @@ def fashion_rows(place):
     return rows
 
 
-def test_fashion_by_the_released_split(tmp_path):
-    place = build(tmp_path, "fashion20")
+def test_fashion_with_the_released_split(tmp_path):
+    place = write_release(tmp_path, "fashion20")
     rows = fashion_rows(place)
     rows["val"] = [rows["test"].pop()]
     split = place.parent / "split_dk_Fashion20.json"
@@ -282,56 +281,56 @@ def test_fashion_by_the_released_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
-        (lambda rows: rows.pop("val"), "not a split file of Fashion-20 .KeyError: 'val'.*fetch it again or remove it"),
+        (lambda rows: rows.pop("val"), "not a split file of Fashion-20 .KeyError: 'val'.*fetch it again, or remove it"),
         (lambda rows: rows["train"].append(["0/0/x.jpg", 0, 0]), "not a split file of Fashion-20 .TypeError"),
         (lambda rows: rows["train"].append(["0/0/x.jpg", [12], [0]]), "class 12 of task 'pants type' has no name"),
-        (lambda rows: rows["train"].append(["0/0/x.jpg", [0], [20]]), "task 20, where there are 20 from 0"),
-        (lambda rows: rows["train"].append(["0/0/x.jpg", [0], [-1]]), "task -1, where there are 20 from 0"),
+        (lambda rows: rows["train"].append(["0/0/x.jpg", [0], [20]]), "task 20 is not from 0 to 19"),
+        (lambda rows: rows["train"].append(["0/0/x.jpg", [0], [-1]]), "task -1 is not from 0 to 19"),
         (lambda rows: rows["test"].append(["0/0/x.jpg", [0], [0]]), "images/0/0/x.jpg is missing, but the split"),
     ],
 )  # fmt: skip
-def test_a_wrong_split_of_fashion(tmp_path, change, said):
-    place = build(tmp_path, "fashion20")
+def test_an_invalid_split_of_fashion(tmp_path, change, message):
+    place = write_release(tmp_path, "fashion20")
     rows = fashion_rows(place)
     change(rows)
     write_split(place.parent / "split_dk_Fashion20.json", [], rows)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         source("fashion20").tasks(tmp_path)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "line, said",
+    "line, message",
     [
-        ("3 collar type Which? a,b", "line 5: a task needs four columns with tabs between them"),
-        ("3\tcollar type\ta,b", "line 5: a task needs four columns"),
-        ("3\t\tWhich?\ta,b", "line 5: a task needs four columns"),
-        ("3\tcollar type\tWhich?\ta,,b", "line 5: a task needs four columns"),
-        ("3\tcollar type\tWhich?\ta, b,a", "line 5: task 'collar type' has two classes of one name"),
+        ("3 collar type Which? a,b", "line 5: a task needs four tab-separated columns"),
+        ("3\tcollar type\ta,b", "line 5: a task needs four tab-separated columns"),
+        ("3\t\tWhich?\ta,b", "line 5: a task needs four tab-separated columns"),
+        ("3\tcollar type\tWhich?\ta,,b", "line 5: a task needs four tab-separated columns"),
+        ("3\tcollar type\tWhich?\ta, b,a", "line 5: task 'collar type' has two classes with the same name"),
         ("", "has 19 tasks and should have 20"),
     ],
 )
-def test_a_malformed_task_file(tmp_path, line, said):
-    file = build(tmp_path, "fashion20").parent / "task_info.csv"
+def test_a_malformed_task_file(tmp_path, line, message):
+    file = write_release(tmp_path, "fashion20").parent / "task_info.csv"
     rows = file.read_text("utf-8").splitlines()
     rows[4] = line
     file.write_text("\n".join(rows), encoding="utf-8")
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         source("fashion20").tasks(tmp_path)
     assert str(error.value).startswith(str(file)) and "\n" not in str(error.value)
 
 
 def test_a_missing_task_file(tmp_path):
-    file = build(tmp_path, "fashion20").parent / "task_info.csv"
+    file = write_release(tmp_path, "fashion20").parent / "task_info.csv"
     file.unlink()
     with pytest.raises(InputError, match="task_info.csv cannot be read"):
         source("fashion20").tasks(tmp_path)
 
 
 def test_a_task_of_fashion_without_images(tmp_path):
-    place = build(tmp_path, "fashion20")
+    place = write_release(tmp_path, "fashion20")
     for file in (place / "5/1").iterdir():
         file.unlink()
     with pytest.raises(InputError, match="images/5/1 of task 'sleeve length' holds no images"):
@@ -342,7 +341,9 @@ def test_a_task_of_fashion_without_images(tmp_path):
 
 
 def test_more_class_folders_than_names(tmp_path):
-    place = build(tmp_path, "fashion20")
-    fill(place / "5/3", 2, "jpg", tmp_path)
-    with pytest.raises(InputError, match="images/5/3 is a class of task 'sleeve length' that task_info.csv does not"):
+    place = write_release(tmp_path, "fashion20")
+    fill_folder(place / "5/3", 2, "jpg", tmp_path)
+    with pytest.raises(
+        InputError, match="images/5/3 is a class of task 'sleeve length' without a name in task_info.csv"
+    ):
         source("fashion20").tasks(tmp_path)

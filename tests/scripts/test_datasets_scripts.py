@@ -22,7 +22,7 @@ from PIL import Image
 from common.errors import InputError
 from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Part, Source, SourceCollection
-from tests.conftest import write_images
+from tests.support.images import write_images
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts" / "datasets"
 

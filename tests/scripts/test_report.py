@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from scripts import report
-from tests.reporting.conftest import make_run  # noqa: F401
+from tests.support.runs import make_run  # noqa: F401
 from tests.scripts.conftest import ROOT
 
 

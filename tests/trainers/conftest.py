@@ -9,7 +9,7 @@ import torch
 from dassl.utils import load_checkpoint
 
 import train
-from tests.conftest import write_images
+from tests.support.images import write_images
 from trainers.engine.base import REPOSITORY, PromptTrainer
 from trainers.engine.transfer import noted_seconds
 

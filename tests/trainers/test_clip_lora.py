@@ -11,7 +11,7 @@ from common.errors import InputError
 from prompting.prompts import sentence
 from prompting.reference import encode_plain
 from prompting.towers import load_tower
-from tests.conftest import random_clip
+from tests.support.towers import random_clip
 from tests.trainers.test_methods import in_float64, loss_by_tasks
 from trainers.clip_lora import TowerUpdates
 

@@ -13,8 +13,8 @@ from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.templates import IMAGENET_60
 from prompting.towers import load_tower
-from tests.conftest import in_double, random_clip
-from tests.prompting.test_vision_prompts import features
+from tests.support.towers import in_double, random_clip
+from tests.support.towers import prompted_features as features
 from tests.trainers.test_methods import in_float64
 from trainers.maple import CoupledPromptsOfTasks
 from trainers.promptsrc import IndependentPrompts, gaussian_weights

@@ -21,7 +21,7 @@ from datasets.sources.fashion20 import KINDS, Fashion20
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import Preprocessing, TextTower, Tower, import_clip
-from tests.conftest import random_clip
+from tests.support.towers import random_clip
 from tests.trainers import test_methods
 from trainers.engine.base import REPOSITORY
 

@@ -11,7 +11,7 @@ from prompting.local_features import encode_local
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.towers import Tower, load_tower
-from tests.conftest import random_clip
+from tests.support.towers import random_clip
 from tests.trainers.test_methods import in_float64
 from trainers.plot import sinkhorn
 

@@ -10,7 +10,7 @@ from dassl.utils import load_checkpoint
 
 import train
 from common.errors import InputError
-from tests.conftest import random_clip
+from tests.support.towers import random_clip
 
 METHODS = [
     ("SoftCPT", ()),

@@ -1,4 +1,4 @@
-"""Settings of a run by dotted keys: those that it has now, and those that a run folder was begun with."""
+"""Settings of a run by dotted keys: its present ones, and those recorded in a run's folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yacs.config import CfgNode
 
 from common.errors import InputError
-
-FILE = "config.yaml"
+from common.paths import CONFIG
 
 
 def known_keys(node: Mapping, prefix: str = "") -> list[str]:
@@ -28,14 +28,24 @@ def value_of(node: Mapping, key: str) -> Any:
     return node
 
 
+def set_value(node: Any, key: str, value: Any) -> None:
+    """Set the value of a dotted key, adding sections that are missing."""
+    *sections, name = key.split(".")
+    for section in sections:
+        if section not in node:
+            node[section] = CfgNode()
+        node = node[section]
+    node[name] = value
+
+
 def plain(value: Any) -> Any:
     """A value as it comes back from YAML: tuples are lists there."""
     return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
 
 
 def noted_settings(folder: Path | str) -> dict[str, Any] | None:
-    """The settings that a run folder was begun with; None where they are not written."""
-    path = Path(folder) / FILE
+    """The settings recorded in a run's folder; None if there are none."""
+    path = Path(folder) / CONFIG
     try:
         noted = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The default configuration and how to trim it."""
+"""The default configuration, and a function to trim it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["cfg_default", "clean_cfg", "get_cfg_default"]
 
 
 def get_cfg_default() -> CfgNode:
-    """A fresh copy of the default configuration; changing it changes no other copy."""
+    """Return a fresh copy of the default configuration."""
     return cfg_default.clone()
 
 
 def clean_cfg(cfg: CfgNode, trainer: str) -> None:
-    """Drop, in place, the sections of ``cfg.TRAINER`` that belong to other trainers than ``trainer``.
+    """Remove, in place, the sections of ``cfg.TRAINER`` that belong to trainers other than ``trainer``.
 
-    Only makes ``print(cfg)`` shorter. ``TRAINER.NAME`` stays, as does the section spelled like the trainer in capitals.
+    This only makes ``print(cfg)`` shorter. ``TRAINER.NAME`` and the section named like the trainer, in capitals, stay.
     """
     for key in list(cfg.TRAINER):
         if key not in ("NAME", trainer.upper()):

@@ -1,6 +1,6 @@
-"""Every configuration key with its default: upstream Dassl 0.6.3's names and values.
+"""All configuration keys and their defaults: the names and values of upstream Dassl 0.6.3.
 
-A plugin's yaml file may name any of them, hence the sections of trainers that this distribution does not carry.
+A plugin's YAML file may set any of them, so the sections of trainers that this distribution does not include are here.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ _INPUT = {
     "SIZE": (224, 224),  # height, width
     "INTERPOLATION": "bilinear",  # a key of dassl.data.transforms.INTERPOLATION_MODES
     "TRANSFORMS": (),  # names from dassl.data.transforms.transforms.AVAI_CHOICES
-    "NO_TRANSFORM": False,  # hand out PIL images as they are
+    "NO_TRANSFORM": False,  # return PIL images unchanged
     "PIXEL_MEAN": [0.485, 0.456, 0.406],  # ImageNet's, used by "normalize"
     "PIXEL_STD": [0.229, 0.224, 0.225],
     "CROP_PADDING": 4,  # pixels, for "random_crop"
-    "RRCROP_SCALE": (0.08, 1.0),  # share of the area, for "random_resized_crop"
+    "RRCROP_SCALE": (0.08, 1.0),  # fraction of the area, for "random_resized_crop"
     "CUTOUT_N": 1,
     "CUTOUT_LEN": 16,  # side of a hole in pixels
     "GN_MEAN": 0.0,  # "gaussian_noise"
     "GN_STD": 0.15,
-    "RANDAUGMENT_N": 2,  # operations an image
+    "RANDAUGMENT_N": 2,  # operations per image
     "RANDAUGMENT_M": 10,  # their strength, 0 .. 30
     "COLORJITTER_B": 0.4,
     "COLORJITTER_C": 0.4,
@@ -36,8 +36,8 @@ _DATASET = {
     "NAME": "",
     "SOURCE_DOMAINS": (),
     "TARGET_DOMAINS": (),
-    "NUM_LABELED": -1,  # labelled images in all (semi-supervised); negative: not limited
-    "NUM_SHOTS": -1,  # images a class; below 1: all of them
+    "NUM_LABELED": -1,  # labelled images in total (semi-supervised); negative: no limit
+    "NUM_SHOTS": -1,  # images per class; below 1: all
     "VAL_PERCENT": 0.1,
     "STL10_FOLD": -1,
     "CIFAR_C_TYPE": "",
@@ -50,24 +50,24 @@ def _training_loader() -> dict:
     return {
         "SAMPLER": "RandomSampler",
         "BATCH_SIZE": 32,
-        "N_DOMAIN": 0,  # RandomDomainSampler: domains a batch; 0 or less: all
-        "N_INS": 16,  # RandomClassSampler: images a class and batch
+        "N_DOMAIN": 0,  # RandomDomainSampler: domains per batch; 0 or less: all
+        "N_INS": 16,  # RandomClassSampler: images per class in a batch
     }
 
 
 _DATALOADER = {
     "NUM_WORKERS": 4,
     "K_TRANSFORMS": 1,  # augmented views of a training image
-    "RETURN_IMG0": False,  # also hand out the unaugmented image, as "img0"
+    "RETURN_IMG0": False,  # also return the unaugmented image, as "img0"
     "TRAIN_X": _training_loader(),
-    "TRAIN_U": {"SAME_AS_X": True, **_training_loader()},  # SAME_AS_X: the four others are ignored
+    "TRAIN_U": {"SAME_AS_X": True, **_training_loader()},  # SAME_AS_X: the other four are ignored
     "TEST": {"SAMPLER": "SequentialSampler", "BATCH_SIZE": 32},
 }
 
 _MODEL = {
     "INIT_WEIGHTS": "",  # checkpoint to start from
     "BACKBONE": {"NAME": "", "PRETRAINED": True},
-    "HEAD": {  # no head is built while NAME or HIDDEN_LAYERS is empty
+    "HEAD": {  # no head is built if NAME or HIDDEN_LAYERS is empty
         "NAME": "",
         "HIDDEN_LAYERS": (),
         "ACTIVATION": "relu",
@@ -86,7 +86,7 @@ _OPTIM = {
     "RMSPROP_ALPHA": 0.99,
     "ADAM_BETA1": 0.9,  # the adam family
     "ADAM_BETA2": 0.999,
-    "STAGED_LR": False,  # NEW_LAYERS learn with LR, all others with LR * BASE_LR_MULT
+    "STAGED_LR": False,  # train NEW_LAYERS with LR, all other layers with LR * BASE_LR_MULT
     "NEW_LAYERS": (),
     "BASE_LR_MULT": 0.1,
     "LR_SCHEDULER": "single_step",  # single_step, multi_step, cosine
@@ -96,14 +96,14 @@ _OPTIM = {
     "WARMUP_EPOCH": -1,  # epochs; 0 or less: no warm-up
     "WARMUP_TYPE": "linear",  # linear, constant
     "WARMUP_CONS_LR": 1e-5,  # constant
-    "WARMUP_MIN_LR": 1e-5,  # linear: the first epoch's
-    "WARMUP_RECOUNT": True,  # the schedule proper starts at 0 after the warm-up, else at WARMUP_EPOCH
+    "WARMUP_MIN_LR": 1e-5,  # linear: the learning rate of the first epoch
+    "WARMUP_RECOUNT": True,  # the main schedule starts at 0 after the warm-up, otherwise at WARMUP_EPOCH
 }
 
 _TRAIN = {
     "CHECKPOINT_FREQ": 0,  # epochs between checkpoints; 0 or less: the last epoch only
     "PRINT_FREQ": 10,  # batches between log lines
-    "COUNT_ITER": "train_x",  # what sets an epoch's length: train_x, train_u, smaller_one
+    "COUNT_ITER": "train_x",  # the loader that sets the length of an epoch: train_x, train_u, smaller_one
 }
 
 _TEST = {
@@ -111,7 +111,7 @@ _TEST = {
     "PER_CLASS_RESULT": False,
     "COMPUTE_CMAT": False,  # confusion matrix to OUTPUT_DIR/cmat.pt
     "NO_TEST": False,
-    "SPLIT": "test",  # the set of the final evaluation: test, val
+    "SPLIT": "test",  # split of the final evaluation: test, val
     "FINAL_MODEL": "last_step",  # last_step, best_val (which evaluates after every epoch)
 }
 
@@ -153,10 +153,10 @@ _C = CN(
     {
         "VERSION": 1,
         "OUTPUT_DIR": "./output",
-        "RESUME": "",  # folder of an earlier run to go on from
-        "SEED": -1,  # negative: not fixed
+        "RESUME": "",  # folder of an earlier run to resume
+        "SEED": -1,  # negative: not set
         "USE_CUDA": True,
-        "VERBOSE": True,  # name trainer, dataset, backbone, evaluator as they are built
+        "VERBOSE": True,  # print the names of trainer, dataset, backbone and evaluator
         "INPUT": _INPUT,
         "DATASET": _DATASET,
         "DATALOADER": _DATALOADER,

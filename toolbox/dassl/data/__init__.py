@@ -1,4 +1,4 @@
-"""Data sets, samplers, image transforms, and the loaders made of them."""
+"""Data sets, samplers, image transforms and data loaders."""
 
 from .data_manager import DataManager, DatasetWrapper
 

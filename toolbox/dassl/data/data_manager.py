@@ -1,4 +1,4 @@
-"""From a configuration to data loaders."""
+"""Data loaders, built from a configuration."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ from .samplers import build_sampler
 from .transforms import INTERPOLATION_MODES, build_transform
 
 Transform = Callable[[Image.Image], Any]
+Transforms = Transform | list[Transform] | tuple[Transform, ...] | None
 
 
 def build_data_loader(
     cfg: CfgNode,
     sampler_type: str = "SequentialSampler",
-    data_source: Sequence[Datum] | None = None,
+    data_source: Sequence[Datum] = None,  # type: ignore[assignment]  # upstream's default; no sampler accepts it
     batch_size: int = 64,
     n_domain: int = 0,
     n_ins: int = 2,
-    tfm: Transform | Sequence[Transform] | None = None,
+    tfm: Transforms = None,
     is_train: bool = True,
     dataset_wrapper: type | None = None,
 ) -> DataLoader:
-    """A loader of ``data_source``; in training an incomplete last batch is dropped unless it is the only one.
+    """Build a loader for ``data_source``; training drops an incomplete last batch unless it is the only one.
 
     Args:
-        cfg: the configuration (``DATALOADER``, ``INPUT``, ``USE_CUDA``).
-        sampler_type: see ``dassl.data.samplers.build_sampler``, as for ``n_domain`` and ``n_ins``.
-        tfm: what makes a tensor of an image, or several such.
+        cfg: the configuration; uses ``DATALOADER``, ``INPUT`` and ``USE_CUDA``.
+        sampler_type, n_domain, n_ins: see ``dassl.data.samplers.build_sampler``.
+        tfm: turns an image into a tensor; several transforms give several views.
         dataset_wrapper: a class to use in place of ``DatasetWrapper``, called the same way.
 
     Raises:
-        ValueError: not one batch can be made.
+        ValueError: there are too few images for one batch.
     """
     sampler = build_sampler(
         sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
@@ -59,7 +60,7 @@ def build_data_loader(
     )
     if len(loader) == 0:
         raise ValueError(
-            f"{sampler_type} finds no whole batch of {batch_size} in {len(data_source)} images; "
+            f"{sampler_type} finds no complete batch of {batch_size} in {len(data_source)} images; "
             "choose a smaller DATALOADER batch size"
         )
     return loader
@@ -68,21 +69,22 @@ def build_data_loader(
 class DataManager:
     """The data set that ``cfg`` names, and its loaders.
 
-    Attributes:
-        dataset: the data set.
-        train_loader_x, train_loader_u, val_loader, test_loader: loaders; the second and third may be None.
-        num_classes, num_source_domains, lab2cname: what the data set says.
-
     Args:
-        custom_tfm_train, custom_tfm_test: used in place of what ``cfg.INPUT`` describes.
+        custom_tfm_train, custom_tfm_test: used in place of the transforms that ``cfg.INPUT`` describes.
         dataset_wrapper: used in place of ``DatasetWrapper``.
     """
+
+    dataset: Any  # a DatasetBase, or a plugin's class like it
+    train_loader_x: DataLoader
+    train_loader_u: DataLoader | None  # None without unlabelled data
+    val_loader: DataLoader | None  # None without validation data
+    test_loader: DataLoader
 
     def __init__(
         self,
         cfg: CfgNode,
-        custom_tfm_train: Transform | Sequence[Transform] | None = None,
-        custom_tfm_test: Transform | Sequence[Transform] | None = None,
+        custom_tfm_train: Transforms = None,
+        custom_tfm_test: Transforms = None,
         dataset_wrapper: type | None = None,
     ) -> None:
         dataset = build_dataset(cfg)
@@ -113,7 +115,7 @@ class DataManager:
                 dataset_wrapper=dataset_wrapper,
             )
 
-        # Some samplers draw random numbers when they are built: the order of these four is part of a seed's meaning.
+        # Some samplers draw random numbers when built, so the results of a seed depend on the order of these four.
         section_x = cfg.DATALOADER.TRAIN_X
         section_u = section_x if cfg.DATALOADER.TRAIN_U.SAME_AS_X else cfg.DATALOADER.TRAIN_U
         self.train_loader_x = training(dataset.train_x, section_x)
@@ -151,7 +153,7 @@ class DataManager:
         return self._lab2cname
 
     def show_dataset_summary(self, cfg: CfgNode) -> None:
-        """Print a small table of sizes."""
+        """Print a small table of the data set's sizes."""
         rows: list[list] = [["Dataset", cfg.DATASET.NAME]]
         if cfg.DATASET.SOURCE_DOMAINS:
             rows.append(["Source", cfg.DATASET.SOURCE_DOMAINS])
@@ -168,16 +170,16 @@ class DataManager:
 class DatasetWrapper(TorchDataset):
     """Reads and transforms the images of a list of ``Datum``.
 
-    An item is a dictionary: "label", "domain", "impath", "index"; "img" (with several transforms also "img2", "img3"),
-    a list when DATALOADER.K_TRANSFORMS asks for several views in training, the PIL image without a transform; "img0",
-    the unaugmented tensor, when DATALOADER.RETURN_IMG0 asks for it.
+    An item is a dictionary with "label", "domain", "impath", "index" and "img" (several transforms also give "img2",
+    "img3" ...). An image is a list of views in training with DATALOADER.K_TRANSFORMS > 1, and a PIL image without a
+    transform. DATALOADER.RETURN_IMG0 adds "img0", the unaugmented tensor.
     """
 
     def __init__(
         self,
         cfg: CfgNode,
         data_source: Sequence[Datum],
-        transform: Transform | Sequence[Transform] | None = None,
+        transform: Transforms = None,
         is_train: bool = False,
     ) -> None:
         self.cfg = cfg

@@ -1,4 +1,4 @@
-"""Orders in which the items of a data set are drawn."""
+"""Samplers: the order in which the items of a data set are drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .datasets.base_dataset import Datum
 
 
 class _DomainSampler(Sampler):
-    """Batches with equally many images of several domains, until a domain cannot fill its share any more."""
+    """Batches with the same number of images from each of several domains, until a domain runs out."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_domain: int | None, ordered: bool) -> None:
         self.data_source = data_source
@@ -25,10 +25,10 @@ class _DomainSampler(Sampler):
         if n_domain is None or n_domain <= 0:
             n_domain = len(self.domains)
         if n_domain > len(self.domains):
-            raise ValueError(f"N_DOMAIN = {n_domain} domains a batch, but the data has {len(self.domains)}")
+            raise ValueError(f"N_DOMAIN = {n_domain} domains per batch, but the data has {len(self.domains)}")
         if batch_size % n_domain != 0:
             raise ValueError(
-                f"A batch of {batch_size} cannot be shared evenly by {n_domain} domains; change BATCH_SIZE"
+                f"A batch of {batch_size} cannot be split evenly among {n_domain} domains; change BATCH_SIZE"
             )
         self.batch_size = batch_size
         self.n_domain = n_domain
@@ -39,7 +39,7 @@ class _DomainSampler(Sampler):
                     f"Domain {domain} has {len(indices)} images, fewer than its share of a batch "
                     f"({self.n_img_per_domain}); choose a smaller BATCH_SIZE"
                 )
-        # Its length is known only by drawing once.
+        # The length is only known after drawing once.
         self.length = len(list(iter(self)))
 
     def _select_domains(self) -> list[int]:
@@ -63,7 +63,7 @@ class _DomainSampler(Sampler):
 
 
 class RandomDomainSampler(_DomainSampler):
-    """Every batch takes ``n_domain`` random domains (0, -1 or None: all) with ``batch_size / n_domain`` images each."""
+    """Every batch has ``n_domain`` random domains (0, -1 or None: all) with ``batch_size / n_domain`` images each."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int, n_domain: int | None) -> None:
         super().__init__(data_source, batch_size, n_domain, ordered=False)
@@ -73,7 +73,7 @@ class RandomDomainSampler(_DomainSampler):
 
 
 class SeqDomainSampler(_DomainSampler):
-    """Every batch takes all domains in ascending order, with random images of each."""
+    """Every batch has all domains in ascending order, with random images of each."""
 
     def __init__(self, data_source: Sequence[Datum], batch_size: int) -> None:
         super().__init__(data_source, batch_size, None, ordered=True)
@@ -83,9 +83,9 @@ class SeqDomainSampler(_DomainSampler):
 
 
 class RandomClassSampler(Sampler):
-    """Every batch takes ``batch_size // n_ins`` random classes with ``n_ins`` images each.
+    """Every batch has ``batch_size // n_ins`` random classes with ``n_ins`` images each.
 
-    A class with fewer images repeats some. A class leaves when its images are through, and the epoch ends when too few
+    A class with fewer images repeats some. A class is dropped when its images run out, and the epoch ends when too few
     classes are left for a batch.
     """
 
@@ -131,12 +131,12 @@ class RandomClassSampler(Sampler):
 def build_sampler(
     sampler_type: str,
     cfg: Any = None,
-    data_source: Sequence[Datum] | None = None,
+    data_source: Sequence[Datum] = None,  # type: ignore[assignment]  # upstream's default; no sampler accepts it
     batch_size: int = 32,
     n_domain: int = 0,
     n_ins: int = 16,
 ) -> Sampler:
-    """The sampler named ``sampler_type``; ValueError when the name is unknown or the data does not suit it."""
+    """Build the sampler ``sampler_type``; ValueError if the name is unknown or the data does not fit."""
     if sampler_type == "RandomSampler":
         return RandomSampler(data_source)
     if sampler_type == "SequentialSampler":

@@ -1,6 +1,6 @@
-"""Trainers: their registry, and the classes that new ones derive from."""
+"""The trainer registry, and the base classes of trainers."""
 
-from dassl import not_carried
+from dassl import not_included
 
 from .build import TRAINER_REGISTRY, build_trainer
 from .trainer import SimpleNet, SimpleTrainer, TrainerBase, TrainerX, TrainerXU
@@ -17,4 +17,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> None:
-    not_carried.attribute(__name__, name, not_carried.TRAINERS)
+    not_included.missing_attribute(__name__, name, not_included.TRAINERS)

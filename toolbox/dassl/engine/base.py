@@ -15,11 +15,15 @@ from dassl.utils.torchtools import find_checkpoint, load_model_weights, saved_ep
 
 
 class TrainerBase:
-    """What every trainer has; a subclass says what an epoch does.
+    """Base class of all trainers; a subclass implements an epoch.
 
-    Models are registered by name. Saving, resuming, setting modes and stepping schedules treat all of them, or the
-    names given. A checkpoint of the model ``name`` lies in ``<directory>/<name>/``.
+    Models are registered by name. Saving, resuming, setting modes and stepping schedules apply to all models, or to the
+    given names. Checkpoints of the model ``name`` are in ``<directory>/<name>/``.
     """
+
+    start_epoch: int
+    epoch: int  # counted from 0
+    max_epoch: int
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
@@ -36,12 +40,12 @@ class TrainerBase:
         optim: Optimizer | None = None,
         sched: Any = None,
     ) -> None:
-        """Enter a model with its optimizer and schedule. ValueError when the name is taken."""
+        """Register a model with its optimizer and schedule. ValueError if the name is taken."""
         if "_models" not in self.__dict__:
             raise AttributeError(f"Cannot register model '{name}' before super().__init__() was called")
         if name in self._models:
-            raise ValueError(f"A model named '{name}' is registered already; give this one another name")
-        self._models[name] = model
+            raise ValueError(f"A model named '{name}' is already registered; choose another name")
+        self._models[name] = model  # type: ignore[assignment]  # None is upstream's default, but not a model
         self._optims[name] = optim
         self._scheds[name] = sched
 
@@ -64,7 +68,7 @@ class TrainerBase:
         val_result: float | None = None,
         model_name: str = "",
     ) -> None:
-        """Write a checkpoint of every model after ``epoch`` (counted from 0): ``model.pth.tar-<epoch + 1>``."""
+        """Save a checkpoint of every model after ``epoch`` (counted from 0): ``model.pth.tar-<epoch + 1>``."""
         for name in self.get_model_names():
             optim, sched = self._optims[name], self._scheds[name]
             save_checkpoint(
@@ -81,19 +85,19 @@ class TrainerBase:
             )
 
     def _checkpoint_to_resume(self, directory: str) -> str | None:
-        """The checkpoint's file name, the same for all models; None when they have none in common."""
+        """Return the file name of the latest checkpoint that all models have; None if there is none."""
         folders = [osp.join(directory, name) for name in self.get_model_names()]
         found = [find_checkpoint(folder) for folder in folders]
         if not found or None in found:
             return None
         if len(set(found)) == 1:
             return found[0]
-        # Killed between two models' checkpoints: the last epoch that all of them have.
+        # The run was killed between the checkpoints of two models: take the last epoch that all have.
         common = set.intersection(*(set(saved_epochs(folder)) for folder in folders))
         return f"model.pth.tar-{max(common)}" if common else None
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """Load every model's latest checkpoint in ``directory``; the number of epochs done, 0 when there is none."""
+        """Load every model's latest checkpoint in ``directory``; return the epochs done, 0 without a checkpoint."""
         file_name = self._checkpoint_to_resume(directory)
         if file_name is None:
             print("No checkpoint found, train from scratch")
@@ -107,11 +111,11 @@ class TrainerBase:
         return start_epoch
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load every model's weights from ``directory``: the best, or those after ``epoch`` epochs.
+        """Load every model's weights from ``directory``: the best ones, or those after ``epoch`` epochs.
 
         Raises:
-            FileNotFoundError: no such checkpoint; the message says which there are.
-            CheckpointError: it is damaged, or of another model.
+            FileNotFoundError: there is no such checkpoint; the message lists the saved epochs.
+            CheckpointError: it is damaged, or belongs to another model.
         """
         if not directory:
             print(
@@ -124,17 +128,17 @@ class TrainerBase:
             path = osp.join(directory, name, file_name)
             if not osp.exists(path):
                 epochs = saved_epochs(osp.dirname(path))
-                there = f"; epochs saved there: {', '.join(map(str, epochs))}" if epochs else ""
-                raise FileNotFoundError(f"No model at {path}{there}")
+                available = f"; epochs saved there: {', '.join(map(str, epochs))}" if epochs else ""
+                raise FileNotFoundError(f"No model at {path}{available}")
             checkpoint = load_checkpoint(path)
-            facts = [f"epoch={checkpoint['epoch']}"]
+            details = [f"epoch={checkpoint['epoch']}"]
             if checkpoint.get("val_result") is not None:
-                facts.append(f"val_result={checkpoint['val_result']:.1f}")
-            print(f"Load {path} to {name} ({', '.join(facts)})")
+                details.append(f"val_result={checkpoint['val_result']:.1f}")
+            print(f"Load {path} to {name} ({', '.join(details)})")
             load_model_weights(self._models[name], checkpoint["state_dict"], path)
 
     def set_model_mode(self, mode: str = "train", names: str | list[str] | None = None) -> None:
-        """Put models in mode "train", or "eval" (also called "test"); KeyError for another word."""
+        """Put models in mode "train", or "eval" (also called "test"); KeyError for any other mode."""
         if mode not in ("train", "test", "eval"):
             raise KeyError(f'Mode "{mode}" is unknown; choose "train" or "eval"')
         for name in self.get_model_names(names):
@@ -143,35 +147,37 @@ class TrainerBase:
     # -- optimization ---------------------------------------------------------------------------------------------
 
     def update_lr(self, names: str | list[str] | None = None) -> None:
-        """Step the schedules; once an epoch, as a rule after its last batch."""
+        """Step the schedules: once an epoch, usually after its last batch."""
         for name in self.get_model_names(names):
             if self._scheds[name] is not None:
                 self._scheds[name].step()
 
     def detect_anomaly(self, loss: torch.Tensor) -> None:
-        """FloatingPointError when ``loss`` is not finite."""
+        """Raise a FloatingPointError if ``loss`` is not finite."""
         if not torch.isfinite(loss).all():
             raise FloatingPointError("Loss is infinite or NaN!")
 
     def model_zero_grad(self, names: str | list[str] | None = None) -> None:
-        """Clear the gradients that the optimizers see."""
+        """Clear the gradients of the optimizers' parameters."""
         for name in self.get_model_names(names):
-            if self._optims[name] is not None:
-                self._optims[name].zero_grad()
+            optim = self._optims[name]
+            if optim is not None:
+                optim.zero_grad()
 
     def model_backward(self, loss: torch.Tensor) -> None:
-        """Backward pass of a finite loss."""
+        """Run the backward pass. FloatingPointError if the loss is not finite."""
         self.detect_anomaly(loss)
         loss.backward()
 
     def model_update(self, names: str | list[str] | None = None) -> None:
-        """One optimizer step."""
+        """Step the optimizers."""
         for name in self.get_model_names(names):
-            if self._optims[name] is not None:
-                self._optims[name].step()
+            optim = self._optims[name]
+            if optim is not None:
+                optim.step()
 
     def model_backward_and_update(self, loss: torch.Tensor, names: str | list[str] | None = None) -> None:
-        """Clear gradients, go backward, step."""
+        """Clear the gradients, run the backward pass and step the optimizers."""
         self.model_zero_grad(names)
         self.model_backward(loss)
         self.model_update(names)
@@ -179,28 +185,28 @@ class TrainerBase:
     # -- tensorboard ----------------------------------------------------------------------------------------------
 
     def init_writer(self, log_dir: str) -> None:
-        """Open the tensorboard log, once."""
+        """Open the tensorboard log unless it is open."""
         if self.__dict__.get("_writer") is None:
-            # Imported here: it takes a second or more, which evaluation alone need not pay.
+            # Imported here because it takes a second or more, and evaluation alone does not need it.
             from torch.utils.tensorboard import SummaryWriter
 
             print(f"Initialize tensorboard (log_dir={log_dir})")
             self._writer = SummaryWriter(log_dir=log_dir)
 
     def close_writer(self) -> None:
-        """Close the tensorboard log, if open."""
+        """Close the tensorboard log if it is open."""
         if self._writer is not None:
             self._writer.close()
 
     def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
-        """Log one number; nothing happens while the log is not open, as in evaluation alone."""
+        """Log one number; without an open log, as in evaluation alone, do nothing."""
         if self._writer is not None:
             self._writer.add_scalar(tag, scalar_value, global_step)
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def train(self, start_epoch: int, max_epoch: int) -> None:
-        """Run the epochs ``start_epoch`` .. ``max_epoch - 1``. ``before_train`` may move ``self.start_epoch``."""
+        """Run the epochs ``start_epoch`` .. ``max_epoch - 1``. ``before_train`` may change ``self.start_epoch``."""
         self.start_epoch = start_epoch
         self.max_epoch = max_epoch
         self.before_train()
@@ -212,40 +218,40 @@ class TrainerBase:
         self.after_train()
 
     def before_train(self) -> None:
-        """Hook."""
+        """Hook before the first epoch."""
 
     def after_train(self) -> None:
-        """Hook."""
+        """Hook after the last epoch."""
 
     def before_epoch(self) -> None:
-        """Hook."""
+        """Hook before each epoch."""
 
     def after_epoch(self) -> None:
-        """Hook."""
+        """Hook after each epoch."""
 
-    def _missing(self, method: str) -> NotImplementedError:
-        return NotImplementedError(f"{type(self).__name__} does not say what {method}() does")
+    def _not_implemented(self, method: str) -> NotImplementedError:
+        return NotImplementedError(f"{type(self).__name__} does not implement {method}()")
 
     def run_epoch(self) -> None:
-        """One epoch; a subclass says how."""
-        raise self._missing("run_epoch")
+        """Run one epoch; implemented by subclasses."""
+        raise self._not_implemented("run_epoch")
 
     def test(self) -> Any:
-        """Evaluate; a subclass says how."""
-        raise self._missing("test")
+        """Evaluate; implemented by subclasses."""
+        raise self._not_implemented("test")
 
     def parse_batch_train(self, batch: Any) -> Any:
-        """What the model needs of a training batch; a subclass says what."""
-        raise self._missing("parse_batch_train")
+        """Return the parts of a training batch that the model needs; implemented by subclasses."""
+        raise self._not_implemented("parse_batch_train")
 
     def parse_batch_test(self, batch: Any) -> Any:
-        """What the model needs of a test batch; a subclass says what."""
-        raise self._missing("parse_batch_test")
+        """Return the parts of a test batch that the model needs; implemented by subclasses."""
+        raise self._not_implemented("parse_batch_test")
 
     def forward_backward(self, batch: Any) -> dict[str, float] | None:
-        """One training step; the numbers to log. A subclass says how."""
-        raise self._missing("forward_backward")
+        """Run one training step and return the numbers to log; implemented by subclasses."""
+        raise self._not_implemented("forward_backward")
 
     def model_inference(self, input: Any) -> Any:
-        """Logits (batch, classes); a subclass says how."""
-        raise self._missing("model_inference")
+        """Return logits (batch, classes); implemented by subclasses."""
+        raise self._not_implemented("model_inference")

@@ -1,4 +1,4 @@
-"""The trainer that a configuration names."""
+"""Trainers by name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from dassl import not_carried
+from dassl import not_included
 from dassl.utils import Registry, check_availability
 
 TRAINER_REGISTRY = Registry("TRAINER")
 
 
 def build_trainer(cfg: CfgNode) -> Any:
-    """An instance of ``cfg.TRAINER.NAME``. ValueError with the nearest name when it is not registered."""
+    """Build ``cfg.TRAINER.NAME``. ValueError with the nearest name if it is not registered."""
     name, known = cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names()
     if name not in known:
-        not_carried.check(name, not_carried.TRAINERS, "trainer")
+        not_included.check_name(name, not_included.TRAINERS, "trainer")
     check_availability(name, known)
     if cfg.VERBOSE:
         print(f"Loading trainer: {name}")

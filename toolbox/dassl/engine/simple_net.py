@@ -1,4 +1,4 @@
-"""A backbone, perhaps a head, and a linear classifier."""
+"""A backbone, an optional head and a linear classifier."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dassl.modeling import build_backbone, build_head
 
 
 class SimpleNet(nn.Module):
-    """The classification network that ``SimpleTrainer`` builds unless told otherwise.
+    """The classification network that ``SimpleTrainer`` builds by default.
 
     Args:
         cfg: the whole configuration.
         model_cfg: its ``MODEL`` section, or another of the same shape.
-        num_classes: 0 for no classifier: the features are the output.
-        kwargs: handed on to backbone and head.
+        num_classes: with 0 there is no classifier, and the output is the features.
+        kwargs: passed on to backbone and head.
     """
 
     def __init__(self, cfg: CfgNode, model_cfg: CfgNode, num_classes: int, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class SimpleNet(nn.Module):
     def forward(
         self, x: torch.Tensor, return_feature: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Logits (batch, num_classes) for images (batch, 3, height, width), with their features on demand."""
+        """Return logits (batch, num_classes) for images (batch, 3, height, width); optionally also the features."""
         features = self.backbone(x)
         if self.head is not None:
             features = self.head(features)

@@ -6,13 +6,15 @@ import datetime
 import os.path as osp
 import shutil
 import time
-from collections import OrderedDict  # noqa: F401 (see below)
+from collections import OrderedDict  # noqa: F401 (for plugins, see below)
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn as nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from yacs.config import CfgNode
@@ -20,7 +22,7 @@ from yacs.config import CfgNode
 from dassl.data import DataManager
 from dassl.evaluation import build_evaluator
 
-# Not all of these are used here: plugins take them from this module, some with a star.
+# Plugins import these from this module, some with a star.
 from dassl.modeling import build_backbone, build_head  # noqa: F401
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import (  # noqa: F401
@@ -41,14 +43,29 @@ from .simple_net import SimpleNet
 
 
 class SimpleTrainer(TrainerBase):
-    """Builds everything that ``cfg`` describes; by default a ``SimpleNet`` classifier.
+    """Builds everything that ``cfg`` describes; the default model is a ``SimpleNet`` classifier."""
 
-    Attributes:
-        cfg, device, output_dir, start_epoch, epoch, max_epoch, best_result: the run.
-        dm, train_loader_x, train_loader_u, val_loader, test_loader: the data.
-        num_classes, num_source_domains, lab2cname: what the data says.
-        evaluator: turns logits and labels into results.
-    """
+    cfg: CfgNode
+    device: torch.device
+    output_dir: str
+    best_result: float  # on the validation data, so far
+    time_start: float  # of training, in seconds
+    batch_idx: int  # counted from 0
+    num_batches: int  # in the current epoch
+
+    dm: DataManager
+    train_loader_x: DataLoader
+    train_loader_u: DataLoader | None  # None without unlabelled data
+    val_loader: DataLoader | None  # None without validation data
+    test_loader: DataLoader
+    num_classes: int
+    num_source_domains: int
+    lab2cname: dict[int, str]  # class name by label
+
+    model: nn.Module
+    optim: Optimizer | None  # None if nothing is optimized
+    sched: LRScheduler | None
+    evaluator: Any  # turns logits and labels into results, see dassl.evaluation
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__()
@@ -64,14 +81,14 @@ class SimpleTrainer(TrainerBase):
         self.best_result = -np.inf
 
     def check_cfg(self, cfg: CfgNode) -> None:
-        """Hook: refuse settings that the trainer cannot work with."""
+        """Hook to reject settings that the trainer does not support."""
 
     def build_data_loader(self) -> None:
-        """Build the data attributes. A replacement must set the same ones, ``dm`` excepted."""
+        """Build the data attributes. An override must set the same ones, except ``dm``."""
         dm = DataManager(self.cfg)
         self.train_loader_x = dm.train_loader_x
-        self.train_loader_u = dm.train_loader_u  # None without unlabelled data
-        self.val_loader = dm.val_loader  # None without validation data
+        self.train_loader_u = dm.train_loader_u
+        self.val_loader = dm.val_loader
         self.test_loader = dm.test_loader
         self.num_classes = dm.num_classes
         self.num_source_domains = dm.num_source_domains
@@ -79,7 +96,7 @@ class SimpleTrainer(TrainerBase):
         self.dm = dm
 
     def build_model(self) -> None:
-        """Build and register the model with its optimizer and schedule. Method trainers replace this."""
+        """Build and register the model with its optimizer and schedule. Trainers of methods override this."""
         cfg = self.cfg
         print("Building model")
         self.model = SimpleNet(cfg, cfg.MODEL, self.num_classes)
@@ -95,41 +112,41 @@ class SimpleTrainer(TrainerBase):
             print(f"Detected {gpus} GPUs (use nn.DataParallel)")
             self.model = nn.DataParallel(self.model)
 
-    def train(self) -> None:
+    def train(self) -> None:  # type: ignore[override]  # upstream's signature
         """Train from ``start_epoch``, or from the checkpoint in RESUME or OUTPUT_DIR, to OPTIM.MAX_EPOCH, then test."""
         super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
-        """Resume if there is something to resume, open the tensorboard log, start the clock."""
+        """Resume if there is a checkpoint, open the tensorboard log, start the clock."""
         directory = self.cfg.RESUME or self.cfg.OUTPUT_DIR
         self.start_epoch = self.resume_model_if_exist(directory)
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
-            self._recall_best_result(directory)
+            self._restore_best_result(directory)
         writer_dir = osp.join(self.output_dir, "tensorboard")
         mkdir_if_missing(writer_dir)
         self.init_writer(writer_dir)
         self.time_start = time.time()
 
-    def _recall_best_result(self, directory: str) -> None:
+    def _restore_best_result(self, directory: str) -> None:
         # Otherwise the first epoch after resuming would count as the best so far and overwrite a better model.
-        # In a run that goes on in a new folder the model comes along: after_train looks for it there.
+        # A run that continues in a new folder takes the model along, because after_train looks for it there.
         names = self.get_model_names()
-        found, own = (
+        sources, targets = (
             [osp.join(folder, name, "model-best.pth.tar") for name in names] for folder in (directory, self.output_dir)
         )
-        best = load_checkpoint(found[0]).get("val_result") if all(map(osp.exists, found)) else None
+        best = load_checkpoint(sources[0]).get("val_result") if all(map(osp.exists, sources)) else None
         if best is None:
             return
         self.best_result = best
         if osp.realpath(directory) == osp.realpath(self.output_dir):
             return
-        for source, target in zip(found, own, strict=True):
+        for source, target in zip(sources, targets, strict=True):
             mkdir_if_missing(osp.dirname(target))
             with atomic_path(target) as partial:
                 shutil.copyfile(source, partial)
 
     def after_train(self) -> None:
-        """Test the last or the best model, say how long it took, close the tensorboard log."""
+        """Test the last or the best model, print the elapsed time, close the tensorboard log."""
         print("Finish training")
         if not self.cfg.TEST.NO_TEST:
             if self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -143,7 +160,7 @@ class SimpleTrainer(TrainerBase):
         self.close_writer()
 
     def after_epoch(self) -> None:
-        """Keep the model if it is the best on the validation data, and every CHECKPOINT_FREQ epochs, and the last."""
+        """Save the model if it is the best on the validation data, every CHECKPOINT_FREQ epochs, and at the end."""
         done = self.epoch + 1
         freq = self.cfg.TRAIN.CHECKPOINT_FREQ
         if not self.cfg.TEST.NO_TEST and self.cfg.TEST.FINAL_MODEL == "best_val":
@@ -156,7 +173,7 @@ class SimpleTrainer(TrainerBase):
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
-        """Evaluate on the split "val" or "test" (by default TEST.SPLIT), print the results, return the first.
+        """Evaluate on the split "val" or "test" (by default TEST.SPLIT), print the results and return the first.
 
         Without validation data "val" means the test data.
         """
@@ -169,7 +186,7 @@ class SimpleTrainer(TrainerBase):
         else:
             split, data_loader = "test", self.test_loader
         print(f"Evaluate on the *{split}* set")
-        for batch in tqdm(data_loader, disable=None):  # None: a bar on a terminal, nothing in a log
+        for batch in tqdm(data_loader, disable=None):  # None: a progress bar only on a terminal
             input, label = self.parse_batch_test(batch)
             self.evaluator.process(self.model_inference(input), label)
         results = self.evaluator.evaluate()
@@ -178,20 +195,22 @@ class SimpleTrainer(TrainerBase):
         return list(results.values())[0]
 
     def model_inference(self, input: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, classes) for images."""
+        """Return logits (batch, classes) for images."""
         return self.model(input)
 
     def parse_batch_test(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (batch, 3, height, width) and labels (batch,) on the device."""
+        """Return images (batch, 3, height, width) and labels (batch,) on the device."""
         return batch["img"].to(self.device), batch["label"].to(self.device)
 
     def get_current_lr(self, names: str | list[str] | None = None) -> float:
-        """Learning rate of the first parameter group of the first model."""
+        """Return the learning rate of the first model's first parameter group."""
         name = self.get_model_names(names)[0]
-        return self._optims[name].param_groups[0]["lr"]
+        optim = self._optims[name]
+        assert optim is not None, f"the model '{name}' has no optimizer"
+        return optim.param_groups[0]["lr"]
 
     def _run_batches(self, batches: Iterator[tuple]) -> None:
-        """Train on ``self.num_batches`` batches, and log; each item is the arguments of ``forward_backward``."""
+        """Train on ``self.num_batches`` batches and log; each item holds the arguments of ``forward_backward``."""
         self.set_model_mode("train")
         losses, batch_time, data_time = MetricMeter(), AverageMeter(), AverageMeter()
         freq = self.cfg.TRAIN.PRINT_FREQ
@@ -222,17 +241,17 @@ class TrainerX(SimpleTrainer):
     """Trains on labelled data: ``forward_backward(batch)``."""
 
     def run_epoch(self) -> None:
-        """Every batch of ``train_loader_x`` once."""
+        """Train on every batch of ``train_loader_x`` once."""
         self.num_batches = len(self.train_loader_x)
         self._run_batches((batch,) for batch in self.train_loader_x)
 
     def parse_batch_train(self, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images (batch, 3, height, width), labels (batch,), domains (batch,) on the device."""
+        """Return images (batch, 3, height, width), labels (batch,) and domains (batch,) on the device."""
         return batch["img"].to(self.device), batch["label"].to(self.device), batch["domain"].to(self.device)
 
 
-def _next_or_again(loader: DataLoader, iterator: Iterator) -> tuple[Any, Iterator]:
-    """The next batch, and the iterator to go on with: a new one when the old was through."""
+def _next_or_restart(loader: DataLoader, iterator: Iterator) -> tuple[Any, Iterator]:
+    """Return the next batch and the iterator to continue with: a new one if the old one was exhausted."""
     try:
         return next(iterator), iterator
     except StopIteration:
@@ -241,10 +260,12 @@ def _next_or_again(loader: DataLoader, iterator: Iterator) -> tuple[Any, Iterato
 
 
 class TrainerXU(SimpleTrainer):
-    """Trains on a labelled and an unlabelled batch at a time: ``forward_backward(batch_x, batch_u)``."""
+    """Trains on pairs of a labelled and an unlabelled batch: ``forward_backward(batch_x, batch_u)``."""
+
+    train_loader_u: DataLoader  # required, unlike in other trainers
 
     def run_epoch(self) -> None:
-        """As many batches as TRAIN.COUNT_ITER says; the shorter loader starts again when it is through."""
+        """Train on as many batches as TRAIN.COUNT_ITER says; the shorter loader restarts when it is exhausted."""
         x, u = len(self.train_loader_x), len(self.train_loader_u)
         lengths = {"train_x": x, "train_u": u, "smaller_one": min(x, u)}
         count_iter = self.cfg.TRAIN.COUNT_ITER
@@ -254,22 +275,23 @@ class TrainerXU(SimpleTrainer):
         self._run_batches(self._batch_pairs())
 
     def _batch_pairs(self) -> Iterator[tuple]:
-        # Both iterators before the first batch: that is the order in which upstream draws their seeds.
-        iter_x, iter_u = iter(self.train_loader_x), iter(self.train_loader_u)
+        # Create both iterators before the first batch: upstream draws their seeds in this order.
+        iter_x: Iterator = iter(self.train_loader_x)
+        iter_u: Iterator = iter(self.train_loader_u)
         for _ in range(self.num_batches):
-            batch_x, iter_x = _next_or_again(self.train_loader_x, iter_x)
-            batch_u, iter_u = _next_or_again(self.train_loader_u, iter_u)
+            batch_x, iter_x = _next_or_restart(self.train_loader_x, iter_x)
+            batch_u, iter_u = _next_or_restart(self.train_loader_u, iter_u)
             yield batch_x, batch_u
 
-    def parse_batch_train(
+    def parse_batch_train(  # type: ignore[override]  # upstream's signature
         self, batch_x: dict[str, Any], batch_u: dict[str, Any]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Labelled images, their labels, unlabelled images, on the device."""
+        """Return labelled images, their labels and unlabelled images, on the device."""
         return batch_x["img"].to(self.device), batch_x["label"].to(self.device), batch_u["img"].to(self.device)
 
 
 def __getattr__(name: str) -> Any:
-    # Plugins take it from here; imported when they do, as it takes a second or more.
+    # Plugins import it from here; loaded on demand because it takes a second or more.
     if name == "SummaryWriter":
         from torch.utils.tensorboard import SummaryWriter
 

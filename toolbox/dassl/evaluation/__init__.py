@@ -1,4 +1,4 @@
-"""From logits and labels to results."""
+"""Evaluators: they turn logits and labels into results."""
 
 from .build import EVALUATOR_REGISTRY, build_evaluator
 from .evaluator import Classification, EvaluatorBase

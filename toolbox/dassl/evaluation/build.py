@@ -1,4 +1,4 @@
-"""The evaluator that a configuration names."""
+"""Evaluators by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVALUATOR_REGISTRY = Registry("EVALUATOR")
 
 
 def build_evaluator(cfg: CfgNode, **kwargs: Any) -> Any:
-    """An instance of ``cfg.TEST.EVALUATOR``. ValueError with the nearest name when it is not registered."""
+    """Build ``cfg.TEST.EVALUATOR``. ValueError with the nearest name if it is not registered."""
     name = cfg.TEST.EVALUATOR
     check_availability(name, EVALUATOR_REGISTRY.registered_names())
     if cfg.VERBOSE:

@@ -17,7 +17,7 @@ from .build import EVALUATOR_REGISTRY
 
 
 def macro_f1_score(y_true: Sequence[int], y_pred: Sequence[int]) -> float:
-    """Unweighted mean, over the classes that occur in ``y_true``, of F1 = 2 hits / (predicted + true); 0 .. 1."""
+    """Return the mean of F1 = 2 hits / (predicted + true), from 0 to 1, over the classes that occur in ``y_true``."""
     true, pred = np.asarray(y_true), np.asarray(y_pred)
     scores = []
     for label in np.unique(true):
@@ -27,9 +27,9 @@ def macro_f1_score(y_true: Sequence[int], y_pred: Sequence[int]) -> float:
 
 
 def confusion_matrix(y_true: Sequence[int], y_pred: Sequence[int]) -> np.ndarray:
-    """Shares (n, n) of each true class (row) given each label (column), over the n labels that occur, ascending.
+    """Return the share (n, n) of each true class (row) that is predicted as each label (column).
 
-    A row of a label that is predicted but never true is 0.
+    The n labels are those that occur, in ascending order. The row of a label that is predicted but never true is 0.
     """
     labels = np.union1d(y_true, y_pred)
     counts = np.zeros((len(labels), len(labels)))
@@ -38,27 +38,27 @@ def confusion_matrix(y_true: Sequence[int], y_pred: Sequence[int]) -> np.ndarray
 
 
 class EvaluatorBase:
-    """Gathers batches, then says what they amount to."""
+    """Collects batches, then computes results from them."""
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
 
     def reset(self) -> None:
-        """Forget what was gathered."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what reset() does")
+        """Discard the collected batches."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement reset()")
 
     def process(self, mo: Any, gt: Any) -> None:
-        """Take in a batch: model output and ground truth."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what process() does")
+        """Add a batch: model output and ground truth."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement process()")
 
     def evaluate(self) -> OrderedDict[str, float]:
-        """The results, the main one first."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what evaluate() does")
+        """Return the results, the main one first."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement evaluate()")
 
 
 @EVALUATOR_REGISTRY.register()
 class Classification(EvaluatorBase):
-    """Accuracy, error and macro F1 in percent; results a class and a confusion matrix on demand.
+    """Accuracy, error and macro F1 in percent; optionally per-class accuracies and a confusion matrix.
 
     Args:
         lab2cname: class name by label, needed for TEST.PER_CLASS_RESULT.
@@ -67,20 +67,23 @@ class Classification(EvaluatorBase):
     def __init__(self, cfg: CfgNode, lab2cname: Mapping[int, str] | None = None, **kwargs: Any) -> None:
         super().__init__(cfg)
         if cfg.TEST.PER_CLASS_RESULT and lab2cname is None:
-            raise ValueError("TEST.PER_CLASS_RESULT needs the class names; hand lab2cname to the evaluator")
+            raise ValueError("TEST.PER_CLASS_RESULT needs the class names; pass lab2cname to the evaluator")
         self._lab2cname = lab2cname
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was gathered."""
+        """Discard the collected batches."""
         self._correct = 0
         self._total = 0
         self._y_true: list[int] = []
         self._y_pred: list[int] = []
-        self._per_class_res = defaultdict(list) if self.cfg.TEST.PER_CLASS_RESULT else None
+        # Label -> 1 for each correct prediction, 0 for each wrong one.
+        self._per_class_res: defaultdict[int, list[int]] | None = (
+            defaultdict(list) if self.cfg.TEST.PER_CLASS_RESULT else None
+        )
 
     def process(self, mo: torch.Tensor, gt: torch.Tensor) -> None:
-        """Take in logits (batch, classes) and labels (batch,)."""
+        """Add logits (batch, classes) and labels (batch,)."""
         pred = mo.max(dim=1).indices.tolist()
         true = gt.tolist()
         matches = [int(p == t) for p, t in zip(pred, true, strict=True)]
@@ -93,7 +96,7 @@ class Classification(EvaluatorBase):
                 self._per_class_res[label].append(match)
 
     def evaluate(self) -> OrderedDict[str, float]:
-        """Print and return accuracy, error_rate, macro_f1, on demand perclass_accuracy. ValueError without data."""
+        """Print and return accuracy, error_rate, macro_f1 and perclass_accuracy (if set). ValueError without data."""
         if self._total == 0:
             raise ValueError("Nothing to evaluate: no batch was processed; check the test data")
         accuracy = 100.0 * self._correct / self._total
@@ -111,16 +114,16 @@ class Classification(EvaluatorBase):
             f"* macro_f1: {results['macro_f1']:.1f}%"
         )
         if self._per_class_res is not None:
-            results["perclass_accuracy"] = self._evaluate_classes()
+            results["perclass_accuracy"] = self._evaluate_classes(self._per_class_res)
         if self.cfg.TEST.COMPUTE_CMAT:
             self._save_confusion_matrix()
         return results
 
-    def _evaluate_classes(self) -> float:
+    def _evaluate_classes(self, matches_by_label: Mapping[int, list[int]]) -> float:
+        assert self._lab2cname is not None, "checked in __init__"
         print("=> per-class result")
         accuracies = []
-        for label in sorted(self._per_class_res):
-            matches = self._per_class_res[label]
+        for label, matches in sorted(matches_by_label.items()):
             accuracies.append(100.0 * sum(matches) / len(matches))
             print(
                 f"* class: {label} ({self._lab2cname[label]})\ttotal: {len(matches):,}\t"
@@ -132,7 +135,7 @@ class Classification(EvaluatorBase):
 
     def _save_confusion_matrix(self) -> None:
         path = osp.join(self.cfg.OUTPUT_DIR, "cmat.pt")
-        # As a tensor: PyTorch's safe reader takes no NumPy array.
+        # PyTorch's safe reader does not accept NumPy arrays.
         matrix = torch.from_numpy(confusion_matrix(self._y_true, self._y_pred))
         with atomic_path(path) as partial:
             torch.save(matrix, partial)

@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 
 def compute_distance_matrix(input1: torch.Tensor, input2: torch.Tensor, metric: str = "euclidean") -> torch.Tensor:
-    """Distances (m, n) between the rows of ``input1`` (m, width) and ``input2`` (n, width).
+    """Return distances (m, n) between the rows of ``input1`` (m, width) and ``input2`` (n, width).
 
     Args:
         metric: "euclidean" (squared) or "cosine".
 
     Raises:
-        TypeError: not tensors.
-        ValueError: wrong shapes, or an unknown metric.
+        TypeError: an input is not a tensor.
+        ValueError: the shapes are wrong or the metric is unknown.
     """
     for matrix in (input1, input2):
         if not isinstance(matrix, torch.Tensor):
@@ -31,12 +31,12 @@ def compute_distance_matrix(input1: torch.Tensor, input2: torch.Tensor, metric: 
 
 
 def euclidean_squared_distance(input1: torch.Tensor, input2: torch.Tensor) -> torch.Tensor:
-    """|a - b|^2 = |a|^2 + |b|^2 - 2 ab for all rows a of ``input1`` and b of ``input2``."""
+    """Return |a - b|^2 = |a|^2 + |b|^2 - 2 ab for all rows a of ``input1`` and b of ``input2``."""
     squares1 = input1.pow(2).sum(dim=1, keepdim=True)
     squares2 = input2.pow(2).sum(dim=1, keepdim=True)
     return squares1 + squares2.t() - 2 * input1 @ input2.t()
 
 
 def cosine_distance(input1: torch.Tensor, input2: torch.Tensor) -> torch.Tensor:
-    """1 - cosine for all rows of ``input1`` and ``input2``."""
+    """Return 1 - cosine for all rows of ``input1`` and ``input2``."""
     return 1 - F.normalize(input1, dim=1) @ F.normalize(input2, dim=1).t()

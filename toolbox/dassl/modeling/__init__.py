@@ -1,4 +1,4 @@
-"""Backbones, heads, networks, and operations that trainers are made of."""
+"""Backbones, heads, networks and operations."""
 
 from .backbone import BACKBONE_REGISTRY, Backbone, build_backbone
 from .head import HEAD_REGISTRY, build_head

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules from the ``OPTIM`` section of a configuration."""
+"""Optimizers and learning-rate schedules, built from the ``OPTIM`` section of a configuration."""
 
 from .lr_scheduler import build_lr_scheduler
 from .optimizer import build_optimizer

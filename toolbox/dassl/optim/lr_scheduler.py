@@ -1,9 +1,10 @@
-"""Learning-rate schedules, with a warm-up before them."""
+"""Learning-rate schedules, with an optional warm-up."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, StepLR
 from yacs.config import CfgNode
@@ -12,13 +13,13 @@ AVAI_SCHEDS = ["single_step", "multi_step", "cosine"]
 
 
 class _BaseWarmupScheduler(LRScheduler):
-    """Learning rates of its own for ``warmup_epoch`` epochs, then those of ``successor``.
+    """Sets its own learning rates for ``warmup_epoch`` epochs, then uses those of ``successor``.
 
-    ``successor`` is built on the same optimizer and stands still during the warm-up. The step out of the warm-up
-    applies the successor's first learning rates; only later steps move it on.
+    ``successor`` is built on the same optimizer and does not step during the warm-up. The step that ends the warm-up
+    applies the successor's first learning rates; only later steps advance it.
 
     Args:
-        verbose: ignored; here for plugins that pass it, which PyTorch no longer takes.
+        verbose: ignored; accepted because plugins pass it. PyTorch no longer takes it.
     """
 
     def __init__(
@@ -33,19 +34,19 @@ class _BaseWarmupScheduler(LRScheduler):
         self.warmup_epoch = warmup_epoch
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         raise NotImplementedError
 
     def step(self, epoch: int | None = None) -> None:
         if self.last_epoch >= self.warmup_epoch:
-            # Without an argument where there is none: PyTorch warns of the argument, whatever its value.
+            # PyTorch warns about the argument whatever its value, so it is passed only if given.
             self.successor.step() if epoch is None else self.successor.step(epoch)
             self._last_lr = self.successor.get_last_lr()
         else:
             super().step(epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """As PyTorch's, with the successor's state rather than the successor, which would drag the optimizer along."""
+        """Like PyTorch's, but with the successor's state: the successor itself would include the optimizer."""
         state = super().state_dict()
         state["successor"] = self.successor.state_dict()
         return state
@@ -75,14 +76,14 @@ class ConstantWarmupScheduler(_BaseWarmupScheduler):
         self.cons_lr = cons_lr
         super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         if self.last_epoch >= self.warmup_epoch:
             return self.successor.get_last_lr()
         return [self.cons_lr] * len(self.base_lrs)
 
 
 class LinearWarmupScheduler(_BaseWarmupScheduler):
-    """``min_lr`` in the first epoch, then the share epoch / ``warmup_epoch`` of the base learning rate."""
+    """``min_lr`` in the first epoch, then epoch / ``warmup_epoch`` times the base learning rate."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class LinearWarmupScheduler(_BaseWarmupScheduler):
         self.min_lr = min_lr
         super().__init__(optimizer, successor, warmup_epoch, last_epoch, verbose)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         if self.last_epoch >= self.warmup_epoch:
             return self.successor.get_last_lr()
         if self.last_epoch == 0:
@@ -106,7 +107,8 @@ class LinearWarmupScheduler(_BaseWarmupScheduler):
 
 def _main_schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
     if cfg.LR_SCHEDULER == "cosine":
-        return CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))
+        # Checkpoints store T_max, and upstream's is a float.
+        return CosineAnnealingLR(optimizer, float(cfg.MAX_EPOCH))  # type: ignore[arg-type]  # any number works
     stepsize = cfg.STEPSIZE
     if cfg.LR_SCHEDULER == "multi_step":
         if not isinstance(stepsize, (list, tuple)):
@@ -120,10 +122,10 @@ def _main_schedule(optimizer: Optimizer, cfg: CfgNode) -> LRScheduler:
 
 
 def build_lr_scheduler(optimizer: Optimizer, optim_cfg: CfgNode) -> LRScheduler:
-    """The schedule ``optim_cfg.LR_SCHEDULER``, behind a warm-up if WARMUP_EPOCH is above 0. Step it once an epoch.
+    """Build the schedule ``optim_cfg.LR_SCHEDULER``, after a warm-up if WARMUP_EPOCH is above 0. Step it once an epoch.
 
-    With WARMUP_RECOUNT the schedule begins after the warm-up; without, it goes on as if it had run through it, from the
-    base learning rate.
+    With WARMUP_RECOUNT the schedule starts after the warm-up. Without it, the schedule continues as if it had run
+    during the warm-up, from the base learning rate.
 
     Raises:
         ValueError: unknown schedule or warm-up.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -15,29 +16,30 @@ from .radam import RAdam
 AVAI_OPTIMS = ["adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"]
 
 
-def _staged_groups(model: nn.Module, optim_cfg: CfgNode) -> list[dict]:
-    """Two parameter groups: children named in NEW_LAYERS, and all others with a smaller learning rate."""
+def _staged_groups(model: Any, optim_cfg: CfgNode) -> list[dict]:
+    """Return two parameter groups: children not in NEW_LAYERS, with a smaller learning rate, and those in it."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"OPTIM.STAGED_LR needs a model to tell its layers apart, but got a {type(model).__name__}")
+        raise TypeError(f"OPTIM.STAGED_LR needs a model with named layers, but got a {type(model).__name__}")
     if isinstance(model, nn.DataParallel):
         model = model.module
     new_layers = optim_cfg.NEW_LAYERS
     new_layers = [new_layers] if isinstance(new_layers, str) else new_layers
     if not any(new_layers):
         warnings.warn("OPTIM.STAGED_LR has no effect: OPTIM.NEW_LAYERS is empty", stacklevel=3)
-    base, new = [], []
+    base: list[nn.Parameter] = []
+    new: list[nn.Parameter] = []
     for name, module in model.named_children():
         (new if name in new_layers else base).extend(module.parameters())
     return [{"params": base, "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT}, {"params": new}]
 
 
 def build_optimizer(model: nn.Module | Iterable, optim_cfg: CfgNode, param_groups: Iterable | None = None) -> Optimizer:
-    """The optimizer ``optim_cfg.NAME``.
+    """Build the optimizer named ``optim_cfg.NAME``.
 
     Args:
         model: a module, or an iterable of parameters or parameter groups.
         optim_cfg: the ``OPTIM`` section of a configuration.
-        param_groups: optimized instead of ``model`` when given.
+        param_groups: if given, optimized instead of ``model``.
 
     Raises:
         ValueError: the name is unknown.
@@ -49,7 +51,7 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg: CfgNode, param_group
     if param_groups is not None:
         params = param_groups
         if cfg.STAGED_LR:
-            warnings.warn("OPTIM.STAGED_LR is ignored: param_groups say the learning rates themselves", stacklevel=2)
+            warnings.warn("OPTIM.STAGED_LR is ignored: param_groups set their own learning rates", stacklevel=2)
     elif cfg.STAGED_LR:
         params = _staged_groups(model, cfg)
     else:

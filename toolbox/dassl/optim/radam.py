@@ -1,4 +1,4 @@
-"""Rectified Adam (Liu et al., ICLR 2020) and AdamW with a warm-up, by PyTorch."""
+"""Rectified Adam (Liu et al., ICLR 2020) and AdamW with a warm-up, based on PyTorch's."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def _steps_done(optimizer: torch.optim.Optimizer, param: torch.Tensor) -> int:
 
 
 class RAdam(torch.optim.RAdam):
-    """PyTorch's RAdam with weight decay apart from the gradient, as upstream's own implementation had it.
+    """PyTorch's RAdam with weight decay decoupled from the gradient, as in upstream's own implementation.
 
-    PyTorch before 2.2 cannot keep the two apart, hence the shrinking here; ``group["decay"]`` is the weight decay.
+    PyTorch before 2.2 cannot decouple the two, so ``step`` shrinks the weights; ``group["decay"]`` is the weight decay.
 
     Args:
-        degenerated_to_sgd: whether the first steps, of which the variance is not yet known, follow the momentum;
-            otherwise they only gather statistics.
+        degenerated_to_sgd: let the first steps, whose variance is not known yet, follow the momentum; otherwise they
+            only collect statistics.
     """
 
     def __init__(
@@ -33,46 +33,46 @@ class RAdam(torch.optim.RAdam):
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps)
         self.degenerated_to_sgd = degenerated_to_sgd
-        self.defaults["decay"] = weight_decay  # groups that are added later get it from there
+        self.defaults["decay"] = weight_decay  # for groups that are added later
         for group in self.param_groups:
             group.setdefault("decay", weight_decay)
 
-    def _waits(self, param: torch.Tensor, beta: float) -> bool:
-        """Whether the next step of ``param`` only gathers statistics: the paper's rho is 5 at most."""
+    def _skips_update(self, param: torch.Tensor, beta: float) -> bool:
+        """Return whether the next step only collects statistics for ``param``: the paper's rho is at most 5."""
         if self.degenerated_to_sgd:
             return False
         step = _steps_done(self, param) + 1
         return 2 / (1 - beta) - 1 - 2 * step * beta**step / (1 - beta**step) <= 5
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Shrink every parameter that has a gradient by lr * decay, then step; what ``closure`` returned."""
+        """Shrink every parameter that has a gradient by lr * decay, then step; return the result of ``closure``."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        kept = []
+        skipped = []
         with torch.no_grad():
             for group in self.param_groups:
                 for param in group["params"]:
                     if param.grad is None:
                         continue
-                    if self._waits(param, group["betas"][1]):
-                        kept.append((param, param.clone()))
+                    if self._skips_update(param, group["betas"][1]):
+                        skipped.append((param, param.clone()))
                     else:
                         param.mul_(1 - group["lr"] * group.get("decay", 0))
         super().step()
         with torch.no_grad():
-            for param, value in kept:
+            for param, value in skipped:
                 param.copy_(value)
         return loss
 
 
 class PlainRAdam(RAdam):
-    """The same; upstream's was written out without a cache."""
+    """The same as ``RAdam``; upstream's version is written without a cache."""
 
 
 class AdamW(torch.optim.AdamW):
-    """PyTorch's AdamW, whose learning rate rises from 0 in the first ``warmup`` steps."""
+    """PyTorch's AdamW with a learning rate that rises from 0 over the first ``warmup`` steps."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class AdamW(torch.optim.AdamW):
             group.setdefault("warmup", warmup)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """A step; what ``closure`` returned."""
+        """Take one step; return the result of ``closure``."""
         rates = [group["lr"] for group in self.param_groups]
         for group, rate in zip(self.param_groups, rates, strict=True):
             step = 1 + max((_steps_done(self, param) for param in group["params"]), default=0)
-            warmup = group.get("warmup", 0)  # none in the state of an optimiser of another make
+            warmup = group.get("warmup", 0)  # missing in the state of another AdamW
             if warmup > step:
                 group["lr"] = 1e-8 + step * rate / warmup
         try:

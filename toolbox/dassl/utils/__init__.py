@@ -1,4 +1,4 @@
-"""Small tools: files, seeds, registries, meters, logging, checkpoints."""
+"""Utilities: files, seeds, registries, meters, logging, checkpoints."""
 
 from .logger import *  # noqa: F403
 from .meters import *  # noqa: F403

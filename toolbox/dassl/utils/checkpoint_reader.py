@@ -1,8 +1,8 @@
-"""Reading checkpoint files without running what is in them.
+"""Reads checkpoint files without running code from them.
 
-PyTorch's own safe reader takes tensors and plain containers. Files written by upstream Dassl or by plugins also hold
-NumPy numbers and whole scheduler objects; for those a second reader lets the same harmless types through and puts an
-inert ``Placeholder`` where any other class stood. Neither imports or calls anything that the file names.
+PyTorch's own safe reader accepts tensors and plain containers. Files written by upstream Dassl or by plugins also hold
+NumPy numbers and whole scheduler objects. A second reader handles those: it accepts the same harmless types and puts an
+inert ``Placeholder`` in place of any other class. Neither reader imports or calls anything that the file names.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import codecs
 import collections
+import importlib
 import pickle
 import types
 from typing import Any
@@ -37,7 +38,7 @@ class Placeholder:
         if isinstance(state, dict):
             self.__dict__.update({str(key): value for key, value in state.items()})
 
-    # Classes derived from list or dict feed their items through these.
+    # Pickles of classes derived from list or dict call these with their items.
     def append(self, item: object) -> None:
         """Ignore a list item."""
 
@@ -69,14 +70,13 @@ _NUMPY_CORE = {"numpy.core.multiarray": "multiarray", "numpy._core.multiarray": 
 
 def _numpy_core() -> Any:
     try:
-        from numpy._core import multiarray
+        return importlib.import_module("numpy._core.multiarray")
     except ImportError:  # NumPy 1
-        from numpy.core import multiarray
-    return multiarray
+        return importlib.import_module("numpy.core.multiarray")
 
 
 def _known(module: str, name: str) -> Any:
-    """The harmless type or function ``module.name``, or None."""
+    """Return ``module.name`` if it is a harmless type or function, otherwise None."""
     if module in ("builtins", "__builtin__") and name in _BUILTINS:
         return getattr(builtins, name)
     if module == "collections" and name in ("OrderedDict", "Counter", "defaultdict", "deque"):
@@ -107,7 +107,7 @@ class _Unpickler(pickle.Unpickler):
         known = _known(module, name)
         if known is not None:
             return known
-        # A class of its own for each name, so that the repr says what was left out.
+        # A separate class for each name, so that the repr shows what was left out.
         return type(name.rpartition(".")[2], (Placeholder,), {"__module__": module})
 
 
@@ -115,16 +115,16 @@ def _load(file: Any, **kwargs: Any) -> Any:
     return _Unpickler(file, **kwargs).load()
 
 
-# What torch.load expects of a pickle module.
+# torch.load expects these attributes of a pickle module.
 _restricted = types.SimpleNamespace(__name__="dassl.utils.checkpoint_reader", Unpickler=_Unpickler, load=_load)
 
 
 def read_file(fpath: str, map_location: Any = None) -> Any:
-    """The object in the file ``fpath``; CheckpointError when it is damaged or of another kind."""
+    """Return the object in the file ``fpath``; CheckpointError if it is damaged or not a checkpoint."""
     try:
         return torch.load(fpath, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
-        pass  # refused: something else than tensors and plain containers is in there
+        pass  # refused: it holds more than tensors and plain containers
     except PermissionError:
         raise
     except Exception as error:
@@ -149,6 +149,6 @@ def _read_python2(fpath: str, map_location: Any) -> Any:
 def _unreadable(fpath: str, error: Exception) -> CheckpointError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].strip()[:160]
     return CheckpointError(
-        f"Checkpoint {fpath} cannot be read: it is truncated, or no PyTorch checkpoint ({reason}); "
-        "delete it or name another one"
+        f"Checkpoint {fpath} cannot be read: it is truncated, or not a PyTorch checkpoint ({reason}); "
+        "delete it or use another one"
     )

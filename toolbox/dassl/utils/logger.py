@@ -1,4 +1,4 @@
-"""Standard output, copied to a log file."""
+"""Copies standard output to a log file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["Logger", "setup_logger"]
 class Logger:
     """A text stream that writes to the console and to a file.
 
-    It stands in for ``sys.stdout`` until ``close()`` puts back what was there, so one process can do several runs, each
-    with a log of its own. As a context manager it closes itself.
+    It replaces ``sys.stdout`` until ``close()`` restores it, so one process can do several runs, each with its own log.
+    As a context manager it closes itself.
 
     Args:
-        fpath: the log file; its folder is made, an existing file is overwritten. None: no file.
-        console: whether to write to the console as well.
+        fpath: the log file; its folder is created, an existing file is overwritten. None: no file.
+        console: also write to the console.
     """
 
     def __init__(self, fpath: str | None = None, console: bool = True) -> None:
         self.console: TextIO = sys.stdout
         self.file: TextIO | None = None
-        self._loud = console
+        self._to_console = console
         self._closed = False
         if fpath is not None:
             mkdir_if_missing(osp.dirname(fpath))
@@ -41,19 +41,19 @@ class Logger:
         self.close()
 
     def __getattr__(self, name: str) -> Any:
-        # isatty, encoding, fileno ...: whatever a stream has and this class does not define is the console's.
+        # isatty, encoding, fileno ...: everything that this class does not define comes from the console.
         if name == "console":
             raise AttributeError(name)
         return getattr(self.console, name)
 
     @property
     def closed(self) -> bool:
-        """Whether the console is closed; a closed Logger itself still passes text on to its console."""
+        """True if the console is closed; a closed Logger still writes to its console."""
         return self.console.closed
 
     def write(self, msg: str) -> int:
-        """Write ``msg`` to console and file; the number of characters."""
-        if self._loud or self._closed:
+        """Write ``msg`` to console and file; return the number of characters."""
+        if self._to_console or self._closed:
             self.console.write(msg)
         if self.file is not None:
             self.file.write(msg)
@@ -66,7 +66,7 @@ class Logger:
             self.file.flush()
 
     def close(self) -> None:
-        """Close the file and put the console back as ``sys.stdout``, if this Logger still is. Twice does no harm."""
+        """Close the file and restore ``sys.stdout``, if it is still this Logger. May be called twice."""
         self._closed = True
         if self.file is not None:
             self.file.close()
@@ -76,22 +76,22 @@ class Logger:
 
 
 def setup_logger(output: str | os.PathLike | None = None, console: bool = True) -> Logger | None:
-    """Copy everything printed from now on to a log file, and return the Logger that does it (None without ``output``).
+    """Copy everything printed from now on to a log file; return the Logger that does it (None without ``output``).
 
     Args:
-        output: a folder, in which the file is ``log.txt``, or a file name ending in ``.txt`` or ``.log``. An existing
+        output: a folder, for the file ``log.txt`` in it, or a file name ending in ``.txt`` or ``.log``. An existing
             file is kept: the new one gets a time stamp after its name.
-        console: False sends the text to the file alone.
+        console: False writes to the file only.
     """
     if output is None:
         return None
     output = os.fspath(output)
-    wanted = output if output.endswith((".txt", ".log")) else osp.join(output, "log.txt")
-    fpath = wanted
-    if osp.exists(wanted):
-        stamped = fpath = wanted + time.strftime("-%Y-%m-%d-%H-%M-%S")
+    requested = output if output.endswith((".txt", ".log")) else osp.join(output, "log.txt")
+    fpath = requested
+    if osp.exists(requested):
+        stamped = fpath = requested + time.strftime("-%Y-%m-%d-%H-%M-%S")
         copies = 1
-        while osp.exists(fpath):  # several runs within a second
+        while osp.exists(fpath):  # several runs started within a second
             copies += 1
             fpath = f"{stamped}-{copies}"
     logger = Logger(fpath, console)

@@ -1,4 +1,4 @@
-"""Running values of a training loop."""
+"""Running averages for a training loop."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class AverageMeter:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
-        self.val = 0
-        self.avg = 0
-        self.sum = 0
+        """Start again from zero."""
+        self.val: float = 0
+        self.avg: float = 0
+        self.sum: float = 0
         self.count = 0
 
     def update(self, val: float | torch.Tensor, n: int = 1) -> None:
-        """Take in ``val``, the mean over ``n`` items; a tensor must hold one element."""
+        """Add ``val``, the mean over ``n`` items; a tensor must hold one element."""
         if isinstance(val, torch.Tensor):
             val = val.item()
         self.val = val
@@ -39,14 +39,14 @@ class AverageMeter:
 
 
 class MetricMeter:
-    """Named ``AverageMeter``s; as a string ``loss 0.5000 (0.6100) acc 81.2500 (79.0000)``: latest, and mean."""
+    """Named ``AverageMeter``s; as a string ``loss 0.5000 (0.6100) acc 81.2500 (79.0000)``: latest (mean)."""
 
     def __init__(self, delimiter: str = " ") -> None:
         self.meters: defaultdict[str, AverageMeter] = defaultdict(AverageMeter)
         self.delimiter = delimiter
 
     def update(self, input_dict: Mapping[str, float | torch.Tensor] | None) -> None:
-        """Take in one value a name; None is ignored. TypeError for anything but a dictionary."""
+        """Add one value per name; None is ignored. TypeError for anything but a dictionary."""
         if input_dict is None:
             return
         if not isinstance(input_dict, Mapping):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, overload
 
 __all__ = ["Registry"]
+
+T = TypeVar("T")
 
 
 class Registry:
     """Objects found by their ``__name__``.
 
-    ``@REGISTRY.register()`` above a class or function, or ``REGISTRY.register(obj)``. A name can be taken once,
-    unless ``force=True`` says to replace it.
+    Use ``@REGISTRY.register()`` above a class or function, or call ``REGISTRY.register(obj)``. A name can be registered
+    only once, unless ``force=True`` replaces it.
     """
 
     def __init__(self, name: str) -> None:
@@ -27,20 +29,26 @@ class Registry:
             )
         self._obj_map[name] = obj
 
-    def register(self, obj: Any = None, force: bool = False) -> Callable[[Any], Any] | None:
-        """Enter ``obj``, or return a decorator that enters what it decorates. KeyError when the name is taken."""
+    @overload
+    def register(self, obj: None = None, force: bool = False) -> Callable[[T], T]: ...
+
+    @overload
+    def register(self, obj: object, force: bool = False) -> None: ...
+
+    def register(self, obj: object = None, force: bool = False) -> Callable[[T], T] | None:
+        """Register ``obj``, or return a decorator that registers what it decorates. KeyError if the name is taken."""
         if obj is not None:
             self._add(obj, force)
             return None
 
-        def decorator(decorated: Any) -> Any:
+        def decorator(decorated: T) -> T:
             self._add(decorated, force)
             return decorated
 
         return decorator
 
     def get(self, name: str) -> Any:
-        """What is registered as ``name``; KeyError when nothing is."""
+        """Return the object registered as ``name``; KeyError if there is none."""
         if name not in self._obj_map:
             raise KeyError(
                 f'"{name}" is not in the {self._name} registry; it has: {", ".join(self._obj_map) or "nothing"}'
@@ -48,5 +56,5 @@ class Registry:
         return self._obj_map[name]
 
     def registered_names(self) -> list[str]:
-        """All names, in the order of registration."""
+        """Return all names, in the order of registration."""
         return list(self._obj_map)

@@ -1,4 +1,4 @@
-"""Files, images, seeds, names."""
+"""Helpers for files, images, seeds and names."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ __all__ = [
 
 
 def mkdir_if_missing(dirname: str) -> None:
-    """Make the folder and its parents unless it exists; an empty name means the current folder."""
+    """Create the folder and its parents if missing; an empty name means the current folder."""
     if dirname:
         os.makedirs(dirname, exist_ok=True)
 
 
 def check_isfile(fpath: str) -> bool:
-    """Whether ``fpath`` is a file; warns when it is not."""
+    """Return whether ``fpath`` is a file; warn if it is not."""
     found = osp.isfile(fpath)
     if not found:
         warnings.warn(f'No file found at "{fpath}"', stacklevel=2)
@@ -54,22 +54,22 @@ def check_isfile(fpath: str) -> bool:
 
 
 def read_json(fpath: str) -> Any:
-    """The content of a JSON file."""
+    """Read a JSON file."""
     with open(fpath, encoding="utf-8") as file:
         return json.load(file)
 
 
 def write_json(obj: Any, fpath: str) -> None:
-    """Write ``obj`` as indented JSON; the folder is made, and a file is there only when it is complete."""
+    """Write ``obj`` as indented JSON. The folder is created, and the file appears only when it is complete."""
     with atomic_path(fpath) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(obj, file, indent=4, separators=(",", ": "))
 
 
 @contextmanager
 def atomic_path(fpath: str) -> Iterator[str]:
-    """A temporary path beside ``fpath`` that takes its place when the block ends well, and vanishes when it does not.
+    """Yield a temporary path that replaces ``fpath`` if the block succeeds, and is removed if it fails.
 
-    Whatever happens, ``fpath`` holds either its old content or all of the new one.
+    ``fpath`` always holds either its old content or all of the new content.
     """
     folder = osp.dirname(fpath)
     mkdir_if_missing(folder)
@@ -77,11 +77,11 @@ def atomic_path(fpath: str) -> Iterator[str]:
     os.close(handle)
     try:
         yield partial
-        # mkstemp makes files for the owner's eyes only; a result gets what an ordinary open() would have given.
+        # mkstemp makes files readable by the owner only; give the result the permissions of an ordinary open().
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(partial, 0o666 & ~mask)
-        with open(partial, "r+b") as file:  # on disk before the name points to it
+        with open(partial, "r+b") as file:  # the data must be on disk before the rename
             os.fsync(file.fileno())
         os.replace(partial, fpath)
     except BaseException:
@@ -99,7 +99,7 @@ def set_random_seed(seed: int) -> None:
 
 
 def download_url(url: str, dst: str) -> None:
-    """Fetch ``url`` into the file ``dst``, with a progress line on a terminal; a broken download leaves no file."""
+    """Download ``url`` to ``dst``, with a progress line on a terminal; a failed download leaves no file."""
     print(f'* url="{url}"')
     print(f'* destination="{dst}"')
     started = time.time()
@@ -123,31 +123,31 @@ class BrokenImageError(OSError):
     """An image file that cannot be decoded; the message is one line that names it."""
 
     def __init__(self, message: str = "") -> None:
-        # A data loader's worker hands its error on as type and formatted traceback. Keep the line that says it.
+        # A data loader's worker passes its error on as type and formatted traceback; keep only the message.
         if message.startswith("Caught ") and "\n" in message:
             message = message.strip().splitlines()[-1].partition(": ")[2]
         super().__init__(message)
 
 
 def read_image(path: str) -> Image.Image:
-    """The image at ``path``, decoded, as RGB. The file is closed again.
+    """Return the image at ``path``, decoded, as RGB; the file is closed.
 
     Raises:
-        FileNotFoundError: no such file.
-        BrokenImageError: an ``OSError`` whose message names the path, when it cannot be decoded.
+        FileNotFoundError: there is no such file.
+        BrokenImageError: the image cannot be decoded; an ``OSError`` whose message names the path.
     """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # Pillow raises nearly everything, depending on format and damage
+    except Exception as error:  # Pillow raises many types, depending on format and damage
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BrokenImageError(f"Image {path} cannot be read ({reason}); replace it or take it out") from error
+        raise BrokenImageError(f"Image {path} cannot be read ({reason}); replace or remove it") from error
 
 
 def collect_env_info() -> str:
-    """Versions, processor, GPUs: what a log should say about where it was made. One fact a line."""
+    """Describe versions, processor and GPUs for a log, one fact per line."""
     import torchvision
 
     lines = [
@@ -170,13 +170,13 @@ def collect_env_info() -> str:
 
 
 def listdir_nohidden(path: str, sort: bool = False) -> list[str]:
-    """Names in the folder ``path`` that do not start with a dot, sorted on demand."""
+    """List the names in the folder ``path`` that do not start with a dot, optionally sorted."""
     names = [name for name in os.listdir(path) if not name.startswith(".")]
     return sorted(names) if sort else names
 
 
 def get_most_similar_str_to_a_from_b(a: str, b: Iterable[str]) -> str | None:
-    """The string of ``b`` most like ``a`` (the last of equals), None when ``b`` is empty."""
+    """Return the string of ``b`` most similar to ``a`` (the last one in a tie), None if ``b`` is empty."""
     best, chosen = 0.0, None
     for candidate in b:
         similarity = SequenceMatcher(None, a, candidate).ratio()
@@ -186,7 +186,7 @@ def get_most_similar_str_to_a_from_b(a: str, b: Iterable[str]) -> str | None:
 
 
 def check_availability(requested: str, available: list[str]) -> None:
-    """ValueError that names the nearest known string, unless ``requested`` is one of ``available``."""
+    """Raise a ValueError that names the nearest string, unless ``requested`` is in ``available``."""
     if requested not in available:
         nearest = get_most_similar_str_to_a_from_b(requested, available)
         raise ValueError(
@@ -195,5 +195,5 @@ def check_availability(requested: str, available: list[str]) -> None:
 
 
 def tolist_if_not(x: Any) -> list:
-    """``x`` itself if it is a list, else a list of it alone."""
+    """Return ``x`` if it is a list, otherwise ``[x]``."""
     return x if isinstance(x, list) else [x]

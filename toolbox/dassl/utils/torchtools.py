@@ -1,4 +1,4 @@
-"""Checkpoints, and small operations on models."""
+"""Checkpoints, and small helpers for models."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ __all__ = [
 
 
 def _without_module(name: str) -> str:
-    # nn.DataParallel puts this before every parameter's name.
+    # nn.DataParallel adds this prefix to every parameter name.
     return name.removeprefix("module.")
 
 
 def _plain(value: Any) -> Any:
-    """``value`` in types that PyTorch's safe reader takes back: no NumPy numbers, no scheduler objects."""
+    """Convert ``value`` to types that PyTorch's safe reader accepts: no NumPy numbers, no scheduler objects."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, LRScheduler):
         return _plain({key: item for key, item in value.__dict__.items() if key != "optimizer"})
     if isinstance(value, OrderedDict):
-        return value  # a state dict: tensors, with metadata that a copy would lose
+        return value  # a state dict: it holds tensors, and a copy would lose its metadata
     if isinstance(value, Counter):
         return value
     if isinstance(value, dict):
@@ -63,15 +63,15 @@ def save_checkpoint(
     remove_module_from_keys: bool = True,
     model_name: str = "",
 ) -> None:
-    """Write ``state`` to ``save_dir`` and note its name in the file ``checkpoint`` there.
+    """Save ``state`` to ``save_dir`` and write the name of its file to the file ``checkpoint`` there.
 
-    Both files appear whole or not at all; a crash leaves the earlier ones.
+    Both files are written atomically: a crash leaves the earlier ones.
 
     Args:
-        state: needs "state_dict" and "epoch" (epochs done); "optimizer", "scheduler", "val_result" are usual.
-        save_dir: made when missing.
+        state: must have "state_dict" and "epoch" (epochs done), and usually has "optimizer", "scheduler", "val_result".
+        save_dir: created if missing.
         is_best: also copy the file to ``model-best.pth.tar``.
-        remove_module_from_keys: drop the "module." that nn.DataParallel puts before names.
+        remove_module_from_keys: remove the prefix "module." that nn.DataParallel adds to names.
         model_name: file name, by default ``model.pth.tar-<epoch>``.
     """
     mkdir_if_missing(save_dir)
@@ -93,15 +93,15 @@ def save_checkpoint(
 
 
 def load_checkpoint(fpath: str) -> Any:
-    """The object in the checkpoint ``fpath``; nothing in the file is executed.
+    """Return the object in the checkpoint ``fpath``; nothing in the file is executed.
 
-    Tensors come back on the device they were saved from, or on the CPU when there is no GPU. Objects that are neither
-    tensors, numbers, strings nor containers of them come back as inert placeholders.
+    Tensors are loaded to the device they were saved from, or to the CPU if there is no GPU. Objects other than tensors,
+    numbers, strings and containers of them become inert placeholders.
 
     Raises:
         ValueError: ``fpath`` is None.
-        FileNotFoundError: no such file.
-        CheckpointError: a ``RuntimeError`` of one line, for a truncated file or one of another kind.
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is truncated or not a checkpoint; a ``RuntimeError`` with a one-line message.
     """
     if fpath is None:
         raise ValueError("No checkpoint is named: the path is None")
@@ -111,10 +111,10 @@ def load_checkpoint(fpath: str) -> Any:
 
 
 def find_checkpoint(fdir: str) -> str | None:
-    """The name of the checkpoint in ``fdir`` to go on from, None when there is none.
+    """Return the name of the checkpoint in ``fdir`` to resume from, None if there is none.
 
-    That is the one the file ``checkpoint`` names. Without that file, or when it names a file that is gone, it is the
-    latest ``model.pth.tar-<epoch>``, else ``model-best.pth.tar``.
+    The file ``checkpoint`` holds this name. If that file is missing, or the file that it names is, the result is the
+    latest ``model.pth.tar-<epoch>``, otherwise ``model-best.pth.tar``.
     """
     try:
         with open(osp.join(fdir, "checkpoint"), encoding="utf-8") as pointer:
@@ -130,29 +130,29 @@ def find_checkpoint(fdir: str) -> str | None:
 
 
 def saved_epochs(fdir: str) -> list[int]:
-    """The epochs, ascending, of which ``fdir`` holds a ``model.pth.tar-<epoch>``."""
+    """Return the epochs, in ascending order, that have a ``model.pth.tar-<epoch>`` in ``fdir``."""
     names = os.listdir(fdir) if osp.isdir(fdir) else []
     found = (re.fullmatch(r"model\.pth\.tar-(\d+)", name) for name in names)
     return sorted(int(match.group(1)) for match in found if match)
 
 
 def load_model_weights(model: nn.Module, state_dict: Mapping[str, torch.Tensor], fpath: str) -> None:
-    """``model.load_state_dict(state_dict)``, with a CheckpointError of one line when the two do not fit."""
+    """Run ``model.load_state_dict(state_dict)``; a one-line CheckpointError if the two do not match."""
     try:
         model.load_state_dict(state_dict)
     except (RuntimeError, TypeError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__)[:200]
         raise CheckpointError(
-            f"Checkpoint {fpath} is not of this model ({reason}); name one that was saved with the same configuration"
+            f"Checkpoint {fpath} is not of this model ({reason}); use one that was saved with the same configuration"
         ) from error
 
 
 def load_scheduler_state(scheduler: Any, state: Mapping[str, Any]) -> None:
-    """Load ``state`` into ``scheduler``; schedulers inside it take their part in place.
+    """Load ``state`` into ``scheduler``, and into the schedulers inside it.
 
-    Upstream saves the scheduler behind a warm-up as an object together with a copy of the optimizer, and after resuming
-    drives that copy. Here the inner scheduler keeps its optimizer and only learns where it was.
+    Upstream saves the scheduler that follows a warm-up as an object together with a copy of the optimizer, and steps
+    that copy after resuming. Here the inner scheduler keeps its optimizer and only its position is restored.
     """
     state = dict(state)
     for name, inner in list(vars(scheduler).items()):
@@ -172,24 +172,24 @@ def resume_from_checkpoint(
     scheduler: Any = None,
     model_name: str = "",
 ) -> int:
-    """Load model, optimizer and scheduler (those given) from the folder ``fdir``; the number of epochs done.
+    """Load model, optimizer and scheduler (if given) from the folder ``fdir``; return the number of epochs done.
 
     Args:
-        fdir: where ``save_checkpoint`` wrote.
-        model_name: a file in it, by default what ``find_checkpoint`` finds.
+        fdir: the ``save_dir`` of ``save_checkpoint``.
+        model_name: a file in it, by default the result of ``find_checkpoint``.
 
     Raises:
         FileNotFoundError: there is no checkpoint in ``fdir``.
-        CheckpointError: the checkpoint is damaged, or does not fit.
+        CheckpointError: the checkpoint is damaged, or does not match.
     """
     name = model_name or find_checkpoint(fdir)
     if name is None:
-        raise FileNotFoundError(f"No checkpoint in {fdir}: train first, or name the folder of a finished run")
+        raise FileNotFoundError(f"No checkpoint in {fdir}: train first, or choose the folder of a finished run")
     fpath = osp.join(fdir, name)
     print(f'Loading checkpoint from "{fpath}"')
     checkpoint = load_checkpoint(fpath)
     if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint or "epoch" not in checkpoint:
-        raise CheckpointError(f"Checkpoint {fpath} holds no training state (state_dict, epoch); name another one")
+        raise CheckpointError(f"Checkpoint {fpath} holds no training state (state_dict, epoch); use another one")
     load_model_weights(model, checkpoint["state_dict"], fpath)
     print("Loaded model weights")
     if optimizer is not None and checkpoint.get("optimizer") is not None:
@@ -218,9 +218,9 @@ def adjust_learning_rate(
     final_lr: float = 0,
     max_epoch: int = 100,
 ) -> None:
-    """Set all learning rates: times ``gamma`` every ``stepsize`` epochs, or a straight line to ``final_lr``.
+    """Set all learning rates: multiplied by ``gamma`` every ``stepsize`` epochs, or decaying linearly to ``final_lr``.
 
-    Kept for old plugins; ``dassl.optim.build_lr_scheduler`` is the way now.
+    Kept for old plugins; new code uses ``dassl.optim.build_lr_scheduler``.
     """
     if linear_decay:
         done = epoch / max_epoch
@@ -232,13 +232,13 @@ def adjust_learning_rate(
 
 
 def set_bn_to_eval(m: nn.Module) -> None:
-    """Freeze the running statistics of ``m`` if it is a batch norm; for ``model.apply``."""
+    """Freeze the running statistics of ``m`` if it is a batch norm layer; for ``model.apply``."""
     if "BatchNorm" in type(m).__name__:
         m.eval()
 
 
 def open_all_layers(model: nn.Module) -> None:
-    """Put the whole model in training mode, with gradients."""
+    """Put the whole model in training mode and enable its gradients."""
     model.train()
     model.requires_grad_(True)
 
@@ -263,7 +263,7 @@ def open_specified_layers(model: nn.Module, open_layers: str | list[str]) -> Non
 
 
 def count_num_param(model: nn.Module | None = None, params: Iterable | None = None) -> int:
-    """The number of parameters of a model, or of an iterable of tensors or ``{"params": tensor}``.
+    """Count the parameters of a model, or of an iterable of tensors or ``{"params": tensor}``.
 
     Raises:
         ValueError: neither is given.
@@ -281,14 +281,14 @@ def count_num_param(model: nn.Module | None = None, params: Iterable | None = No
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
-    """Load from a checkpoint (or bare state dict) every tensor whose name and shape the model has.
+    """Load every tensor of a checkpoint (or bare state dict) whose name and shape match one in the model.
 
-    A leading "module." is ignored. Prints what was left out, and warns when nothing fits.
+    A leading "module." is ignored. Prints the names of tensors that were not loaded; warns if nothing matches.
     """
     checkpoint = load_checkpoint(weight_path)
     state_dict = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else None
     if not isinstance(state_dict, Mapping):
-        raise CheckpointError(f"Checkpoint {weight_path} holds no state dict; name another one")
+        raise CheckpointError(f"Checkpoint {weight_path} holds no state dict; use another one")
     wanted = model.state_dict()
     matched: OrderedDict[str, torch.Tensor] = OrderedDict()
     discarded: list[str] = []
@@ -301,7 +301,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
     wanted.update(matched)
     model.load_state_dict(wanted)
     if not matched:
-        warnings.warn(f"Nothing in {weight_path} fits the model (compare the names by hand)", stacklevel=2)
+        warnings.warn(f"Nothing in {weight_path} matches the model (compare the names of the parameters)", stacklevel=2)
         return
     print(f"Successfully loaded pretrained weights from {weight_path}")
     if discarded:
@@ -309,7 +309,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
 
 
 def init_network_weights(model: nn.Module, init_type: str = "normal", gain: float = 0.02) -> None:
-    """Initialise convolutions and linear maps by ``init_type`` (biases 0), batch and instance norms as identities.
+    """Initialise convolutions and linear layers by ``init_type`` (biases 0), batch and instance norms as identities.
 
     Args:
         init_type: normal (std ``gain``), xavier, kaiming (fan in), orthogonal.

@@ -1,6 +1,6 @@
-"""Data sets: their registry, and what one is made of."""
+"""The data set registry, and the base classes of data sets."""
 
-from dassl import not_carried
+from dassl import not_included
 
 from .base_dataset import DatasetBase, Datum
 from .build import DATASET_REGISTRY, build_dataset
@@ -9,4 +9,4 @@ __all__ = ["DATASET_REGISTRY", "DatasetBase", "Datum", "build_dataset"]
 
 
 def __getattr__(name: str) -> None:
-    not_carried.attribute(__name__, name, not_carried.DATASETS)
+    not_included.missing_attribute(__name__, name, not_included.DATASETS)

@@ -1,4 +1,4 @@
-"""Extraction that stays in its folder."""
+"""Extracts archives, and only into their folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def _check_names(names: Iterable[str], archive: str) -> None:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
             raise ValueError(
-                f"Archive {archive} has a member {name!r} outside its own folder; nothing was extracted, "
-                "get the file from its original source"
+                f"Archive {archive} has a member {name!r} outside its folder; nothing was extracted, "
+                "download the file from its original source"
             )
 
 
@@ -26,10 +26,10 @@ def _extract_tar(archive: str, folder: str) -> None:
         members = tar.getmembers()
         _check_names((member.name for member in members), archive)
         for member in members:
-            # Links are where a path can leave its folder unseen, devices have no place in a data set.
+            # A path can leave its folder through a link, and data sets need no devices.
             if not (member.isfile() or member.isdir()):
                 raise ValueError(
-                    f"Archive {archive} has a member {member.name!r} that is neither file nor folder; nothing was "
+                    f"Archive {archive} has a member {member.name!r} that is neither a file nor a folder; nothing was "
                     "extracted, unpack it by hand if you trust it"
                 )
         if hasattr(tarfile, "data_filter"):
@@ -43,18 +43,18 @@ def _kind(archive: str) -> str:
         return "zip"
     if archive.endswith((".tar", ".tar.gz", ".tgz")):
         return "tar"
-    # A download's name need not say what it is.
+    # The name of a download may not show its type.
     if osp.isfile(archive):
         return "zip" if zipfile.is_zipfile(archive) else "tar" if tarfile.is_tarfile(archive) else ""
     return ""
 
 
 def extract_archive(archive: str, folder: str) -> None:
-    """Extract a .zip, .tar, .tar.gz or .tgz into ``folder``; where the name says nothing, the content does.
+    """Extract a .zip, .tar, .tar.gz or .tgz into ``folder``; the content decides if the name has no known suffix.
 
     Raises:
-        ValueError: another kind of file, a damaged one, or one with a member that would land outside ``folder``, be a
-            link or a device. Then nothing is extracted.
+        ValueError: the file is not such an archive, is damaged, or has a member that is a link, a device or outside
+            ``folder``. Nothing is extracted then.
     """
     folder = folder or "."
     try:
@@ -66,6 +66,6 @@ def extract_archive(archive: str, folder: str) -> None:
         elif kind == "tar":
             _extract_tar(archive, folder)
         else:
-            raise ValueError(f"{osp.basename(archive)} is no archive of a known kind (.zip, .tar, .tar.gz, .tgz)")
+            raise ValueError(f"{osp.basename(archive)} is not an archive of a known type (.zip, .tar, .tar.gz, .tgz)")
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"Archive {archive} is damaged ({error}); delete it and download it again") from error

@@ -1,4 +1,4 @@
-"""What a data set is: lists of labelled image paths."""
+"""Data sets: lists of labelled image paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .archives import extract_archive
 
 
 class Datum:
-    """One image: path, class label, domain label, class name.
+    """One image: its path, class label, domain label and class name.
 
     Raises:
         TypeError: the path is not a string.
@@ -48,12 +48,12 @@ class Datum:
 
     @property
     def classname(self) -> str:
-        """The class in words."""
+        """Name of the class."""
         return self._classname
 
 
 class DatasetBase:
-    """Training, validation and test images; a subclass reads them and hands them to ``__init__``.
+    """Training, validation and test images; a subclass reads them and passes them to ``__init__``.
 
     Args:
         train_x: labelled training images.
@@ -67,10 +67,10 @@ class DatasetBase:
 
     def __init__(
         self,
-        train_x: Sequence[Datum] | None = None,
+        train_x: Sequence[Datum] = None,  # type: ignore[assignment]  # upstream's default; get_num_classes refuses it
         train_u: Sequence[Datum] | None = None,
         val: Sequence[Datum] | None = None,
-        test: Sequence[Datum] | None = None,
+        test: Sequence[Datum] = None,  # type: ignore[assignment]  # upstream's default; loaders refuse it
     ) -> None:
         self._train_x = train_x
         self._train_u = train_u
@@ -86,12 +86,12 @@ class DatasetBase:
 
     @property
     def train_u(self) -> Sequence[Datum] | None:
-        """Unlabelled training images."""
+        """Unlabelled training images, or None."""
         return self._train_u
 
     @property
     def val(self) -> Sequence[Datum] | None:
-        """Validation images."""
+        """Validation images, or None."""
         return self._val
 
     @property
@@ -116,35 +116,35 @@ class DatasetBase:
 
     @staticmethod
     def get_num_classes(data_source: Sequence[Datum]) -> int:
-        """Largest label + 1; ValueError for no data."""
+        """Return the largest label + 1; ValueError without data."""
         if not data_source:
             raise ValueError("The data set has no training images; check DATASET.ROOT and the folder layout")
         return max(item.label for item in data_source) + 1
 
     @staticmethod
     def get_lab2cname(data_source: Sequence[Datum]) -> tuple[dict[int, str], list[str]]:
-        """Class name by label, and the names in the order of the labels."""
+        """Return the class name by label, and the class names in the order of their labels."""
         mapping = {item.label: item.classname for item in data_source}
         return mapping, [mapping[label] for label in sorted(mapping)]
 
     def check_input_domains(self, source_domains: Sequence[str], target_domains: Sequence[str]) -> None:
-        """ValueError unless both name domains of this data set."""
+        """Raise a ValueError unless both are non-empty and name domains of this data set."""
         for key, names in (("SOURCE_DOMAINS", source_domains), ("TARGET_DOMAINS", target_domains)):
             if len(names) == 0:
                 raise ValueError(f"DATASET.{key} is empty; name some of {self.domains}")
             self.is_input_domain_valid(names)
 
     def is_input_domain_valid(self, input_domains: Sequence[str]) -> None:
-        """ValueError when one of the names is no domain of this data set."""
+        """Raise a ValueError if a name is not a domain of this data set."""
         for domain in input_domains:
             if domain not in self.domains:
                 raise ValueError(f"Input domain must belong to {self.domains}, but got [{domain}]")
 
     def download_data(self, url: str, dst: str, from_gdrive: bool = True) -> None:
-        """Download an archive (.zip, .tar, .tar.gz, .tgz) to ``dst`` and extract it beside itself.
+        """Download an archive (.zip, .tar, .tar.gz, .tgz) to ``dst`` and extract it in the same folder.
 
         Raises:
-            ValueError: another kind of archive, or one with a member outside its folder (then nothing is extracted).
+            ValueError: the archive is of another type, or a member is outside its folder (nothing is extracted then).
             OSError: the download failed.
         """
         folder = osp.dirname(dst)
@@ -153,7 +153,7 @@ class DatasetBase:
             import gdown  # slow to import, and only needed here
 
             if gdown.download(url, dst, quiet=False) is None:
-                raise OSError(f"{url} could not be downloaded to {dst}; try again, or put the file there by hand")
+                raise OSError(f"{url} could not be downloaded to {dst}; try again, or put the file there yourself")
         else:
             download_url(url, dst)
         print("Extracting file ...")
@@ -163,10 +163,10 @@ class DatasetBase:
     def generate_fewshot_dataset(
         self, *data_sources: Sequence[Datum], num_shots: int = -1, repeat: bool = False
     ) -> Sequence:
-        """For every data source a list with ``num_shots`` random images of each class (one list for one source).
+        """Return a list with ``num_shots`` random images of each class per data source (one list for one source).
 
-        Classes come in the order of their first image. Uses Python's ``random``. A class with fewer images gives all of
-        them, or, with ``repeat``, draws with replacement. Below 1 shot the sources come back as they are.
+        Classes are in the order of their first image. Uses Python's ``random``. A class with fewer images gives all of
+        them or, with ``repeat``, is drawn from with replacement. Below 1 shot the sources are returned unchanged.
         """
         if num_shots < 1:
             return data_sources[0] if len(data_sources) == 1 else data_sources
@@ -186,14 +186,14 @@ class DatasetBase:
         return drawn
 
     def split_dataset_by_label(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
-        """The images of each label."""
+        """Group the images by label."""
         output: dict[int, list[Datum]] = defaultdict(list)
         for item in data_source:
             output[item.label].append(item)
         return output
 
     def split_dataset_by_domain(self, data_source: Sequence[Datum]) -> dict[int, list[Datum]]:
-        """The images of each domain."""
+        """Group the images by domain."""
         output: dict[int, list[Datum]] = defaultdict(list)
         for item in data_source:
             output[item.domain].append(item)

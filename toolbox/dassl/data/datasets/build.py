@@ -1,4 +1,4 @@
-"""The data set that a configuration names."""
+"""Data sets by name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from dassl import not_carried
+from dassl import not_included
 from dassl.utils import Registry, check_availability
 
 DATASET_REGISTRY = Registry("DATASET")
 
 
 def build_dataset(cfg: CfgNode) -> Any:
-    """An instance of ``cfg.DATASET.NAME``. ValueError with the nearest name when it is not registered."""
+    """Build ``cfg.DATASET.NAME``. ValueError with the nearest name if it is not registered."""
     name, known = cfg.DATASET.NAME, DATASET_REGISTRY.registered_names()
     if name not in known:
-        not_carried.check(name, not_carried.DATASETS, "data set")
+        not_included.check_name(name, not_included.DATASETS, "data set")
     check_availability(name, known)
     if cfg.VERBOSE:
         print(f"Loading dataset: {name}")

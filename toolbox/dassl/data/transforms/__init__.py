@@ -1,4 +1,4 @@
-"""Image transforms from the ``INPUT`` section of a configuration."""
+"""Image transforms, built from the ``INPUT`` section of a configuration."""
 
 from .transforms import INTERPOLATION_MODES, build_transform
 

@@ -1,4 +1,4 @@
-"""The three published AutoAugment policies (Cubuk et al., CVPR 2019), by torchvision."""
+"""The three published AutoAugment policies (Cubuk et al., CVPR 2019), from torchvision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 
 class _Policy(AutoAugment):
-    """One random pair of operations an image; new corners are filled with ``fillcolor``."""
+    """Applies one random pair of operations per image; new corners are filled with ``fillcolor``."""
 
     policy_name: AutoAugmentPolicy
 
@@ -15,18 +15,18 @@ class _Policy(AutoAugment):
 
 
 class ImageNetPolicy(_Policy):
-    """The policy found on ImageNet."""
+    """The policy learned on ImageNet."""
 
     policy_name = AutoAugmentPolicy.IMAGENET
 
 
 class CIFAR10Policy(_Policy):
-    """The policy found on CIFAR-10."""
+    """The policy learned on CIFAR-10."""
 
     policy_name = AutoAugmentPolicy.CIFAR10
 
 
 class SVHNPolicy(_Policy):
-    """The policy found on SVHN."""
+    """The policy learned on SVHN."""
 
     policy_name = AutoAugmentPolicy.SVHN

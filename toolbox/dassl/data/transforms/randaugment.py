@@ -1,8 +1,8 @@
 """RandAugment in the three settings of upstream's transforms.
 
-They are not torchvision's RandAugment: their operations, strengths and random draws are others. Here strengths are
-what the operation takes (degrees, shares of the width, factors), and the random draws come in upstream's order, so that
-a seed means the same.
+They differ from torchvision's RandAugment in operations, strengths and random draws. Strengths are in the units of the
+operation (degrees, fractions of the width, factors). Random draws are in upstream's order, so a seed gives the same
+images.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ def _affine(img: Image.Image, *coefficients: float) -> Image.Image:
 
 
 def ShearX(img: Image.Image, v: float) -> Image.Image:
-    """Shear sideways by the slope ``v``, of random sign."""
+    """Shear sideways by the slope ``v``, with random sign."""
     return _affine(img, 1, _either_sign(v), 0, 0, 1, 0)
 
 
 def ShearY(img: Image.Image, v: float) -> Image.Image:
-    """Shear upwards by the slope ``v``, of random sign."""
+    """Shear upwards by the slope ``v``, with random sign."""
     return _affine(img, 1, 0, 0, _either_sign(v), 1, 0)
 
 
 def TranslateXabs(img: Image.Image, v: float) -> Image.Image:
-    """Move sideways by ``v`` pixels, of random sign."""
+    """Move sideways by ``v`` pixels, with random sign."""
     return _affine(img, 1, 0, _either_sign(v), 0, 1, 0)
 
 
 def TranslateYabs(img: Image.Image, v: float) -> Image.Image:
-    """Move upwards by ``v`` pixels, of random sign."""
+    """Move upwards by ``v`` pixels, with random sign."""
     return _affine(img, 1, 0, 0, 0, 1, _either_sign(v))
 
 
 def TranslateX(img: Image.Image, v: float) -> Image.Image:
-    """Move sideways by the share ``v`` of the width, of random sign."""
+    """Move sideways by the fraction ``v`` of the width, with random sign."""
     return TranslateXabs(img, v * img.size[0])
 
 
 def TranslateY(img: Image.Image, v: float) -> Image.Image:
-    """Move upwards by the share ``v`` of the height, of random sign."""
+    """Move upwards by the fraction ``v`` of the height, with random sign."""
     return TranslateYabs(img, v * img.size[1])
 
 
 def Rotate(img: Image.Image, v: float) -> Image.Image:
-    """Turn by ``v`` degrees, of random sign."""
+    """Rotate by ``v`` degrees, with random sign."""
     return img.rotate(_either_sign(v))
 
 
@@ -68,28 +68,28 @@ def AutoContrast(img: Image.Image, _: float) -> Image.Image:
 
 
 def Invert(img: Image.Image, _: float) -> Image.Image:
-    """The negative."""
+    """Invert all values."""
     return ImageOps.invert(img)
 
 
 def Equalize(img: Image.Image, _: float) -> Image.Image:
-    """Flatten each channel's histogram."""
+    """Equalise the histogram of each channel."""
     return ImageOps.equalize(img)
 
 
 def Flip(img: Image.Image, _: float) -> Image.Image:
-    """Mirror left and right."""
+    """Swap left and right."""
     return ImageOps.mirror(img)
 
 
 def Identity(img: Image.Image, v: float) -> Image.Image:
-    """Nothing."""
+    """Return the image unchanged."""
     return img
 
 
 def Solarize(img: Image.Image, v: float) -> Image.Image:
-    """Invert the values from ``v`` (0 .. 256) on."""
-    return ImageOps.solarize(img, v)
+    """Invert the values of ``v`` (0 .. 256) and above."""
+    return ImageOps.solarize(img, v)  # type: ignore[arg-type]  # Pillow accepts a float, and rounding changes pixels
 
 
 def SolarizeAdd(img: Image.Image, addition: float = 0, threshold: int = 128) -> Image.Image:
@@ -104,32 +104,32 @@ def Posterize(img: Image.Image, v: float) -> Image.Image:
 
 
 def Contrast(img: Image.Image, v: float) -> Image.Image:
-    """Contrast times ``v``."""
+    """Multiply the contrast by ``v``."""
     return ImageEnhance.Contrast(img).enhance(v)
 
 
 def Color(img: Image.Image, v: float) -> Image.Image:
-    """Saturation times ``v``."""
+    """Multiply the saturation by ``v``."""
     return ImageEnhance.Color(img).enhance(v)
 
 
 def Brightness(img: Image.Image, v: float) -> Image.Image:
-    """Brightness times ``v``."""
+    """Multiply the brightness by ``v``."""
     return ImageEnhance.Brightness(img).enhance(v)
 
 
 def Sharpness(img: Image.Image, v: float) -> Image.Image:
-    """Sharpness times ``v``."""
+    """Multiply the sharpness by ``v``."""
     return ImageEnhance.Sharpness(img).enhance(v)
 
 
 def Cutout(img: Image.Image, v: float) -> Image.Image:
-    """Cover a random square, its side the share ``v`` of the width."""
+    """Cover a random square whose side is the fraction ``v`` of the width."""
     return img if v <= 0 else CutoutAbs(img, v * img.size[0])
 
 
 def CutoutAbs(img: Image.Image, v: float) -> Image.Image:
-    """Cover a random square of ``v`` pixels a side, clipped at the border."""
+    """Cover a random square of ``v`` x ``v`` pixels, clipped at the border."""
     if v < 0:
         return img
     width, height = img.size
@@ -141,7 +141,7 @@ def CutoutAbs(img: Image.Image, v: float) -> Image.Image:
 
 
 def SamplePairing(imgs: Sequence[np.ndarray]) -> Operation:
-    """An operation that blends an image with a random one of ``imgs`` (height, width, 3; uint8), the share ``v``."""
+    """Return an operation that blends in the fraction ``v`` of a random one of ``imgs`` (height, width, 3; uint8)."""
 
     def blend(img1: Image.Image, v: float) -> Image.Image:
         other = Image.fromarray(imgs[np.random.choice(len(imgs))])
@@ -155,7 +155,7 @@ class Lighting:
 
     Args:
         alphastd: standard deviation along each axis, in units of its eigenvalue.
-        eigval, eigvec: three eigenvalues, and the eigenvectors as columns.
+        eigval, eigvec: three eigenvalues, and their eigenvectors as columns.
     """
 
     def __init__(self, alphastd: float, eigval: Sequence[float], eigvec: Sequence[Sequence[float]]) -> None:
@@ -171,7 +171,7 @@ class Lighting:
 
 
 class CutoutDefault:
-    """Zeroes, in place, in a random square of ``length`` pixels a side of a tensor (channels, height, width)."""
+    """Zeroes, in place, a random square, ``length`` pixels wide, in a tensor (channels, height, width)."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -185,7 +185,7 @@ class CutoutDefault:
 
 
 def randaugment_list() -> list[tuple[Operation, float, float]]:
-    """Operations with weakest and strongest setting: RandAugment as in EfficientNet's code."""
+    """Return operations with their weakest and strongest settings: RandAugment as in EfficientNet's code."""
     return [
         (AutoContrast, 0, 1),
         (Equalize, 0, 1),
@@ -207,7 +207,7 @@ def randaugment_list() -> list[tuple[Operation, float, float]]:
 
 
 def _gentle_list(low: float, high: float, invert: bool) -> list[tuple[Operation, float, float]]:
-    """The fourteen operations that the two others share; enhancements by factors from ``low`` to ``high``."""
+    """Return the operations of the other two settings; enhancement factors are between ``low`` and ``high``."""
     return [
         (AutoContrast, 0, 1),
         (Brightness, low, high),
@@ -228,21 +228,21 @@ def _gentle_list(low: float, high: float, invert: bool) -> list[tuple[Operation,
 
 
 def randaugment_list2() -> list[tuple[Operation, float, float]]:
-    """The operations of ``RandAugment2``."""
+    """Return the operations of ``RandAugment2``."""
     return _gentle_list(0.1, 1.9, invert=True)
 
 
 def fixmatch_list() -> list[tuple[Operation, float, float]]:
-    """The operations of FixMatch (Sohn et al., NeurIPS 2020)."""
+    """Return the operations of FixMatch (Sohn et al., NeurIPS 2020)."""
     return _gentle_list(0.05, 0.95, invert=False)
 
 
 class RandAugment:
-    """``n`` random operations an image, all at the strength ``m`` (0 .. 30)."""
+    """Applies ``n`` random operations per image, all at the strength ``m`` (0 .. 30)."""
 
     def __init__(self, n: int = 2, m: float = 10) -> None:
         if not 0 <= m <= 30:
-            raise ValueError(f"INPUT.RANDAUGMENT_M must lie between 0 and 30, but is {m}")
+            raise ValueError(f"INPUT.RANDAUGMENT_M must be between 0 and 30, but is {m}")
         self.n = n
         self.m = m
         self.augment_list = randaugment_list()
@@ -254,7 +254,7 @@ class RandAugment:
 
 
 class RandAugment2:
-    """``n`` random operations an image, each left out with probability 1 - ``p``, at random strengths."""
+    """Applies ``n`` random operations per image, each with probability ``p``, at random strengths."""
 
     def __init__(self, n: int = 2, p: float = 0.6) -> None:
         self.n = n
@@ -270,7 +270,7 @@ class RandAugment2:
 
 
 class RandAugmentFixMatch:
-    """``n`` random operations an image, at random strengths."""
+    """Applies ``n`` random operations per image, at random strengths."""
 
     def __init__(self, n: int = 2) -> None:
         self.n = n

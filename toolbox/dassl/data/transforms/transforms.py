@@ -1,9 +1,10 @@
-"""Transforms by name, in a fixed order."""
+"""Transforms by name, applied in a fixed order."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ AVAI_CHOICES = [
     "instance_norm",
     "random_crop",
     "random_translation",
-    "center_crop",  # taken, though every test transform crops the centre anyway
+    "center_crop",  # accepted, although every test transform crops the centre anyway
     "cutout",
     "imagenet_policy",
     "cifar10_policy",
@@ -60,7 +61,7 @@ INTERPOLATION_MODES = {
 
 
 class Random2DTranslation:
-    """A resize to (height, width), or with probability ``p`` a random crop of that size after a resize to 9/8 of it."""
+    """Resizes to (height, width) or, with probability ``p``, resizes to 9/8 of it and crops randomly."""
 
     def __init__(
         self, height: int, width: int, p: float = 0.5, interpolation: InterpolationMode = InterpolationMode.BILINEAR
@@ -81,7 +82,7 @@ class Random2DTranslation:
 
 
 class InstanceNormalization:
-    """Each channel of a tensor (channels, height, width) to mean 0 and standard deviation 1."""
+    """Scales each channel of a tensor (channels, height, width) to mean 0 and standard deviation 1."""
 
     def __init__(self, eps: float = 1e-8) -> None:
         self.eps = eps
@@ -93,7 +94,7 @@ class InstanceNormalization:
 
 
 class Cutout:
-    """Zeroes in ``n_holes`` random squares of ``length`` pixels a side, clipped at the border of a (C, H, W) tensor."""
+    """Zeroes ``n_holes`` random squares, ``length`` pixels wide, in a (C, H, W) tensor, clipped at its border."""
 
     def __init__(self, n_holes: int = 1, length: int = 16) -> None:
         self.n_holes = n_holes
@@ -110,7 +111,7 @@ class Cutout:
 
 
 class GaussianNoise:
-    """With probability ``p``, normal noise on a tensor."""
+    """Adds normal noise to a tensor with probability ``p``."""
 
     def __init__(self, mean: float = 0, std: float = 0.15, p: float = 0.5) -> None:
         self.mean = mean
@@ -124,10 +125,10 @@ class GaussianNoise:
 
 
 def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] | None = None) -> Compose | None:
-    """What makes a normalised tensor (3, height, width) of a PIL image; None with INPUT.NO_TRANSFORM.
+    """Build the transform from a PIL image to a tensor (3, height, width); None with INPUT.NO_TRANSFORM.
 
-    The order is fixed, whatever the order of the choices. A test transform resizes, crops the centre, and takes of the
-    choices only "normalize" and "instance_norm".
+    The order is fixed, whatever the order of the choices. A test transform resizes, crops the centre, and uses only the
+    choices "normalize" and "instance_norm".
 
     Args:
         choices: names from ``AVAI_CHOICES``, by default INPUT.TRANSFORMS.
@@ -160,22 +161,21 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
 
 
 def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
-    """(log line, transform) in order."""
+    """Return (log line, transform) pairs in order."""
     size = list(cfg.SIZE)
     interpolation = INTERPOLATION_MODES[cfg.INTERPOLATION]
     jitter = dict(
         brightness=cfg.COLORJITTER_B, contrast=cfg.COLORJITTER_C, saturation=cfg.COLORJITTER_S, hue=cfg.COLORJITTER_H
     )
     n, m = cfg.RANDAUGMENT_N, cfg.RANDAUGMENT_M
-    # A plugin may bring defaults of its own, older than this key.
+    # Plugins may have their own defaults, from before this key existed.
     scale = cfg.get("RRCROP_SCALE", (0.08, 1.0))
 
-    # Images of one size, whichever of these there is.
-    steps: list[tuple] = []
+    steps: list[tuple] = []  # starts with a resize unless a crop sets the size
     if "random_crop" not in choices and "random_resized_crop" not in choices:
         steps.append((f"resize to {size[0]}x{size[1]}", Resize(size, interpolation=interpolation)))
 
-    def add(choice: str, line: str, make) -> None:
+    def add(choice: str, line: str, make: Callable[[], Any]) -> None:
         if choice in choices:
             steps.append((line, make()))
 
@@ -225,7 +225,7 @@ def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
 
 
 def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
-    """(log line, transform) in order."""
+    """Return (log line, transform) pairs in order."""
     size = list(cfg.SIZE)
     steps: list[tuple] = [
         (

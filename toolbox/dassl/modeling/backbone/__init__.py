@@ -1,7 +1,7 @@
-"""Image backbones: upstream's by name, and any other of torchvision's or timm's."""
+"""Image backbones: upstream's by name, and any model of torchvision or timm."""
 
-# ruff: noqa: F401 (what is imported here is what the package offers)
-# build and backbone come first: the others register themselves there.
+# ruff: noqa: F401 (the package exports these imports)
+# build and backbone come first, because the other modules register there.
 from .build import BACKBONE_REGISTRY, build_backbone  # isort: skip
 from .backbone import Backbone  # isort: skip
 
@@ -46,6 +46,6 @@ from .resnet import (
     resnet101_ms_l123,
     resnet152,
 )
-from .resnet_dynamic import *  # noqa: F403 (what its __all__ lists)
+from .resnet_dynamic import *  # noqa: F403 (only the names in its __all__)
 from .vgg import vgg16
 from .wide_resnet import wide_resnet_16_4, wide_resnet_28_2

@@ -1,4 +1,4 @@
-"""AlexNet by torchvision."""
+"""AlexNet from torchvision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ model_urls = imagenet_urls("alexnet")
 
 
 class AlexNet(Backbone):
-    """torchvision's AlexNet up to its last hidden layer; parameters keep their names."""
+    """torchvision's AlexNet up to its last hidden layer; its parameters keep their names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,13 +24,13 @@ class AlexNet(Backbone):
         self._out_features = 4096
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, 3, H, W) -> (batch, 4096); images of 63 pixels a side or more."""
+        """(batch, 3, H, W) -> (batch, 4096); images must have at least 63 x 63 pixels."""
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
 @BACKBONE_REGISTRY.register()
 def alexnet(pretrained: bool = True, **kwargs: Any) -> AlexNet:
-    """AlexNet."""
+    """Build AlexNet."""
     model = AlexNet()
     if pretrained:
         init_pretrained_weights(model, model_urls["alexnet"])

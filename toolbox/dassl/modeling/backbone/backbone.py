@@ -1,4 +1,4 @@
-"""What a backbone is."""
+"""Base class of backbones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Backbone(nn.Module):
 
     @property
     def out_features(self) -> int | None:
-        """Width of the features; None before it is set."""
+        """Width of the features; None until it is set."""
         return self.__dict__.get("_out_features")
 
 
 def check_size(images: torch.Tensor, side: int) -> None:
-    """ValueError unless ``images`` (batch, 3, height, width) are ``side`` pixels high and wide."""
+    """Raise a ValueError unless ``images`` (batch, 3, height, width) are ``side`` pixels high and wide."""
     height, width = images.shape[2:]
     if (height, width) != (side, side):
         raise ValueError(f"The network takes images of {side}x{side} pixels, but got {height}x{width}; see INPUT.SIZE")

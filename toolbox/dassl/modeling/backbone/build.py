@@ -10,20 +10,20 @@ BACKBONE_REGISTRY = Registry("BACKBONE")
 
 
 def build_backbone(name: str, verbose: bool = True, **kwargs: Any) -> Any:
-    """The backbone ``name``: a registered one, ``torchvision:<model>`` or ``timm:<model>``.
+    """Build the backbone ``name``: a registered one, ``torchvision:<model>`` or ``timm:<model>``.
 
     Raises:
-        ValueError: the name is unknown; the message says the nearest.
-        ImportError: ``timm:`` without timm.
+        ValueError: the name is unknown; the message has the nearest one.
+        ImportError: timm is needed but not installed.
     """
     from .others import timm_backbone, torchvision_backbone
 
     family, colon, model = name.partition(":")
-    outside = {"torchvision": torchvision_backbone, "timm": timm_backbone}
-    if colon and family in outside:
+    builders = {"torchvision": torchvision_backbone, "timm": timm_backbone}
+    if colon and family in builders:
         if verbose:
             print(f"Backbone: {name}")
-        return outside[family](model, **kwargs)
+        return builders[family](model, **kwargs)
     check_availability(name, BACKBONE_REGISTRY.registered_names())
     if verbose:
         print(f"Backbone: {name}")

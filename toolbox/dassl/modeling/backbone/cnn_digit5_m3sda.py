@@ -40,5 +40,5 @@ class FeatureExtractor(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def cnn_digit5_m3sda(**kwargs: Any) -> FeatureExtractor:
-    """``FeatureExtractor``."""
+    """Build a ``FeatureExtractor``."""
     return FeatureExtractor()

@@ -15,7 +15,7 @@ from .build import BACKBONE_REGISTRY
 
 
 class Convolution(nn.Module):
-    """A 3 x 3 convolution that keeps the size, and ReLU."""
+    """A 3 x 3 convolution that keeps the size, followed by ReLU."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ConvNet(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def cnn_digitsdg(**kwargs: Any) -> ConvNet:
-    """``ConvNet`` of 64 channels."""
+    """Build a ``ConvNet`` of 64 channels."""
     model = ConvNet(c_hidden=64)
     init_network_weights(model, init_type="kaiming")
     return model

@@ -1,4 +1,4 @@
-"""The network for generalization from a single set of digits (Volpi et al., NeurIPS 2018)."""
+"""The network for generalization from a single digit data set (Volpi et al., NeurIPS 2018)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CNN(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def cnn_digitsingle(**kwargs: Any) -> CNN:
-    """``CNN``."""
+    """Build a ``CNN``."""
     model = CNN()
     init_network_weights(model, init_type="kaiming")
     return model

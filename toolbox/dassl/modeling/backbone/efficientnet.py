@@ -1,4 +1,4 @@
-"""EfficientNets by torchvision."""
+"""EfficientNets from torchvision."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .backbone import Backbone
 
 
 class HeadlessNet(Backbone):
-    """A model whose output is features of width ``out_features``."""
+    """A model that outputs features of width ``out_features``."""
 
     def __init__(self, net: nn.Module, out_features: int) -> None:
         super().__init__()
@@ -25,14 +25,14 @@ class HeadlessNet(Backbone):
 
 
 def torchvision_backbone(model: str, pretrained: bool = True, **kwargs: Any) -> HeadlessNet:
-    """torchvision's classification model ``model`` without its last linear layer. ValueError when there is none."""
+    """Build torchvision's classifier ``model`` without its last linear layer. ValueError if it does not exist."""
     try:
         net = torchvision.models.get_model(model, weights="DEFAULT" if pretrained else None)
     except ValueError as error:
         raise ValueError(f"torchvision has no model '{model}'; see torchvision.models.list_models()") from error
     linear = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise ValueError(f"torchvision's {model} has no linear classifier to take off; choose a classification model")
+        raise ValueError(f"torchvision's {model} has no linear classifier to remove; choose a classification model")
     name, classifier = linear[-1]
     parent = net.get_submodule(name.rpartition(".")[0])
     setattr(parent, name.rpartition(".")[2], nn.Identity())
@@ -40,7 +40,7 @@ def torchvision_backbone(model: str, pretrained: bool = True, **kwargs: Any) -> 
 
 
 def timm_backbone(model: str, pretrained: bool = True, **kwargs: Any) -> HeadlessNet:
-    """timm's model ``model`` without its classifier. ImportError of one line without timm."""
+    """Build timm's model ``model`` without its classifier. ImportError if timm is not installed."""
     try:
         import timm
     except ImportError as error:

@@ -14,7 +14,7 @@ from .build import BACKBONE_REGISTRY
 
 
 class _PreActivation(nn.Module):
-    """Batch norm and ReLU before every convolution; a subclass says kernel sizes, the last width's ``expansion``."""
+    """Batch norm and ReLU before every convolution; a subclass sets the kernel sizes and the last ``expansion``."""
 
     expansion: int
     kernels: Sequence[int]
@@ -23,7 +23,7 @@ class _PreActivation(nn.Module):
         super().__init__()
         self.depth = len(self.kernels)
         width = in_planes
-        strided = self.kernels.index(3)  # the first 3 x 3 convolution has the stride
+        strided = self.kernels.index(3)  # only the first 3 x 3 convolution has the stride
         for number, kernel in enumerate(self.kernels):
             last = number == self.depth - 1
             channels = planes * self.expansion if last else planes
@@ -72,14 +72,14 @@ class PreActResNet(Backbone):
         self._out_features = self.in_planes
 
     def _make_layer(self, block: type[_PreActivation], planes: int, num_blocks: int, stride: int) -> nn.Sequential:
-        made = []
+        layers = []
         for number in range(num_blocks):
-            made.append(block(self.in_planes, planes, stride if number == 0 else 1))
+            layers.append(block(self.in_planes, planes, stride if number == 0 else 1))
             self.in_planes = planes * block.expansion
-        return nn.Sequential(*made)
+        return nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, 3, 32, 32) -> (batch, out_features); larger images give a multiple of that width."""
+        """(batch, 3, 32, 32) -> (batch, out_features); larger images give a multiple of this width."""
         for layer in (self.conv1, self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
         return F.avg_pool2d(x, 4).flatten(1)
@@ -87,5 +87,5 @@ class PreActResNet(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def preact_resnet18(**kwargs: Any) -> PreActResNet:
-    """``PreActResNet`` of eight ``PreActBlock``."""
+    """Build a ``PreActResNet`` of eight ``PreActBlock``."""
     return PreActResNet(PreActBlock, [2, 2, 2, 2])

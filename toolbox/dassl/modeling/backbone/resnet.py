@@ -1,4 +1,4 @@
-"""ResNets of torchvision's blocks, on demand with MixStyle or EFDMix after their first stages."""
+"""ResNets made of torchvision's blocks, optionally with MixStyle or EFDMix after their first stages."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ model_urls = imagenet_urls(*LAYERS)
 
 
 class ResNet(Backbone):
-    """A ResNet without classifier; its parameters' names are torchvision's.
+    """A ResNet without a classifier; its parameters have torchvision's names.
 
     Args:
-        block: torchvision's ``BasicBlock`` or ``Bottleneck``, or one's own: made of (input channels, channels, stride,
-            shortcut or None), with an ``expansion``.
-        layers: blocks in each of the four stages.
+        block: torchvision's ``BasicBlock`` or ``Bottleneck``, or a custom class that takes (input channels, channels,
+            stride, shortcut or None) and has an ``expansion``.
+        layers: number of blocks in each of the four stages.
         ms_class: MixStyle or EFDMix, placed after ``ms_layers`` (of "layer1", "layer2", "layer3").
         ms_p, ms_a: its probability and the parameter of its Beta distribution.
 
     Raises:
-        ValueError: another place in ``ms_layers``.
+        ValueError: ``ms_layers`` has another name.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class ResNet(Backbone):
         super().__init__()
         for layer in ms_layers:
             if layer not in ("layer1", "layer2", "layer3"):
-                raise ValueError(f"{layer} is no place for style mixing; choose of layer1, layer2, layer3")
+                raise ValueError(f"{layer} does not support style mixing; choose from layer1, layer2, layer3")
         self.inplanes = 64
         self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         for stage, blocks in enumerate(layers, 1):
-            made = self._make_layer(block, 32 * 2**stage, blocks, stride=1 if stage == 1 else 2)
-            self.add_module(f"layer{stage}", made)
+            stage_blocks = self._make_layer(block, 32 * 2**stage, blocks, stride=1 if stage == 1 else 2)
+            self.add_module(f"layer{stage}", stage_blocks)
         self.global_avgpool = nn.AdaptiveAvgPool2d(1)
         self._out_features = self.inplanes
         self.mixstyle = None
@@ -81,7 +81,7 @@ class ResNet(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, nn.Linear):  # in blocks of one's own
+            elif isinstance(module, nn.Linear):  # in custom blocks
                 nn.init.normal_(module.weight, 0, 0.01)
             elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 nn.init.ones_(module.weight)
@@ -105,12 +105,12 @@ class ResNet(Backbone):
 
 
 def _builder(arch: str, mixer: str = "", depth: int = 0) -> Callable[..., ResNet]:
-    """The function that makes ``arch``, with ``mixer`` ("ms" or "efdmix") after its first ``depth`` stages."""
+    """Return the function that builds ``arch``, with ``mixer`` ("ms" or "efdmix") after its first ``depth`` stages."""
     stages = [f"layer{stage}" for stage in range(1, depth + 1)]
     kind = {"": None, "ms": "MixStyle", "efdmix": "EFDMix"}[mixer]
 
     def build(pretrained: bool = True, **kwargs: Any) -> ResNet:
-        from dassl.modeling import ops  # here, because ops need nothing of backbones and most backbones nothing of ops
+        from dassl.modeling import ops  # imported here because most backbones do not need ops
 
         model = ResNet(*LAYERS[arch], ms_class=getattr(ops, kind) if kind else None, ms_layers=stages)
         if pretrained:

@@ -1,4 +1,4 @@
-"""ResNets with dynamic 3 x 3 convolutions (Sun et al., IJCAI 2022), on demand with MixStyle."""
+"""ResNets with dynamic 3 x 3 convolutions (Sun et al., IJCAI 2022), optionally with MixStyle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dassl.modeling.ops import Conv2dDynamic, MixStyle
 from .backbone import Backbone  # noqa: F401
 from .build import BACKBONE_REGISTRY
 from .pretrained import init_pretrained_weights
-from .resnet import BasicBlock, Bottleneck, ResNet, conv3x3  # noqa: F401 (plugins may look for some here)
+from .resnet import BasicBlock, Bottleneck, ResNet, conv3x3  # noqa: F401 (for plugins)
 
 __all__ = [
     "resnet18_dynamic",
@@ -42,14 +42,14 @@ model_urls = {
 def conv3x3_dynamic(
     in_planes: int, out_planes: int, stride: int = 1, attention_in_channels: int | None = None
 ) -> Conv2dDynamic:
-    """A dynamic 3 x 3 convolution that keeps the size (but for its stride)."""
+    """Build a dynamic 3 x 3 convolution with padding 1."""
     return Conv2dDynamic(
         in_planes, out_planes, 3, stride, padding=1, bias=False, attention_in_channels=attention_in_channels
     )
 
 
 class BasicBlockDynamic(nn.Module):
-    """Two dynamic 3 x 3 convolutions; the attention of both looks at the block's input."""
+    """Two dynamic 3 x 3 convolutions; the attention of both uses the block's input."""
 
     expansion = 1
 
@@ -71,7 +71,7 @@ class BasicBlockDynamic(nn.Module):
 
 
 class BottleneckDynamic(nn.Module):
-    """A bottleneck whose 3 x 3 convolution is dynamic; its attention looks at the block's input."""
+    """A bottleneck whose 3 x 3 convolution is dynamic; its attention uses the block's input."""
 
     expansion = 4
 
@@ -96,7 +96,7 @@ class BottleneckDynamic(nn.Module):
 
 
 class DynamicResNet(ResNet):
-    """A ``ResNet`` that leaves the attentions' linear layers as they are drawn."""
+    """A ``ResNet`` that keeps the default initialisation of the attentions' linear layers."""
 
     def _init_params(self) -> None:
         for module in self.modules():
@@ -112,7 +112,7 @@ LAYERS = {
 
 
 def _builder(arch: str, depth: int = 0) -> Callable[..., DynamicResNet]:
-    """The function that makes ``arch``, with MixStyle after its first ``depth`` stages."""
+    """Return the function that builds ``arch``, with MixStyle after its first ``depth`` stages."""
     stages = [f"layer{stage}" for stage in range(1, depth + 1)]
 
     def build(pretrained: bool = True, **kwargs: Any) -> DynamicResNet:

@@ -1,4 +1,4 @@
-"""VGG by torchvision."""
+"""VGG from torchvision."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ model_urls = imagenet_urls("vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg1
 
 
 class VGG(Backbone):
-    """torchvision's VGG up to its last hidden layer; parameters keep their names.
+    """torchvision's VGG up to its last hidden layer; its parameters keep their names.
 
     Args:
-        features: the convolutions, such as ``make_layers(cfgs["D"])`` for VGG-16.
-        init_weights: whether to draw the weights anew.
+        features: the convolutional layers, such as ``make_layers(cfgs["D"])`` for VGG-16.
+        init_weights: draw random weights.
     """
 
     def __init__(self, features: nn.Module, init_weights: bool = True) -> None:
@@ -31,13 +31,13 @@ class VGG(Backbone):
         self._out_features = 4096
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(batch, 3, H, W) -> (batch, 4096); images of 32 pixels a side or more."""
+        """(batch, 3, H, W) -> (batch, 4096); images must have at least 32 x 32 pixels."""
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
 @BACKBONE_REGISTRY.register()
 def vgg16(pretrained: bool = True, **kwargs: Any) -> VGG:
-    """VGG-16 without batch norm."""
+    """Build VGG-16 without batch norm."""
     model = VGG(make_layers(cfgs["D"]), init_weights=not pretrained)
     if pretrained:
         init_pretrained_weights(model, model_urls["vgg16"])

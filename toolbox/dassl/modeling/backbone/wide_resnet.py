@@ -18,7 +18,7 @@ _SLOPE = 0.01
 class BasicBlock(nn.Module):
     """Two 3 x 3 convolutions, each after batch norm and leaky ReLU, with dropout (``dropRate``) between them.
 
-    Where the width changes, the shortcut starts after the first activation and has a 1 x 1 convolution.
+    If the width changes, the shortcut starts after the first activation and has a 1 x 1 convolution.
     """
 
     def __init__(self, in_planes: int, out_planes: int, stride: int, dropRate: float = 0.0) -> None:
@@ -68,7 +68,7 @@ class WideResNet(Backbone):
     """Three stages of 16, 32 and 64 times ``widen_factor`` channels.
 
     Args:
-        depth: 4 more than a multiple of 6, such as 16 or 28; ValueError otherwise.
+        depth: 6 n + 4, such as 16 or 28; ValueError otherwise.
         dropRate: dropout inside the blocks.
     """
 
@@ -76,13 +76,13 @@ class WideResNet(Backbone):
         super().__init__()
         blocks, rest = divmod(depth - 4, 6)
         if rest or blocks < 1:
-            raise ValueError(f"A wide ResNet is 6 n + 4 layers deep (10, 16, 22, 28 ...), not {depth}")
+            raise ValueError(f"A wide ResNet has 6 n + 4 layers (10, 16, 22, 28 ...), not {depth}")
         widths = [16, *(factor * widen_factor for factor in (16, 32, 64))]
         self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
         for stage in (1, 2, 3):
             stride = 1 if stage == 1 else 2
-            made = NetworkBlock(blocks, widths[stage - 1], widths[stage], BasicBlock, stride, dropRate)
-            self.add_module(f"block{stage}", made)
+            block = NetworkBlock(blocks, widths[stage - 1], widths[stage], BasicBlock, stride, dropRate)
+            self.add_module(f"block{stage}", block)
         self.bn1 = nn.BatchNorm2d(widths[-1])
         self.relu = nn.LeakyReLU(_SLOPE, inplace=True)
         self._out_features = widths[-1]
@@ -99,11 +99,11 @@ class WideResNet(Backbone):
 
 @BACKBONE_REGISTRY.register()
 def wide_resnet_28_2(**kwargs: Any) -> WideResNet:
-    """28 layers, twice as wide: the network of semi-supervised learning."""
+    """Build the network with 28 layers, twice as wide, common in semi-supervised learning."""
     return WideResNet(28, 2)
 
 
 @BACKBONE_REGISTRY.register()
 def wide_resnet_16_4(**kwargs: Any) -> WideResNet:
-    """16 layers, four times as wide."""
+    """Build the network with 16 layers, four times as wide."""
     return WideResNet(16, 4)

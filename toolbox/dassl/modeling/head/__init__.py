@@ -1,4 +1,4 @@
-"""Heads: what stands between a backbone and the classifier."""
+"""Heads: layers between a backbone and the classifier."""
 
 from .build import HEAD_REGISTRY, build_head
 from .mlp import MLP, mlp

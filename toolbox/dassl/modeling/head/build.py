@@ -10,7 +10,7 @@ HEAD_REGISTRY = Registry("HEAD")
 
 
 def build_head(name: str, verbose: bool = True, **kwargs: Any) -> Any:
-    """An instance of the head ``name``. ValueError with the nearest name when it is not registered."""
+    """Build the head ``name``. ValueError with the nearest name if it is not registered."""
     check_availability(name, HEAD_REGISTRY.registered_names())
     if verbose:
         print(f"Head: {name}")

@@ -12,16 +12,16 @@ from .build import HEAD_REGISTRY
 
 
 class MLP(nn.Module):
-    """Linear layers, each with batch norm (on demand), activation and dropout (above 0) after it.
+    """Linear layers, each followed by batch norm (if ``bn``), activation and dropout (if above 0).
 
     Args:
         in_features: width of the input.
-        hidden_layers: widths of the layers, one or more; the last is ``out_features``.
+        hidden_layers: widths of one or more layers; the last is ``out_features``.
         activation: "relu" or "leaky_relu".
 
     Raises:
-        ValueError: no layers.
-        NotImplementedError: unknown activation.
+        ValueError: there are no layers.
+        NotImplementedError: the activation is unknown.
     """
 
     def __init__(
@@ -60,5 +60,5 @@ class MLP(nn.Module):
 
 @HEAD_REGISTRY.register()
 def mlp(**kwargs: Any) -> MLP:
-    """An ``MLP``."""
+    """Build an ``MLP``."""
     return MLP(**kwargs)

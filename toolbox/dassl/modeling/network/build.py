@@ -10,7 +10,7 @@ NETWORK_REGISTRY = Registry("NETWORK")
 
 
 def build_network(name: str, verbose: bool = True, **kwargs: Any) -> Any:
-    """An instance of the network ``name``. ValueError with the nearest name when it is not registered."""
+    """Build the network ``name``. ValueError with the nearest name if it is not registered."""
     check_availability(name, NETWORK_REGISTRY.registered_names())
     if verbose:
         print(f"Network: {name}")

@@ -19,14 +19,14 @@ Norm = Callable[[int], nn.Module]
 _PADS: dict[str, type[nn.Module] | None] = {
     "reflect": nn.ReflectionPad2d,
     "replicate": nn.ReplicationPad2d,
-    "zero": None,  # by the convolution itself
+    "zero": None,  # done by the convolution
 }
 
 
 def get_norm_layer(norm_type: str = "instance") -> Norm | None:
-    """What makes a norm for a number of channels: "instance" (without parameters), "batch" or "none" (None).
+    """Return a function from channels to a norm layer: "instance" (without parameters), "batch" or "none" (None).
 
-    NotImplementedError: another ``norm_type``.
+    NotImplementedError for any other ``norm_type``.
     """
     norms = {
         "batch": partial(nn.BatchNorm2d, affine=True),
@@ -39,7 +39,7 @@ def get_norm_layer(norm_type: str = "instance") -> Norm | None:
 
 
 def _padded_conv(padding_type: str, channels_in: int, channels: int, bias: bool) -> list[nn.Module]:
-    """A 3 x 3 convolution that keeps the size, after its padding."""
+    """Return padding and a 3 x 3 convolution that keep the size."""
     if padding_type not in _PADS:
         raise NotImplementedError(f'padding_type must be one of {", ".join(_PADS)}, not "{padding_type}"')
     pad = _PADS[padding_type]
@@ -48,7 +48,7 @@ def _padded_conv(padding_type: str, channels_in: int, channels: int, bias: bool)
 
 
 class ResnetBlock(nn.Module):
-    """Two 3 x 3 convolutions of ``dim`` channels and a shortcut, without activation at the end."""
+    """Two 3 x 3 convolutions of ``dim`` channels and a shortcut, without a final activation."""
 
     def __init__(self, dim: int, padding_type: str, norm_layer: Norm, use_dropout: bool, use_bias: bool) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ResnetBlock(nn.Module):
     def build_conv_block(
         self, dim: int, padding_type: str, norm_layer: Norm, use_dropout: bool, use_bias: bool
     ) -> nn.Sequential:
-        """The layers beside the shortcut."""
+        """Build the layers parallel to the shortcut."""
         return nn.Sequential(
             *_padded_conv(padding_type, dim, dim, use_bias),
             norm_layer(dim),
@@ -73,11 +73,11 @@ class ResnetBlock(nn.Module):
 
 
 class LocNet(nn.Module):
-    """Says how to turn, scale and shear each image: an affine map without translation.
+    """Predicts how to rotate, scale and shear each image: an affine map without translation.
 
     Args:
-        input_nc, nc: channels of the images and inside.
-        n_blocks: residual blocks, each halving the size.
+        input_nc, nc: channels of the images and of the hidden layers.
+        n_blocks: number of residual blocks, each of which halves the size.
         image_size: height and width, a multiple of 2 ** (n_blocks + 1).
     """
 
@@ -105,15 +105,15 @@ class LocNet(nn.Module):
 
 
 class FCN(nn.Module):
-    """x + lmda * p(x), where the perturbation p lies between -1 and 1 and has the size of the image.
+    """x + lmda * p(x), where the perturbation p is between -1 and 1 and has the size of the image.
 
     Args:
-        input_nc, output_nc, nc: channels of the images, of the perturbation, and inside.
-        n_blocks: residual blocks.
-        norm_layer: makes a norm for a number of channels.
+        input_nc, output_nc, nc: channels of the images, of the perturbation and of the hidden layers.
+        n_blocks: number of residual blocks.
+        norm_layer: builds a norm layer for a number of channels.
         padding_type: "reflect", "replicate" or "zero".
-        gctx: whether every pixel also sees the mean over the image.
-        stn: whether a ``LocNet`` for images of ``image_size`` pixels warps the image first.
+        gctx: also give every pixel the mean over the image.
+        stn: first warp the image with a ``LocNet`` for images of ``image_size`` pixels.
     """
 
     def __init__(
@@ -143,13 +143,13 @@ class FCN(nn.Module):
         self.locnet = LocNet(input_nc, nc=nc, n_blocks=n_blocks, image_size=image_size) if stn else None
 
     def init_loc_layer(self) -> None:
-        """Let the ``LocNet`` start at no shear and a scale of tanh(1)."""
+        """Initialise the ``LocNet`` to no shear and a scale of tanh(1)."""
         if self.locnet is not None:
             nn.init.zeros_(self.locnet.fc_loc.weight)
             self.locnet.fc_loc.bias.data.copy_(torch.eye(2).flatten())
 
     def stn(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Warped images of the shape of ``x``, and the affine maps (batch, 2, 3)."""
+        """Return warped images of the shape of ``x``, and the affine maps (batch, 2, 3)."""
         theta = self.locnet(x)
         grid = F.affine_grid(theta, list(x.shape), align_corners=False)
         return F.grid_sample(x, grid, align_corners=False), theta
@@ -157,9 +157,9 @@ class FCN(nn.Module):
     def forward(
         self, x: torch.Tensor, lmda: float = 1.0, return_p: bool = False, return_stn_output: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        """Perturbed images (batch, 3, H, W).
+        """Return perturbed images (batch, 3, H, W).
 
-        With ``return_p`` also the perturbations; with ``return_stn_output`` these and the images before perturbation.
+        ``return_p`` adds the perturbations, ``return_stn_output`` these and the images before perturbation.
         """
         image = x if self.locnet is None else self.stn(x)[0]
         hidden = self.backbone(image)

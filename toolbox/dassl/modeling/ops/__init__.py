@@ -1,4 +1,4 @@
-"""Layers and functions that trainers are made of."""
+"""Layers and functions for trainers."""
 
 from .attention import Attention
 from .conv import Conv2dDynamic

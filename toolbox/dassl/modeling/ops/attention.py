@@ -1,4 +1,4 @@
-"""The attention that weighs the kernels of ``Conv2dDynamic``."""
+"""The attention that weights the kernels of ``Conv2dDynamic``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["Attention"]
 
 
 class Attention(nn.Module):
-    """Weights that sum to 1, from channel means through a bottleneck (Sun et al., IJCAI 2022: dynamic generalization).
+    """Weights that sum to 1, from channel means and a bottleneck (Sun et al., IJCAI 2022: dynamic generalization).
 
     Args:
         in_channels: channels of the feature maps.
         out_features: number of weights.
         squeeze: width of the bottleneck, by default a sixteenth of ``in_channels``.
-        bias: whether the two linear layers have one.
+        bias: give the two linear layers a bias.
 
     Raises:
-        ValueError: the bottleneck has no width.
+        ValueError: the width of the bottleneck is 0.
     """
 
     def __init__(self, in_channels: int, out_features: int, squeeze: int | None = None, bias: bool = True) -> None:

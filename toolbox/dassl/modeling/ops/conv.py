@@ -13,16 +13,16 @@ __all__ = ["Conv2dDynamic"]
 class Conv2dDynamic(nn.Module):
     """A convolution plus four smaller ones, weighted for each image (Sun et al., IJCAI 2022).
 
-    The four are grouped, 1 x 1, vertical and horizontal; an ``Attention`` says their weights.
+    The four are grouped, 1 x 1, vertical and horizontal; an ``Attention`` computes their weights.
 
     Args:
         kernel_size: odd.
-        padding: ``kernel_size // 2``, or the five outputs would differ in size.
+        padding: must be ``kernel_size // 2``, otherwise the five outputs differ in size.
         squeeze: width of the attention's bottleneck.
-        attention_in_channels: channels of what the attention looks at, by default ``in_channels``.
+        attention_in_channels: channels of the attention's input, by default ``in_channels``.
 
     Raises:
-        ValueError: another kernel size or padding.
+        ValueError: the kernel size or padding is wrong.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Conv2dDynamic(nn.Module):
             return nn.Conv2d(in_channels, out_channels, (height, width), stride, margins, groups=groups, bias=bias)
 
         self.conv = conv(kernel_size, kernel_size)
-        # Names are those of checkpoints; the order is that of the attention's weights.
+        # Checkpoints depend on the names, the attention's weights on the order.
         self.kernel_templates = nn.ModuleDict(
             {
                 "conv_nn": conv(kernel_size, kernel_size, groups=min(in_channels, out_channels)),

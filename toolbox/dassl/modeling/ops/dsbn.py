@@ -1,4 +1,4 @@
-"""Batch normalization with statistics of its own for every domain."""
+"""Batch normalization with separate statistics for each domain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch.nn as nn
 
 
 class _DSBN(nn.Module):
-    """One batch norm a domain; ``select_bn`` says whose is used."""
+    """One batch norm per domain; ``select_bn`` selects the one to use."""
 
     def __init__(self, num_features: int, n_domain: int, norm: type[nn.Module]) -> None:
         super().__init__()
@@ -17,13 +17,13 @@ class _DSBN(nn.Module):
         self.domain_idx = 0
 
     def select_bn(self, domain_idx: int = 0) -> None:
-        """Use the norm of this domain from now on; ValueError when there is none."""
+        """Use the batch norm of this domain from now on; ValueError if there is none."""
         if domain_idx not in self.valid_domain_idxs:
             raise ValueError(f"Domain {domain_idx} has no batch norm; there are {self.n_domain}, counted from 0")
         self.domain_idx = domain_idx
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalised ``x``, of the same shape."""
+        """Normalise ``x``; the shape stays."""
         return self.bn[self.domain_idx](x)
 
 

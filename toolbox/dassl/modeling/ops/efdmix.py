@@ -1,4 +1,4 @@
-"""EFDMix (Zhang et al., CVPR 2022): mixed value distributions, matched exactly by sorting."""
+"""EFDMix (Zhang et al., CVPR 2022): mixes distributions of values, matched exactly by sorting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .style import StyleMixer, contexts, switches
 
 
 class EFDMix(StyleMixer):
-    """Each value moves towards the value of equal rank in the partner's channel."""
+    """Moves each value towards the value of the same rank in the partner's channel."""
 
     def _mix(self, x: torch.Tensor, weights: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
         flat = x.flatten(2)

@@ -1,4 +1,4 @@
-"""MixStyle (Zhou et al., ICLR 2021): mixed channel means and deviations."""
+"""MixStyle (Zhou et al., ICLR 2021): mixes the means and standard deviations of channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .style import StyleMixer, contexts, switches
 
 
 class MixStyle(StyleMixer):
-    """Each channel's mean and standard deviation are mixed with the partner's, without gradients through them."""
+    """Mixes each channel's mean and standard deviation with the partner's, without gradients through them."""
 
     def _mix(self, x: torch.Tensor, weights: torch.Tensor, partners: torch.Tensor) -> torch.Tensor:
         mean = x.mean(dim=(2, 3), keepdim=True).detach()

@@ -8,9 +8,9 @@ import torch
 def mixup(
     x1: torch.Tensor, x2: torch.Tensor, y1: torch.Tensor, y2: torch.Tensor, beta: float, preserve_order: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted means of two image batches (b, c, h, w) and of their label distributions (b, classes).
+    """Return weighted means of two image batches (b, c, h, w) and of their label distributions (b, classes).
 
-    A weight a sample from Beta(beta, beta); with ``preserve_order`` at least 1/2 for the first batch.
+    Each sample has its own weight from Beta(beta, beta); ``preserve_order`` makes it at least 1/2 for the first batch.
     """
     weight = torch.distributions.Beta(beta, beta).sample((x1.shape[0], 1, 1, 1))
     if preserve_order:

@@ -14,11 +14,11 @@ _WIDTHS = (1, 5, 10)  # of the Gaussians in the kernel mixture
 
 
 class MaximumMeanDiscrepancy(nn.Module):
-    """mean k(x, x') + mean k(y, y') - 2 mean k(x, y), a sample not compared with itself.
+    """mean k(x, x') + mean k(y, y') - 2 mean k(x, y); a sample is not compared with itself.
 
     Args:
         kernel_type: "linear", "poly" (degree 2) or "rbf" (a sum of three Gaussians).
-        normalize: scale features to length 1 first.
+        normalize: scale features to unit norm first.
     """
 
     def __init__(self, kernel_type: str = "rbf", normalize: bool = False) -> None:
@@ -27,7 +27,7 @@ class MaximumMeanDiscrepancy(nn.Module):
         self.normalize = normalize
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """A scalar for features (m, width) and (n, width)."""
+        """Return a scalar for features (m, width) and (n, width)."""
         if self.normalize:
             x, y = F.normalize(x, dim=1), F.normalize(y, dim=1)
         if self.kernel_type == "linear":
@@ -39,17 +39,17 @@ class MaximumMeanDiscrepancy(nn.Module):
         raise NotImplementedError(f'kernel_type must be "linear", "poly" or "rbf", but is "{self.kernel_type}"')
 
     def linear_mmd(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """With k(a, b) = ab."""
+        """Return the discrepancy for k(a, b) = ab."""
         return self._discrepancy(x, y, lambda a, b: a @ b.t())
 
     def poly_mmd(
         self, x: torch.Tensor, y: torch.Tensor, alpha: float = 1.0, c: float = 2.0, d: float = 2
     ) -> torch.Tensor:
-        """With k(a, b) = (alpha ab + c)^d."""
+        """Return the discrepancy for k(a, b) = (alpha ab + c)^d."""
         return self._discrepancy(x, y, lambda a, b: (alpha * a @ b.t() + c).pow(d))
 
     def rbf_mmd(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """With k(a, b) = a sum of Gaussians of |a - b|."""
+        """Return the discrepancy for k(a, b) = a sum of Gaussians of |a - b|."""
         distance, mixture = self.euclidean_squared_distance, self.rbf_kernel_mixture
         return self._discrepancy(x, y, lambda a, b: mixture(distance(a, b)))
 
@@ -61,17 +61,17 @@ class MaximumMeanDiscrepancy(nn.Module):
 
     @staticmethod
     def rbf_kernel_mixture(exponent: torch.Tensor, sigmas: Sequence[float] = _WIDTHS) -> torch.Tensor:
-        """The sum over ``sigmas`` of exp(-exponent / (2 sigma^2)), for squared distances of any shape."""
+        """Return the sum over ``sigmas`` of exp(-exponent / (2 sigma^2)), for squared distances of any shape."""
         return sum(torch.exp(-exponent / (2.0 * sigma**2)) for sigma in sigmas)
 
     @staticmethod
     def remove_self_distance(distmat: torch.Tensor) -> torch.Tensor:
-        """(n, n) without its diagonal: (n, n - 1)."""
+        """Remove the diagonal: (n, n) -> (n, n - 1)."""
         n = distmat.shape[0]
         others = ~torch.eye(n, dtype=torch.bool, device=distmat.device)
         return distmat[others].view(n, n - 1)
 
     @staticmethod
     def euclidean_squared_distance(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """|a - b|^2 (m, n) for the rows of (m, width) and (n, width)."""
+        """Return |a - b|^2 (m, n) for the rows of (m, width) and (n, width)."""
         return euclidean_squared_distance(x, y)

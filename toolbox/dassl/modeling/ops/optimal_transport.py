@@ -1,4 +1,4 @@
-"""Optimal transport between two batches, by Sinkhorn's iteration (Cuturi, NeurIPS 2013)."""
+"""Optimal transport between two batches, with Sinkhorn's iteration (Cuturi, NeurIPS 2013)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch.nn as nn
 
 from dassl.metrics import cosine_distance, euclidean_squared_distance
 
-_TINY = 1e-8  # inside logarithms of the marginals, as upstream has it
+_TINY = 1e-8  # inside logarithms of the marginals, as in upstream
 
 
 class OptimalTransport(nn.Module):
-    """What divergences by optimal transport share: the cost of moving one sample to another."""
+    """Base class of optimal transport divergences: the cost of moving one sample to another."""
 
     @staticmethod
     def distance(batch1: torch.Tensor, batch2: torch.Tensor, dist_metric: str = "cosine") -> torch.Tensor:
-        """Costs (m, n) between the rows of (m, width) and (n, width).
+        """Return costs (m, n) between the rows of (m, width) and (n, width).
 
         Args:
-            dist_metric: "cosine", or squared "euclidean"; "fast_euclidean" is the same by differences, in more memory.
+            dist_metric: "cosine" or squared "euclidean"; "fast_euclidean" uses differences and more memory.
 
         Raises:
-            ValueError: another metric.
+            ValueError: the metric is unknown.
         """
         if dist_metric == "cosine":
             return cosine_distance(batch1, batch2)
@@ -39,9 +39,9 @@ class SinkhornDivergence(OptimalTransport):
 
     Args:
         dist_metric: see ``OptimalTransport.distance``.
-        eps: weight of the entropy; the smaller, the nearer to optimal transport.
-        max_iter: most iterations; they stop earlier when a potential moves by less than ``thre`` in all.
-        bp_to_sinkhorn: whether gradients go through the plan, too, not through the costs alone.
+        eps: weight of the entropy; smaller values are closer to optimal transport.
+        max_iter: maximum number of iterations; they stop when a potential changes by less than ``thre`` in total.
+        bp_to_sinkhorn: let gradients flow through the plan too, not only through the costs.
     """
 
     thre = 1e-3
@@ -56,13 +56,13 @@ class SinkhornDivergence(OptimalTransport):
         self.bp_to_sinkhorn = bp_to_sinkhorn
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """A scalar for features (m, width) and (n, width)."""
+        """Return a scalar for features (m, width) and (n, width)."""
         return 2 * self.transport_cost(x, y) - self.transport_cost(x, x) - self.transport_cost(y, y)
 
     def transport_cost(
         self, x: torch.Tensor, y: torch.Tensor, return_pi: bool = False
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """The cost (scalar) of moving ``x`` to ``y``; with ``return_pi`` also the plan (m, n)."""
+        """Return the cost (scalar) of moving ``x`` to ``y``; with ``return_pi`` also the plan (m, n)."""
         costs = self.distance(x, y, dist_metric=self.dist_metric)
         plan = self.sinkhorn_iterate(costs, self.eps, self.max_iter, self.thre)
         if not self.bp_to_sinkhorn:
@@ -72,7 +72,7 @@ class SinkhornDivergence(OptimalTransport):
 
     @staticmethod
     def sinkhorn_iterate(C: torch.Tensor, eps: float, max_iter: int, thre: float) -> torch.Tensor:
-        """The plan (m, n) for costs ``C`` (m, n) and uniform marginals, iterated in the log domain."""
+        """Return the plan (m, n) for costs ``C`` (m, n) and uniform marginals, computed in the log domain."""
         rows, columns = C.shape
         u, v = C.new_zeros(rows), C.new_zeros(columns)
         log_row, log_column = math.log(1 / rows + _TINY), math.log(1 / columns + _TINY)
@@ -86,12 +86,12 @@ class SinkhornDivergence(OptimalTransport):
 
 
 class MinibatchEnergyDistance(SinkhornDivergence):
-    """Energy distance of two batches in halves (Salimans et al., ICLR 2018)."""
+    """Energy distance between two batches, each split into halves (Salimans et al., ICLR 2018)."""
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """A scalar for features (m, width) and (n, width), m and n even. ValueError when one is odd."""
+        """Return a scalar for features (m, width) and (n, width). ValueError if m or n is odd."""
         if len(x) % 2 or len(y) % 2:
-            raise ValueError(f"Batches of {len(x)} and {len(y)} have no halves; both sizes must be even")
+            raise ValueError(f"Batches of {len(x)} and {len(y)} cannot be halved; both sizes must be even")
         (x1, x2), (y1, y2) = x.chunk(2), y.chunk(2)
         across = sum(self.transport_cost(a, b) for a in (x1, x2) for b in (y1, y2))
         return across - 2 * self.transport_cost(x1, x2) - 2 * self.transport_cost(y1, y2)

@@ -22,10 +22,10 @@ reverse_grad = _ReverseGrad.apply
 
 
 class ReverseGrad(nn.Module):
-    """An identity whose gradient is multiplied by ``-grad_scaling`` (0 or more)."""
+    """An identity whose gradient is multiplied by ``-grad_scaling``; ``grad_scaling`` must be 0 or more."""
 
     def forward(self, x: torch.Tensor, grad_scaling: float = 1.0) -> torch.Tensor:
-        """``x`` itself."""
+        """Return ``x``."""
         if grad_scaling < 0:
             raise ValueError(f"grad_scaling must not be negative, but is {grad_scaling}")
         return reverse_grad(x, grad_scaling)

@@ -1,4 +1,4 @@
-"""A sequence of modules that hands on several tensors."""
+"""A sequence of modules that passes on several tensors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch.nn as nn
 
 
 class Sequential2(nn.Sequential):
-    """``nn.Sequential`` for modules that take and return more than one input (a tuple)."""
+    """``nn.Sequential`` for modules that take several inputs and return a tuple."""
 
     def forward(self, *inputs: Any) -> Any:
-        """What the last module returns."""
+        """Return the output of the last module."""
         for module in self:
             inputs = module(*inputs) if isinstance(inputs, tuple) else module(inputs)
         return inputs

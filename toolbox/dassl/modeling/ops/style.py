@@ -1,4 +1,4 @@
-"""What MixStyle and EFDMix share: when to mix, whom with, and switching it on and off in a whole model."""
+"""Shared by MixStyle and EFDMix: when to mix, with which samples, and switches for a whole model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn as nn
 
 
 class StyleMixer(nn.Module):
-    """Mixes feature statistics of different samples of a batch while training; an identity in evaluation.
+    """Mixes feature statistics of different samples of a batch in training; an identity in evaluation.
 
     Args:
         p: probability of mixing in a forward pass.
@@ -41,7 +41,7 @@ class StyleMixer(nn.Module):
         self.mix = mix
 
     def _partners(self, batch: int) -> torch.Tensor:
-        """For every sample (batch,) the index of its partner."""
+        """Return the index of each sample's partner, (batch,)."""
         if self.mix == "random":
             return torch.randperm(batch)
         if self.mix == "crossdomain":
@@ -51,7 +51,7 @@ class StyleMixer(nn.Module):
         raise NotImplementedError(f'mix must be "random" or "crossdomain", but is "{self.mix}"')
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps (batch, channels, H, W), mixed or as they are."""
+        """Return feature maps (batch, channels, H, W), mixed or unchanged."""
         if not self.training or not self._activated or random.random() > self.p:
             return x
         weights = self.beta.sample((x.size(0), 1, 1, 1)).to(x.device)
@@ -65,7 +65,7 @@ Switch = Callable[[nn.Module], None]
 
 
 def switches(kind: type[StyleMixer]) -> tuple[Switch, Switch, Switch, Switch]:
-    """(activate, deactivate, random, crossdomain) for ``model.apply``: they touch layers of exactly this kind."""
+    """Return (activate, deactivate, random, crossdomain) for ``model.apply``; they change only layers of this class."""
 
     def on(layer: nn.Module) -> bool:
         return type(layer) is kind
@@ -94,12 +94,12 @@ def switches(kind: type[StyleMixer]) -> tuple[Switch, Switch, Switch, Switch]:
 
 
 def contexts(kind: type[StyleMixer]) -> tuple[Callable, Callable]:
-    """(run_with, run_without): context managers that mix, or do not mix, inside only."""
+    """Return (run_with, run_without): context managers inside which the model mixes, or does not."""
     activate, deactivate, at_random, crossdomain = switches(kind)
 
     @contextmanager
     def run_with(model: nn.Module, mix: str | None = None) -> Iterator[None]:
-        """Mix inside, not after; ``mix`` sets how."""
+        """Mix inside the context, but not after it; ``mix`` sets the partners."""
         if mix is not None:
             model.apply({"random": at_random, "crossdomain": crossdomain}[mix])
         try:
@@ -110,7 +110,7 @@ def contexts(kind: type[StyleMixer]) -> tuple[Callable, Callable]:
 
     @contextmanager
     def run_without(model: nn.Module) -> Iterator[None]:
-        """Do not mix inside, but after."""
+        """Do not mix inside the context, but after it."""
         try:
             model.apply(deactivate)
             yield

@@ -9,17 +9,17 @@ _DIMENSIONS = {2: "(batch, channels)", 4: "(batch, channels, height, width)"}
 
 
 class _TransNorm(nn.Module):
-    """Batch norm with statistics of their own for source and target, and more weight on channels that agree in both.
+    """Batch norm with separate statistics for source and target, and more weight on channels that agree in both.
 
-    A training batch holds the source in its first half and the target in its second; evaluation takes the target's
+    A training batch has the source in its first half and the target in its second. Evaluation uses the target's
     running statistics.
 
     Args:
         num_features: channels.
         eps: keeps divisions finite.
-        momentum: share of the OLD running statistics in the new ones, as upstream has it; ``nn.BatchNorm2d`` counts
-            the other way round.
-        adaptive_alpha: whether to weigh the channels.
+        momentum: weight of the OLD running statistics in the new ones, as in upstream; in ``nn.BatchNorm2d`` it is the
+            weight of the new ones.
+        adaptive_alpha: weight the channels.
     """
 
     dimension: int
@@ -39,13 +39,13 @@ class _TransNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_features))
 
     def resnet_running_stats(self) -> None:
-        """Running statistics back to mean 0 and variance 1 (the name is upstream's)."""
+        """Reset the running statistics to mean 0 and variance 1 (the name is upstream's)."""
         for domain in "st":
             getattr(self, f"running_mean_{domain}").zero_()
             getattr(self, f"running_var_{domain}").fill_(1)
 
     def reset_parameters(self) -> None:
-        """Weight 1 and bias 0."""
+        """Set the weight to 1 and the bias to 0."""
         nn.init.ones_(self.weight)
         nn.init.zeros_(self.bias)
 
@@ -55,7 +55,9 @@ class _TransNorm(nn.Module):
                 f"Expected the input to be {self.dimension}-D {_DIMENSIONS[self.dimension]}, but got {x.dim()}-D"
             )
         if self.training and x.shape[0] % 2:
-            raise ValueError(f"A batch of {x.shape[0]} has no halves; source and target must have equally many samples")
+            raise ValueError(
+                f"A batch of {x.shape[0]} cannot be halved; source and target must have the same number of samples"
+            )
 
     def _normalize(self, x: torch.Tensor, mean: torch.Tensor, var: torch.Tensor) -> torch.Tensor:
         mean, scale, weight, bias = (self._spread(v) for v in (mean, (var + self.eps).sqrt(), self.weight, self.bias))
@@ -74,13 +76,13 @@ class _TransNorm(nn.Module):
     def _compute_alpha(
         self, mean_s: torch.Tensor, var_s: torch.Tensor, mean_t: torch.Tensor, var_t: torch.Tensor
     ) -> torch.Tensor:
-        """Weights (channels,) with mean 1, the larger the closer both domains' mean / deviation lie."""
+        """Return weights (channels,) with mean 1: larger where mean / deviation of the two domains is closer."""
         apart = (mean_s / (var_s + self.eps).sqrt() - mean_t / (var_t + self.eps).sqrt()).abs()
         nearness = 1 / (1 + apart)
         return self.num_features * nearness / nearness.sum()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Normalised ``input``, of the same shape. ValueError: wrong dimensions, or an odd batch while training."""
+        """Normalise ``input``; the shape stays. ValueError for wrong dimensions, or an odd batch while training."""
         self._check_input(input)
         if self.training:
             halves = input.chunk(2)

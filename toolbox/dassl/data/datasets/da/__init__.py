@@ -1,5 +1,5 @@
-"""Not carried: importing this says so."""
+"""Not included: importing this module raises an ImportError that says so."""
 
-from dassl.not_carried import refuse_import
+from dassl.not_included import refuse_import
 
 refuse_import("dassl.data.datasets.da")

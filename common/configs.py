@@ -1,0 +1,110 @@
+"""Finding config files by name, with the standard library alone.
+
+    configs/datasets/<name>.yaml, configs/collections/<name>.yaml     data sets, and collections of one's own
+    configs/trainers/<tower>_<recipe>.yaml                            shared by all methods
+    configs/trainers/<Trainer>/_recipe.yaml                           a method's own recipe, laid over a shared config
+    configs/trainers/<Trainer>/<name>.yaml                            complete: takes the place of a shared config
+
+A file whose name starts with "_" is a part of others and cannot be chosen by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from common import paths
+from common.catalogue import Method
+from common.errors import InputError, unknown
+
+FALLBACK = "rn50_ep50"  # the published table's
+RECIPE = "_recipe.yaml"
+
+
+def find_file(name: str, folders: Iterable[Path], kind: str) -> Path:
+    """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` if it ends in .yaml."""
+    folders = list(folders)
+    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
+        return Path(name).expanduser().absolute()
+    if "/" in name and name.endswith((".yaml", ".yml")):
+        raise InputError(f"{kind} {name}: there is no such file.")
+    known = {file.stem: file for folder in folders for file in choosable(folder)}
+    if name not in known:
+        places = [folder.relative_to(paths.CONFIGS.parent).as_posix() for folder in folders]
+        raise unknown(kind, name, known, where=" and ".join(places))
+    return known[name]
+
+
+def choosable(folder: Path) -> list[Path]:
+    """The config files of a folder that a name can choose."""
+    return [file for file in sorted(folder.glob("*.yaml")) if not file.name.startswith("_")]
+
+
+def find_dataset(name: str) -> Path:
+    """The file of a data set or collection."""
+    return find_file(name, (paths.CONFIGS / "datasets", paths.CONFIGS / "collections"), "Dataset")
+
+
+def find_config(name: str, method: Method) -> Path:
+    """The config of a method called ``name``: its own, or one that all methods share; or the file at that path.
+
+    Raises:
+        InputError: there is none, or the method does not support its tower.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return find_file(name, (), "Config")
+    shared = {file.stem: file for file in choosable(trainers())}
+    known = {stem: file for stem, file in shared.items() if method.can_use(stem)}
+    known |= {file.stem: file for file in choosable(trainers() / method.trainer)}
+    if name in known:
+        return known[name]
+    if name in shared:
+        listed = ", ".join(sorted(known))
+        raise InputError(f"{method.name} needs {method.needs}, so it cannot use config '{name}'; use one of {listed}.")
+    raise unknown("Config", name, known, where=f"configs/trainers and configs/trainers/{method.trainer}")
+
+
+def trainers() -> Path:
+    """The folder of the methods' configs."""
+    return paths.CONFIGS / "trainers"
+
+
+def is_shared(config: Path) -> bool:
+    """True for a config that all methods share."""
+    return config.resolve().parent == trainers().resolve()
+
+
+def recipe_over(config: Path, trainer: str) -> Path | None:
+    """The recipe that a method lays over a shared config, if it has one."""
+    recipe = trainers() / trainer / RECIPE
+    return recipe if is_shared(config) and recipe.is_file() else None
+
+
+def default_config(dataset_file: Path) -> str:
+    """The name of the config that a data set or collection asks for by its key "config:"."""
+    found = re.search(r"^config:\s*['\"]?([\w.+-]+)", dataset_file.read_text("utf-8"), re.M)
+    return found.group(1) if found else FALLBACK
+
+
+def chain(config: Path, trainer: str = "") -> list[Path]:
+    """A config, the recipe that the trainer lays over it, and the files that these build on by "_BASE_:"; those that
+    exist."""
+    found: list[Path] = []
+    recipe = recipe_over(config, trainer) if trainer else None
+    waiting = [config, *([recipe] if recipe else [])]
+    while waiting:
+        file = waiting.pop(0)
+        if not file.is_file() or file in found:
+            continue
+        found.append(file)
+        named = re.search(r"^_BASE_:([^#\n]+)", file.read_text("utf-8"), re.M)
+        bases = re.findall(r"[^\s\[\],'\"]+", named.group(1)) if named else []
+        waiting += [(file.parent / base).resolve() for base in bases]
+    return found
+
+
+def names_openclip(config: Path) -> bool:
+    """True if a config, or one that it builds on, names an OpenCLIP tower."""
+    texts = (file.read_text("utf-8") for file in chain(config))
+    return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)

@@ -1,0 +1,65 @@
+"""The frame of every command line: arguments, errors in one line, Ctrl-C, a reader that has gone away."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from common.errors import InputError
+from common.text import one_line
+from runs.results import RunError
+
+# Exit statuses beside 0.
+FAILED, BAD_INPUT, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Reports a mistake in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:]}; --help shows how to call this.")
+
+
+def parser(program: str, about: str | None, examples: Sequence[str], epilog: str = "") -> OneLineParser:
+    """A parser without arguments, whose help ends in examples."""
+    listed = "\n".join(f"  {example}" for example in examples)
+    return OneLineParser(
+        prog=program,
+        description=about,
+        epilog=f"{epilog}example{'s' * (len(examples) != 1)}:\n{listed}" if examples else epilog or None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def run(answer: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
+    """A command line's exit status.
+
+    That of ``answer(argv)``; 2 for bad input, reported in one line on standard error; 130 after Ctrl-C; 141 if nobody
+    reads standard output any more, as after ``| head``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a command
+            stream.reconfigure(errors="replace")
+    try:
+        status = answer(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # here, where a reader that has gone away is noticed quietly
+        return status
+    except (InputError, RunError) as error:
+        print(one_line(error), file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("\nInterrupted; the same command continues where it stopped.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is still to be flushed would end in another error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+def not_installed(error: ModuleNotFoundError, script: str) -> InputError:
+    """The message for a Python that lacks a module: what to call instead."""
+    return InputError(f"Python has no module '{error.name}'; call bash {script}, which installs what is needed.")

@@ -1,0 +1,62 @@
+"""Types of the parts of OpenAI's and OpenCLIP's models that are used here; both packages are untyped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from prompting.low_rank import Attention
+
+
+class CLIP(Protocol):
+    """A whole model."""
+
+    visual: nn.Module
+    logit_scale: nn.Parameter
+
+
+class MLP(Protocol):
+    """Two linear layers with an activation between them."""
+
+    c_fc: nn.Linear
+    gelu: nn.Module
+    c_proj: nn.Linear
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+
+class ResidualBlock(Protocol):
+    """One layer of a transformer. OpenCLIP's may also have layer scales, ``ls_1`` and ``ls_2``."""
+
+    ln_1: nn.Module
+    attn: Attention
+    ln_2: nn.Module
+    mlp: MLP
+
+
+class Transformer(Protocol):
+    resblocks: Sequence[ResidualBlock]
+
+
+class TextModel(Protocol):
+    """A text transformer: OpenAI's model itself, an OpenCLIP model, or the latter's ``text``."""
+
+    token_embedding: nn.Embedding
+    positional_embedding: nn.Parameter  # (positions, width)
+    transformer: Transformer
+    ln_final: nn.Module
+    text_projection: nn.Parameter | nn.Linear | None  # (width, feature_dim)
+
+
+class VisionTransformer(Protocol):
+    """An image tower that reads its class token."""
+
+    conv1: nn.Conv2d
+    class_embedding: nn.Parameter  # (width,)
+    positional_embedding: nn.Parameter  # (1 + patches, width)
+    ln_pre: nn.Module
+    transformer: Transformer
+    ln_post: nn.Module
+    proj: nn.Parameter  # (width, feature_dim)

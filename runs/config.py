@@ -1,0 +1,169 @@
+"""The settings of a run, from files and overrides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dassl.config import get_cfg_default
+from dassl.data.datasets import DATASET_REGISTRY
+from dassl.engine import TRAINER_REGISTRY
+from yacs.config import CfgNode
+
+import datasets  # noqa: F401  registers the data sets
+import trainers
+from common import catalogue, configs
+from common.errors import InputError, unknown
+from common.text import one_line
+from datasets.declared import register_collection
+from prompting.towers import checkpoint_file
+from trainers.engine.knobs import check_settings
+from trainers.engine.settings import known_keys, set_value
+from trainers.engine.task_trainer import search_folders
+
+# yacs's message for a value whose type differs from the default's.
+MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
+TYPES = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
+
+
+def load_config(
+    dataset: Path | str, method: str, overrides: Iterable[tuple[str, Any]] = (), config: Path | str | None = None
+) -> CfgNode:
+    """The settings of a run: Dassl's defaults, then each of these over the ones before it.
+
+    Args:
+        dataset: the file of a data set, or of a collection's declaration; or its name in configs/. "" for none.
+        method: a method of the catalogue, such as "CoOp-CA", or a trainer, such as "CoOp". "" for TRAINER.NAME.
+        overrides: (key, value) pairs. Text is read as on a command line ("0.1" is a number); a Path is taken as it is.
+        config: the method's config file, or its name in configs/trainers.
+
+    Returns:
+        the settings, frozen.
+
+    Raises:
+        InputError: a file, a key or a value cannot be used.
+    """
+    cfg = get_cfg_default()
+    trainers.extend_cfg(cfg)
+    overrides = list(overrides)
+    entry = catalogue.METHODS.get(method)
+    trainer = entry.trainer if entry else method or next((str(v) for k, v in overrides if k == "TRAINER.NAME"), "")
+    _merge_dataset(cfg, dataset)
+    if config:
+        _merge_config(cfg, config, trainer)
+    cfg.TRAINER.NAME = trainer or cfg.TRAINER.NAME
+    for key, value in [*(entry.keys if entry else ()), *overrides]:
+        plain = str(value) if isinstance(value, Path) else value
+        if isinstance(value, Path) and key in known_keys(cfg):
+            set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
+        else:
+            _merge(cfg, "the command line", lambda key=key, value=plain: cfg.merge_from_list([key, value]), key)
+    if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
+        raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
+    if not cfg.DATASET.NAME:
+        where = dataset or "The command line"
+        raise InputError(f"{where} names no data set: it needs DATASET: NAME, or `tasks:` (docs/collections.md).")
+    if cfg.DATASET.NAME not in DATASET_REGISTRY.registered_names():
+        raise unknown("Dataset", cfg.DATASET.NAME, DATASET_REGISTRY.registered_names())
+    checkpoint = checkpoint_file(cfg.MODEL.BACKBONE.NAME, search_folders(cfg))
+    if checkpoint is not None:
+        cfg.MODEL.BACKBONE.DIGEST = digest(checkpoint)
+    check_settings(cfg, TRAINER_REGISTRY.get(cfg.TRAINER.NAME))
+    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
+    cfg.freeze()
+    return cfg
+
+
+def digest(path: Path) -> str | None:
+    """A hash of a file's content; None if there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
+
+
+def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:
+    if not dataset:
+        return
+    path = Path(dataset) if Path(dataset).suffix else configs.find_dataset(str(dataset))
+    if "tasks" in _read_yaml(path):
+        cfg.DATASET.NAME = register_collection(path)
+        # In the config, so that a run records what it was made of, and a changed collection is noticed.
+        cfg.DATASET.DECLARATION = json.dumps(DATASET_REGISTRY.get(path.stem).declaration, sort_keys=True)
+    else:
+        _merge_file(cfg, path)
+
+
+def _merge_config(cfg: CfgNode, config: Path | str, trainer: str) -> None:
+    """Merge a method's config file and the recipe that the method lays over a shared one."""
+    path = Path(config)
+    if not path.suffix:
+        entry = next((m for m in catalogue.METHODS.values() if m.trainer == trainer), None)
+        path = configs.find_config(str(config), entry) if entry else configs.trainers() / f"{config}.yaml"
+    own = configs.trainers() / trainer / path.name
+    if trainer and configs.is_shared(path) and own.is_file():
+        raise InputError(f"{trainer} has a config of its own in the place of {path}; use {own}.")
+    _merge_file(cfg, path)
+    recipe = configs.recipe_over(path, trainer)
+    if recipe:
+        _merge_file(cfg, recipe)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        shared = configs.trainers() / path.name
+        hint = f" All methods share {shared}." if shared.is_file() else ""
+        raise InputError(f"Config file {path} is missing.{hint}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path} is not readable YAML: {one_line(error)}") from None
+    if content is not None and not isinstance(content, dict):
+        raise InputError(f"{path} is a {type(content).__name__} and not settings, which are lines of `KEY: value`.")
+    return content or {}
+
+
+def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Merge a config file, and before it its `_BASE_` files (paths relative to it), so that a recipe is written once.
+
+    A data set's key `config:`, the config that it asks for, is the launcher's.
+    """
+    content = _read_yaml(path)
+    content.pop("config", None)
+    bases = content.pop("_BASE_", None) or []
+    for base in bases if isinstance(bases, list) else [bases]:
+        if path.resolve() in above:
+            raise InputError(f"{path} builds on itself by _BASE_.")
+        _merge_file(cfg, path.parent / str(base), (*above, path.resolve()))
+    _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(content)))
+
+
+def _merge(cfg: CfgNode, where: str, merge: Callable[[], None], key: str | None = None) -> None:
+    """Merge settings into the config; an unknown key or a value of the wrong type is reported in one line."""
+    known = known_keys(cfg)
+    if key is not None and key not in known:
+        raise _unknown_key(key, known, where)
+    try:
+        merge()
+    except (KeyError, AssertionError) as error:
+        raise _unknown_key(str(error).strip("'\"").split()[-1], known, where) from None
+    except ValueError as error:
+        message = one_line(error)
+        found = MISMATCH.search(message)
+        if found is None:
+            raise InputError(f"In {where}{f', {key}' if key else ''}: {message}") from None
+        kind, default, value, name = found.groups()
+        must = TYPES.get(kind, f"of type {kind}")
+        raise InputError(f"{name} is '{value}' in {where}; it must be {must}, such as {default!s}.") from None
+
+
+def _unknown_key(key: str, known: list[str], where: str) -> InputError:
+    last = key.rsplit(".", 1)[-1].lower()
+    likely = [name for name in known if name.rsplit(".", 1)[-1].lower() == last] or known
+    error = str(unknown("Config key", key, likely, where))
+    return InputError(
+        error.split(" Known:")[0] + ("" if "did you mean" in error else " See dassl/config/defaults.py and trainers/.")
+    )

@@ -1,0 +1,169 @@
+"""One run: one method, one collection, one number of shots, one seed.
+
+A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tasks.json (their tasks), tensorboard/ and,
+written last, results.json, whose ``"finished": true`` makes the run finished. A finished run is
+reported, not repeated; an unfinished one is resumed. An evaluation writes evaluation.json, which names its checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from dassl.data.datasets import build_dataset
+from dassl.engine import build_trainer
+from dassl.utils import collect_env_info, count_num_param, set_random_seed
+from yacs.config import CfgNode
+
+from common import plugins
+from common.errors import InputError
+from common.files import write_atomically
+from common.paths import EVALUATION, LOG, RESULTS
+from common.text import one_line
+from datasets.collection import layout_of
+from datasets.images import data_root
+from runs.config import digest
+from runs.folder import check_same_settings, git_commit, opened, versions
+from runs.log import Tee
+from runs.progress import Progress
+from runs.results import read_results
+from runs.wandb_log import wandb_log
+from trainers.engine.knobs import method_of
+from trainers.engine.resuming_trainer import checkpoint_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run does beside its settings, and what its results record.
+
+    Args:
+        dataset, config: names of the config files.
+        command: the arguments of train.py that ask for the same.
+        evaluate: evaluate a checkpoint instead of training.
+        model_dir, load_epoch: the run folder of that checkpoint, and its epoch; None: the one that the run ended with.
+        train: False builds everything and trains nothing.
+        brief: details go to log.txt alone, progress to the console.
+    """
+
+    dataset: str = ""
+    config: str = ""
+    command: tuple[str, ...] = ()
+    evaluate: bool = False
+    model_dir: str = ""
+    load_epoch: int | None = None
+    train: bool = True
+    brief: bool = False
+
+
+def run(cfg: CfgNode, request: Request) -> dict[str, Any]:
+    """Run one run in this process.
+
+    Args:
+        cfg: its settings, from `runs.config.load_config`; OUTPUT_DIR is its folder.
+
+    Returns:
+        the content of results.json; empty if nothing was trained or tested.
+
+    Raises:
+        InputError: something in the settings cannot be used; nothing half-written is left that a rerun would trust.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    title = f"{method_of(cfg.TRAINER.NAME, cfg).name} {cfg.DATASET.NAME} seed {cfg.SEED}"
+    check_same_settings(cfg, folder)
+    results = _finished(request, folder, title)  # before anything is written
+    if results is not None:
+        return results
+    with opened(folder, cfg):
+        results = _finished(request, folder, title)  # another process may have finished it until now
+        if results is None:
+            with Tee(folder / LOG, quiet=request.brief) as tee, wandb_log(cfg, folder, title) as log:
+                results = _run(cfg, request, folder, Progress(title, tee.console, request.brief, log))
+                if log is not None:
+                    log.summary(results)
+        return results
+
+
+def _finished(request: Request, folder: Path, title: str) -> dict[str, Any] | None:
+    """The results of a run that need not be repeated, which is printed; None otherwise."""
+    results = None if request.evaluate else read_results(folder)
+    if results is not None:
+        print(f"{title}: already finished, {results['mean']:.1f}% ({folder})")
+    return results
+
+
+def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> dict[str, Any]:
+    began = time.time()
+    if cfg.SEED >= 0:
+        print(f"Setting fixed seed: {cfg.SEED}")
+        set_random_seed(cfg.SEED)
+    if torch.cuda.is_available() and cfg.USE_CUDA:
+        torch.backends.cudnn.benchmark = True
+    print(f"** Request **\n{request}\n** Config **\n{cfg}\n** Versions **\n{versions()}")
+    if cfg.VERBOSE and not request.brief:
+        print(f"** System info **\n{collect_env_info()}\n")
+    try:
+        trainer = _build(cfg)
+        trainer.watch = progress
+        if request.evaluate:
+            if not request.model_dir and count_num_param(trainer.model):
+                raise InputError(
+                    "--eval-only needs --model-dir, the folder of the run whose checkpoint is to be evaluated."
+                )
+            if request.model_dir:
+                trainer.load_model(request.model_dir, epoch=request.load_epoch)
+            trainer.test()
+        elif request.train:
+            trainer.train()
+    except InputError as error:
+        # From a loader's worker process the message comes wrapped in a traceback, whose last line is the message.
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix("common.errors.InputError: ")) from None
+    finally:
+        progress.close()
+    if not request.train or cfg.TEST.NO_TEST:
+        return {}
+    report = trainer.report()
+    report["seconds"]["total"] = round(time.time() - began + trainer.seconds_before, 3)
+    source, epoch = (request.model_dir, request.load_epoch) if request.evaluate else (folder, None)
+    results = {
+        "finished": True,
+        "method": trainer.label(cfg),
+        "trainer": cfg.TRAINER.NAME,
+        "dataset": request.dataset or cfg.DATASET.NAME,
+        "config": request.config,
+        "backbone": cfg.MODEL.BACKBONE.NAME,
+        "shots": cfg.DATASET.NUM_SHOTS,
+        "seed": cfg.SEED,
+        **report,
+        "command": list(request.command),
+        "data_root": str(data_root(cfg)),
+        "evaluated": request.model_dir if request.evaluate else None,
+        "checkpoint": digest(checkpoint_of(source, epoch)),
+        "versions": versions(),
+        "device": str(trainer.device),
+        "git_commit": git_commit(),
+        **({"plugins": {str(path): digest(path) for path in plugins.paths()}} if plugins.paths() else {}),
+    }
+    # An evaluation is not a finished run: the mark is for a run that was trained (or needs no training) in this folder.
+    name = EVALUATION if request.evaluate else RESULTS
+    write_atomically(folder / name, json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def task_names(cfg: CfgNode) -> list[str]:
+    """The names of the tasks of a run with these settings; no image is read and nothing is written to its folder."""
+    with contextlib.redirect_stdout(None):
+        return [task.name for task in layout_of(_build(cfg, build_dataset)).tasks]
+
+
+def _build(cfg: CfgNode, build: Callable[[CfgNode], Any] = build_trainer) -> Any:
+    """Dassl's build_trainer, or another such function; its complaints about settings become one line."""
+    try:
+        return build(cfg)
+    except (ValueError, AssertionError, FileNotFoundError) as error:
+        raise InputError(f"These settings cannot be used: {one_line(error)}") from error

@@ -1,0 +1,156 @@
+"""A Dassl trainer that can be killed: it keeps the newest epoch's checkpoint and resumes from it, and it reports in one
+line why a checkpoint cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dassl.engine import TrainerX
+from dassl.utils import load_checkpoint
+from torch import nn
+from yacs.config import CfgNode
+
+from common.catalogue import Method
+from common.errors import InputError
+from common.knobs import Knob
+from common.paths import CHECKPOINTS
+from common.text import one_line as without_breaks
+from prompting.tasks import TaskLayout
+from trainers.engine.checkpoint_fit import check_made_alike, check_tied, note_tasks, noted_seconds
+from trainers.engine.knobs import knobs_of, method_of
+
+
+@contextlib.contextmanager
+def one_line(what: str, remedy: str) -> Iterator[None]:
+    """Turn every error of a checkpoint's reader into an InputError that says what failed and what to do."""
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        said = without_breaks(error) or type(error).__name__
+        if said.startswith("Checkpoint "):  # our toolbox's, which names the file and ends in advice of its own
+            raise InputError(f"{said.rpartition('; ')[0] or said}; {remedy}.") from None
+        raise InputError(f"{what} ({said}); {remedy}.") from None
+
+
+def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
+    """The checkpoint of an epoch in a run's folder, which need not exist.
+
+    Without an epoch, the one that the run ended with: the best on validation images if there is one, or the newest.
+    """
+    folder = Path(directory) / CHECKPOINTS
+    if epoch is not None:
+        return folder / f"model.pth.tar-{epoch}"
+    best = folder / "model-best.pth.tar"
+    try:
+        return best if best.exists() else folder / (folder / "checkpoint").read_text(encoding="utf-8").strip()
+    except OSError:
+        return best
+
+
+class ResumingTrainer(TrainerX):
+    """Saves after every epoch and resumes without being asked. Its only model is called "prompt_learner", as in CoOp.
+
+    Subclasses have a ``layout``, a ``section`` of the config and ``KNOBS``, and an entry in the catalogue of methods.
+    ``seconds`` of training and testing include those of an interrupted run.
+    """
+
+    section: str  # the method's settings are cfg.TRAINER.<section>
+    KNOBS: tuple[Knob, ...] = ()
+    layout: TaskLayout
+    model: nn.Module
+
+    def __init__(self, cfg: CfgNode):
+        self.seconds = {"train": 0.0, "test": 0.0}
+        self.seconds_before = 0.0  # of training, in the run that this one resumes
+        self._resumed_from = ""
+        self._began_training: float | None = None
+        super().__init__(cfg)
+
+    @classmethod
+    def method(cls, cfg: CfgNode) -> Method:
+        """The trainer's entry in the catalogue under these settings.
+
+        For a trainer that the catalogue does not list, an entry that allows no other tasks or classes.
+        """
+        return method_of(cls.__name__, cfg)
+
+    @classmethod
+    def label(cls, cfg: CfgNode) -> str:
+        """The method's name in run folders and results."""
+        return cls.method(cfg).name
+
+    @property
+    def seconds_training(self) -> float:
+        """Seconds of training up to now."""
+        return self.seconds["train"] + (time.time() - self._began_training if self._began_training else 0.0)
+
+    def before_train(self) -> None:
+        super().before_train()
+        self.seconds["train"] = self.seconds_before = noted_seconds(self._resumed_from) if self.start_epoch else 0.0
+        self._began_training = time.time()
+
+    def after_train(self) -> None:
+        self.seconds["train"], self._began_training = self.seconds_training, None
+        super().after_train()
+
+    def save_model(self, epoch: int, directory: str, *args: Any, **kwargs: Any) -> None:
+        note_tasks(directory, self.layout, self.seconds_training)
+        super().save_model(epoch, directory, *args, **kwargs)
+
+    def _check_fits(self, directory: str) -> None:
+        method = self.method(self.cfg)
+        check_made_alike(directory, self.cfg, self.section, knobs_of(type(self)))
+        check_tied(directory, self.layout, method)
+
+    def _checkpoint_for_resuming(self) -> None:
+        """Keep the newest epoch's checkpoint, from which a killed run resumes, and those that CHECKPOINT_FREQ names."""
+        done, frequency = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
+        if done < self.max_epoch and (frequency <= 0 or done % frequency):  # else Dassl has saved it
+            with contextlib.redirect_stdout(None):  # one line an epoch would drown the log
+                self.save_model(self.epoch, self.output_dir)
+        before = done - 1
+        if before > 0 and (frequency <= 0 or before % frequency):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(Path(self.output_dir) / CHECKPOINTS / f"model.pth.tar-{before}")
+
+    def resume_model_if_exist(self, directory: str) -> int:
+        """Resume from the run's own checkpoint if it has one, otherwise from the one that RESUME names."""
+        own, other = (Path(folder) / CHECKPOINTS / "checkpoint" for folder in (self.output_dir, directory))
+        if own.exists():
+            directory = self.output_dir
+        elif self.cfg.RESUME and not other.exists():
+            raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
+        else:
+            self._check_fits(directory)
+        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove the run's folder to start anew"):
+            self._resumed_from = directory
+            return super().resume_model_if_exist(directory)
+
+    def load_model(self, directory: str, epoch: int | None = None) -> None:
+        """Load a trained learner from a run folder: that of an epoch, or the one that the run ended with."""
+        if not directory:
+            print("Note that load_model() is skipped as no pretrained model is given")
+            return
+        path = str(checkpoint_of(directory, epoch))
+        if not os.path.exists(path):
+            raise InputError(
+                f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
+                "with --load-epoch."
+            )
+        self._check_fits(directory)
+        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch, or train the run anew"):
+            checkpoint = load_checkpoint(path)
+            state, learned_for = checkpoint["state_dict"], checkpoint["epoch"]
+        try:
+            self.model.load_state_dict(state)
+        except (KeyError, RuntimeError) as error:
+            reason = textwrap.shorten(str(error).partition(":")[2] or str(error), 200, placeholder=" ..")
+            raise InputError(f"{path} does not fit this method, collection or backbone: {reason}") from None
+        print(f'Loading weights to prompt_learner from "{path}" (epoch = {learned_for})')

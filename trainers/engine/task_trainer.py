@@ -1,0 +1,342 @@
+"""What all methods share: data, the frozen tower, image features, the training loop, tests and the report.
+
+A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. It says in `build_learner` what it learns,
+in `loss` what it minimises and in `classifier` how it classifies.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from dassl.data import DataManager
+from dassl.data.transforms import build_transform
+from dassl.metrics import compute_accuracy
+from dassl.optim import build_lr_scheduler, build_optimizer
+from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Sampler
+from yacs.config import CfgNode
+
+from common.errors import InputError
+from common.paths import BANK, CHECKPOINTS, OUTPUT, REPOSITORY
+from datasets.collection import layout_of
+from datasets.images import Labels, SeededImages, data_root, not_augmented
+from prompting.feature_bank import FeatureBank
+from prompting.losses import unit, within_task
+from prompting.templates import template_features
+from prompting.towers import load_tower
+from trainers.engine.batches import OneTaskBatches
+from trainers.engine.evaluator import TaskEvaluator
+from trainers.engine.image_features import ImageFeatures
+from trainers.engine.knobs import check_settings
+from trainers.engine.resuming_trainer import ResumingTrainer
+from trainers.engine.watch import Watch
+
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+EXAMPLES = 3  # wrongly classified test images of a class that results.json names
+TEST_ROWS = 4096  # test images whose logits are computed at a time
+
+
+def search_folders(cfg: CfgNode) -> tuple[Path, ...]:
+    """The folders where the relative path of a checkpoint is looked up, after the working directory."""
+    return REPOSITORY, data_root(cfg)
+
+
+def images_of(loader: DataLoader) -> SeededImages:
+    """The data set of one of our loaders."""
+    return cast(SeededImages, loader.dataset)
+
+
+class TaskTrainer(ResumingTrainer):
+    """Trains a learner on the tasks of a collection, with a frozen CLIP.
+
+    Subclasses set ``section`` and ``KNOBS`` and implement `build_learner`, `loss` and `classifier`.
+    """
+
+    def __init__(self, cfg: CfgNode):
+        self.watch = Watch()
+        super().__init__(cfg)
+        self.evaluator = TaskEvaluator(cfg, self.layout)
+
+    # -- what a method says of itself; class methods, since some of it depends on the config --
+
+    @classmethod
+    def one_task_batches(cls, cfg: CfgNode) -> bool:
+        """Return whether every batch comes from a single task, as if each task were trained on its own."""
+        return False
+
+    @classmethod
+    def uses_bank(cls, cfg: CfgNode) -> bool:
+        """Return False if the method needs more of an image than its feature; images are then encoded in every step."""
+        return True
+
+    @classmethod
+    def raw_features(cls, cfg: CfgNode) -> bool:
+        """Return whether features of images that are not augmented keep the norm that the tower gives them."""
+        return False
+
+    @property
+    def knobs(self) -> CfgNode:
+        """The method's own config section."""
+        return self.cfg.TRAINER[self.section]
+
+    # -- building --
+
+    def check_cfg(self, cfg: CfgNode) -> None:
+        check_settings(cfg, type(self))
+
+    def build_data_loader(self) -> None:
+        # Without augmentation a training image is shown as in a test. Dassl would squash it to a square.
+        as_tested = build_transform(self.cfg, is_train=False) if not_augmented(self.cfg) else None
+        dm = DataManager(self.cfg, custom_tfm_train=as_tested, dataset_wrapper=SeededImages)
+        self.dm, self.layout = dm, layout_of(dm.dataset)
+        self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
+        self.val_loader, self.test_loader = dm.val_loader, dm.test_loader
+        self.num_classes, self.num_source_domains, self.lab2cname = dm.num_classes, dm.num_source_domains, dm.lab2cname
+        plain = self.train_loader_x
+        batches = self.batches(plain, [item.domain for item in dm.dataset.train_x])
+        if batches is not None:
+            self.train_loader_x = DataLoader(
+                plain.dataset, batch_sampler=batches, num_workers=plain.num_workers, pin_memory=plain.pin_memory
+            )
+
+    def batches(self, plain: DataLoader, tasks: list[int]) -> Sampler[list[int]] | None:
+        """A batch sampler over images of ``tasks``; None for Dassl's ``plain`` loader itself.
+
+        The sampler receives the epoch (attribute ``epoch``) and draws from PyTorch's global generator alone.
+        """
+        separate = self.one_task_batches(self.cfg) and len(self.layout) > 1
+        return OneTaskBatches(tasks, self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE) if separate else None
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
+        dtype = PRECISIONS[self.knobs.PREC]
+        if dtype == torch.float16 and self.device.type == "cpu":
+            dtype = torch.float32  # CPUs have no fast float16
+        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
+        wanted = self.tower.preprocessing.size
+        if tuple(cfg.INPUT.SIZE) != (wanted, wanted):
+            raise InputError(
+                f"{cfg.MODEL.BACKBONE.NAME} takes images of {wanted} x {wanted} pixels, but INPUT.SIZE is "
+                f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({wanted}, {wanted})."
+            )
+        self.task_of_class = self.layout.task_of_class.to(self.device)
+        bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
+        self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
+        self.model = self.build_learner().to(self.device)
+        if cfg.MODEL.INIT_WEIGHTS:
+            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+        print(f"# params: {count_num_param(self.model):,}")
+        self.optim, self.sched = self.make_optimizer() if count_num_param(self.model) else (None, None)
+        self.register_model(CHECKPOINTS, self.model, self.optim, self.sched)
+
+    def make_optimizer(self) -> tuple[Optimizer | None, Any]:
+        """The optimiser of the learner's parameters and its schedule; both None if nothing is learned in steps."""
+        optimizer = build_optimizer(self.model, self.cfg.OPTIM)
+        return optimizer, build_lr_scheduler(optimizer, self.cfg.OPTIM)
+
+    def build_learner(self) -> nn.Module:
+        """What the method learns; ``self.tower``, ``self.layout`` and ``self.knobs`` are ready.
+
+        Its parameters are all that is trained, saved and counted.
+        """
+        raise NotImplementedError
+
+    @cached_property
+    def handwritten_features(self) -> Tensor:
+        """(n_classes, feature_dim) float32 features of unit norm of the tasks' templates."""
+        return template_features(self.tower.text, self.layout)
+
+    # -- the forward pass --
+
+    def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
+        """exp(logit_scale) x cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction probability)."""
+        return self.tower.logit_scale * image_features @ text_features.t()
+
+    def task_by_task(self, image_features: Tensor, task: Tensor, logits_of: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """(batch, classes) logits over all classes, computed for the images of one task at a time.
+
+        ``logits_of(task, features of its images)`` gives (images, the task's classes); all other logits are -inf.
+        """
+        logits = torch.full((len(task), self.layout.n_classes), float("-inf"), device=self.device)
+        for index in task.unique().tolist():
+            mine = (task == index).nonzero().squeeze(1)
+            part = logits_of(index, image_features[mine])
+            classes = torch.tensor(self.layout.classes_of(index), device=self.device)
+            logits = logits.to(part.dtype).index_put((mine.unsqueeze(1), classes), part)
+        return logits
+
+    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that tests: (batch, d) image features and their (batch,) tasks -> (batch, classes) logits.
+
+        Logits of other tasks' classes are ignored. What images share, such as text features, is computed here, once.
+        """
+        raise NotImplementedError
+
+    def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch, its within-task logits (batch, n) and its labels as columns of them."""
+        raise NotImplementedError
+
+    def image_features(self, batch: dict[str, Any]) -> Tensor:
+        """(batch, feature_dim) float32 features of unit norm: from the bank if they were encoded ahead."""
+        if "img" in batch:
+            return self.encode_images(batch["img"].to(self.device))
+        return self._views[self.epoch][batch["index"]].to(self.device)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """(batch, 3, height, width) images -> what the method compares: (batch, feature_dim) features by default."""
+        return self.tower.encode_image(images, normalize=not self.raw_features(self.cfg))
+
+    def forward_backward(self, batch: dict[str, Any]) -> dict[str, float]:
+        label = batch["label"].to(self.device)
+        task = self.task_of_class[label]
+        loss, logits, column = self.loss(self.image_features(batch), label, task)
+        self.model_backward_and_update(loss)
+        if self.batch_idx + 1 == self.num_batches:
+            for _ in range(self.cfg.OPTIM.STEPS_PER_EPOCH):
+                self.update_lr()
+        self.last_loss = loss.item()
+        return {"loss": self.last_loss, "acc": compute_accuracy(logits, column)[0].item()}
+
+    # -- training and testing --
+
+    def refuse_test_only(self) -> None:
+        """InputError for a data set without training images."""
+        if getattr(self.dm.dataset, "test_only", False):
+            raise InputError(
+                f"{self.cfg.DATASET.NAME} has no training images; train on another data set and test on this one with "
+                "--eval-only."
+            )
+
+    def train_at_once(self, fit: Callable[[], None]) -> None:
+        """Train without epochs: ``fit``, save the learner as the checkpoint of epoch 1, test."""
+        self.refuse_test_only()
+        began = time.time()
+        with torch.no_grad():
+            fit()
+        self.seconds["train"] += time.time() - began
+        self.save_model(0, self.output_dir)
+        if not self.cfg.TEST.NO_TEST:
+            self.test()
+
+    def before_train(self) -> None:
+        self.refuse_test_only()
+        super().before_train()
+        if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
+            self._encode_views_ahead()
+
+    def _encode_views_ahead(self) -> None:
+        """Replace the training images of all remaining epochs by the features of the very views they would have shown.
+
+        Methods that cannot use the bank do so only for images that are not augmented, if all of them fit into memory.
+        """
+        loader = self.train_loader_x
+        images, epochs = images_of(loader), range(self.start_epoch, self.max_epoch)
+        if self.uses_bank(self.cfg):
+            self._views = self.features.views(images, epochs, self.watch.encoding)
+        else:
+            once = self.features.once(images, self.encode_images, self.watch.encoding)
+            if once is None:
+                return
+            self._views = dict.fromkeys(epochs, once)
+        # The sampler is kept, and with it the order of batches.
+        if loader.batch_size is None:  # batches come from `batches`
+            self.train_loader_x = DataLoader(Labels(images), batch_sampler=loader.batch_sampler)
+        else:
+            self.train_loader_x = DataLoader(
+                Labels(images), loader.batch_size, sampler=loader.sampler, drop_last=loader.drop_last
+            )
+
+    def before_epoch(self) -> None:
+        # All random draws of an epoch depend on (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
+        if self.cfg.SEED >= 0:
+            set_random_seed((self.cfg.SEED * 1_000_003 + self.epoch) % (1 << 32))
+        loader: Any = self.train_loader_x
+        loader.dataset.epoch = loader.batch_sampler.epoch = self.epoch
+
+    def write_scalar(self, tag: str, scalar_value: float, global_step: int | None = None) -> None:
+        super().write_scalar(tag, scalar_value, global_step)
+        self.watch.scalar(tag, scalar_value, global_step)
+
+    def after_epoch(self) -> None:
+        super().after_epoch()
+        self._checkpoint_for_resuming()
+        self.watch.epoch(self.epoch + 1, self.max_epoch, self.last_loss)
+
+    @torch.no_grad()
+    def test(self, split: str | None = None) -> float:
+        """Evaluate on a split. Returns the mean accuracy over tasks, in percent."""
+        began = time.time()
+        self.set_model_mode("eval")
+        self.evaluator.reset()
+        split = split or self.cfg.TEST.SPLIT
+        if split != "val" or self.val_loader is None:
+            split = "test"
+        print(f"Evaluate on the *{split}* set")
+        classify = self.classifier()
+        loader = self.val_loader if split == "val" else self.test_loader
+        assert loader is not None
+        self._tested = images_of(loader)
+        for image_features, label in self.test_batches(loader):
+            task = self.task_of_class[label]
+            self.evaluator.process(within_task(classify(image_features, task), task, self.task_of_class), label)
+        results = self.evaluator.evaluate()
+        for name, value in results.items():
+            self.write_scalar(f"{split}/{name}", value, self.epoch)
+        self.seconds["test"] += time.time() - began
+        return next(iter(results.values()))
+
+    def test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+        """Image features and labels of a split, on the device."""
+        if not (self.uses_bank(self.cfg) and self.cfg.BANK.TEST):
+            for batch in loader:
+                images, label, _ = self.parse_batch_train(batch)
+                yield self.encode_images(images), label
+            return
+        images = images_of(loader)
+        features = self.features.fixed(images, self.watch.encoding)
+        labels = torch.tensor([item.label for item in images.data_source])
+        raw = self.raw_features(self.cfg)
+        for part, some in zip(features.split(TEST_ROWS), labels.split(TEST_ROWS), strict=True):
+            part = part.to(self.device)
+            yield part if raw else unit(part), some.to(self.device)
+
+    # -- the report --
+
+    def contexts_learned(self) -> dict[str, Any] | None:
+        """What results.json has under "contexts": the learned contexts for a reader; None for most methods."""
+        return None
+
+    def report(self) -> dict[str, Any]:
+        """The figures of a finished run, from the last evaluation."""
+        data = self.dm.dataset
+        tasks = self.evaluator.per_task()
+        for task, mistakes in zip(tasks, self.evaluator.mistakes(EXAMPLES), strict=True):
+            images = [self._tested.name_of(self._tested.data_source[row.pop("number")]) for row in mistakes]
+            task["examples"] = [{"image": image, **row} for image, row in zip(images, mistakes, strict=True)]
+        mean = sum(task["accuracy"] for task in tasks) / len(tasks)
+        if not math.isfinite(mean):
+            raise InputError("A task has no test images; check the data set's test split.")
+        return {
+            "tasks": tasks,
+            "mean": mean,
+            "contexts": self.contexts_learned(),
+            "counts": {
+                "trainable_parameters": count_num_param(self.model),
+                "tasks": len(self.layout),
+                "classes": self.layout.n_classes,
+                "train_images": len(data.train_x),
+                "val_images": len(data.val or []),
+                "test_images": len(data.test),
+            },
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "resumed_from_epoch": self.start_epoch,
+        }
