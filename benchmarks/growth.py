@@ -14,8 +14,8 @@ from random import Random
 from benchmarks.common import arguments, begin, paired, random_layout, show
 from benchmarks.text_encoder import Step
 
-BASE = {"tasks": 8, "classes a task": 16, "context": 16, "words a name": 2}
-CHANGES = {"tasks": (2, 32), "classes a task": (4, 64), "context": (4, 32), "words a name": (1, 8)}
+BASE = {"tasks": 8, "classes per task": 16, "context": 16, "words per name": 2}
+CHANGES = {"tasks": (2, 32), "classes per task": (4, 64), "context": (4, 32), "words per name": (1, 8)}
 
 
 def main() -> None:
@@ -23,8 +23,8 @@ def main() -> None:
     args, tower = begin(parser)
 
     def step(shape: dict[str, int]) -> Step:
-        words = shape["words a name"]
-        tasks = random_layout((shape["classes a task"],) * shape["tasks"], (words, words), Random(0))
+        words = shape["words per name"]
+        tasks = random_layout((shape["classes per task"],) * shape["tasks"], (words, words), Random(0))
         return Step(tower, tasks, False, args.part, shape["context"])
 
     base = step(BASE)

@@ -57,7 +57,7 @@ class TaskCollection(DatasetBase):
         check_choice("DATASET.SUBSAMPLE_CLASSES", classes, SUBSETS)
         tasks = select_tasks(self.read_tasks(cfg, root), getattr(cfg.DATASET, "SUBSAMPLE_TASKS", "all"))
         # ImageNet's variants have test images only. The released code trains on those; we never do (see
-        # PromptTrainer.before_train), but Dassl counts classes in the training images and needs some.
+        # TaskTrainer.refuse_test_only), but Dassl counts classes in the training images and needs some.
         self.test_only = not any(images.train for images in tasks)
         if not self.test_only and shots >= 1:
             tasks = [self._few_shot(images, shots, seed, root, allow_fewer) for images in tasks]

@@ -1,5 +1,4 @@
-"""The words of a command line, one kind at a time: names, numbers, KEY VALUE pairs and folders, checked by the standard
-library alone."""
+"""The words of a command line, one kind at a time: numbers, KEY VALUE pairs, folders. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,18 +6,14 @@ import argparse
 import hashlib
 import os
 import re
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from common.errors import InputError, unknown
+from common import catalogue, paths, plugins
+from common.errors import InputError
+from launcher.frame import OneLineParser
 
-ROOT = Path(__file__).resolve().parent.parent
-
-FALLBACK_CONFIG = "rn50_ep50"
-
-# Keys that a run's folder is named by, and what sets them.
+# Settings that a command sets itself, and how. The keys that choose a method are in the catalogue.
 OWN_KEYS = {
     "DATASET.NUM_SHOTS": "the shots after the dataset",
     "DATASET.NAME": "the dataset",
@@ -26,82 +21,92 @@ OWN_KEYS = {
     "OUTPUT_DIR": "--output",
     "SEED": "--seeds",
     "TRAINER.NAME": "the script",
-    "TRAINER.SOFTCPT.VARIANT": "--variant",
-    "TRAINER.COOP.CONTEXT": "--context",
-    "TRAINER.ZEROSHOT.TEMPLATES": "--templates",
-    "TRAINER.TIPADAPTER.FINETUNE": "--finetune",
 }
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, without the usage."""
+def own_keys() -> dict[str, str]:
+    """The settings that cannot follow "--", and what sets them."""
+    chosen = {
+        key: catalogue.CHOICES[method.command].flag if method.command in catalogue.CHOICES else "the method"
+        for method in catalogue.METHODS.values()
+        for key, _ in method.keys
+    }
+    return OWN_KEYS | chosen
 
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message[:1].upper()}{message[1:]}; --help shows how to call this.")
+
+def add_places(parser: OneLineParser) -> None:
+    """The arguments that every command with runs has: which config, and where everything is."""
+    parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers, or a .yaml file")
+    add_data(parser)
+    parser.add_argument("--output", metavar="DIR", default=paths.OUTPUT, help="where runs go; default: output")
+    parser.add_argument(
+        "--plugin", metavar="FILE", action="append", default=[], help="a Python file with a method; may be repeated"
+    )
 
 
-def whole_numbers(text: str, what: str, least: int, example: str) -> list[int]:
+def add_data(parser: OneLineParser) -> None:
+    """--data, the folder of the images."""
+    parser.add_argument("--data", metavar="DIR", default=paths.DATA, help="where the images are; default: data")
+
+
+def before_dashes(words: Sequence[str]) -> list[str]:
+    """A command's own arguments: those before "--"."""
+    return list(words[: words.index("--")] if "--" in words else words)
+
+
+def after_dashes(words: Sequence[str]) -> list[str]:
+    """The KEY VALUE words after "--"."""
+    return list(words[words.index("--") + 1 :] if "--" in words else [])
+
+
+def asks_for_help(words: Sequence[str]) -> bool:
+    """True if a command's own arguments ask for help."""
+    own = before_dashes(words)
+    return "-h" in own or "--help" in own
+
+
+def named_plugins(words: Sequence[str]) -> list[Path]:
+    """Add the plug-ins that a command line names to the environment; returns all."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", action="append", default=[])
+    known, _ = parser.parse_known_args(before_dashes(words))
+    return plugins.named(known.plugin)
+
+
+def whole_numbers(text: str, kind: str, least: int, example: str) -> list[int]:
     """The numbers of a comma-separated list, each once, in the order given."""
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) >= least for part in parts):
-        kind = "positive whole numbers" if least else "whole numbers from 0 on"
-        raise InputError(f"{what} must be {kind}, such as {example}, and not '{text}'.")
+        wanted = "positive whole numbers" if least else "whole numbers from 0 on"
+        raise InputError(f"{kind} must be {wanted}, such as {example}, and not '{text}'.")
     return list(dict.fromkeys(map(int, parts)))
 
 
-def find_config(name: str, folders: list[str], kind: str) -> Path:
-    """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` when it ends in .yaml."""
-    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
-        return Path(name).expanduser().absolute()
-    if "/" in name and name.endswith((".yaml", ".yml")):
-        raise InputError(f"{kind} {name}: there is no such file.")
-    known = {path.stem: path for folder in folders for path in sorted((ROOT / folder).glob("*.yaml"))}
-    if name not in known:
-        raise unknown(kind, name, known, where=" and ".join(folders))
-    return known[name]
+def whole_number(text: str | None, flag: str, least: int = 1, example: str = "2") -> int | None:
+    """The number after a flag, None without one."""
+    if text is None:
+        return None
+    if not (text.isdecimal() and int(text) >= least):
+        raise InputError(f"{flag} must be a whole number from {least} on, such as {example}, and not '{text}'.")
+    return int(text)
 
 
-def find_dataset(name: str) -> Path:
-    """The file of a data set or collection."""
-    return find_config(name, ["configs/datasets", "configs/collections"], "Dataset")
+def override_pairs(words: Sequence[str], own: Mapping[str, str]) -> list[tuple[str, str]]:
+    """KEY VALUE pairs; whether the keys exist is checked when the run's settings are loaded.
 
-
-def default_config(dataset_file: Path) -> str:
-    """The trainer config that a dataset or collection asks for, in a key "config:" or a comment "# default config:"."""
-    found = re.search(r"^(?:#\s*default config:|config:)\s*['\"]?([\w.+-]+)", dataset_file.read_text("utf-8"), re.M)
-    return found.group(1) if found else FALLBACK_CONFIG
-
-
-def config_chain(config_file: Path) -> list[Path]:
-    """A trainer config and those that it builds on by "_BASE_:", as far as they are there."""
-    chain: list[Path] = []
-    while config_file.is_file() and config_file not in chain:
-        chain.append(config_file)
-        base = re.search(r"^_BASE_:\s*['\"]?([^'\"#\n]+)", config_file.read_text("utf-8"), re.M)
-        if base:
-            config_file = (config_file.parent / base.group(1).strip()).resolve()
-    return chain
-
-
-def names_openclip(config_file: Path) -> bool:
-    """Whether a trainer config, or one that it builds on, names an OpenCLIP tower."""
-    texts = (path.read_text("utf-8") for path in config_chain(config_file))
-    return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)
-
-
-def override_pairs(words: list[str], own_keys: Mapping[str, str] = OWN_KEYS) -> list[tuple[str, str]]:
-    """KEY VALUE pairs of what follows "--"; whether the keys exist is for train.py to say."""
+    ``own`` are the keys that cannot be among them, and what sets these.
+    """
     if len(words) % 2:
         raise InputError(f"What follows -- comes in pairs, KEY VALUE; the last key, '{words[-1]}', has no value.")
     pairs = list(zip(words[::2], words[1::2], strict=True))
     for key, _ in pairs:
-        if key.upper() in own_keys:
-            raise InputError(f"{key} cannot follow --: {own_keys[key.upper()]} sets it.")
+        if key.upper() in own:
+            raise InputError(f"{key} cannot follow --: {own[key.upper()]} sets it.")
     return pairs
 
 
-def folder_name(config: str, pairs: list[tuple[str, str]]) -> str:
-    """The config's part of a run's folder: overridden keys belong to it, or runs that differ would share a folder."""
+def folder_name(config: str, pairs: Iterable[tuple[str, str]]) -> str:
+    """The config's part of a run's folder. Overridden keys belong to it: runs that differ must not share a folder."""
     plain = "+".join([config, *(f"{key}={value}" for key, value in sorted(pairs))])
     name = re.sub(r"[^\w.+=@,-]", "_", plain)
     if name != plain or len(name) > 120:
@@ -109,8 +114,8 @@ def folder_name(config: str, pairs: list[tuple[str, str]]) -> str:
     return name
 
 
-def usable_folder(path: Path, flag: str) -> Path:
-    """``path`` as an absolute one, after a look at what can be told without touching anything."""
+def usable_folder(path: Path | str, flag: str) -> Path:
+    """``path`` as an absolute one, checked without touching anything."""
     path = Path(path).expanduser().absolute()
     there = next(p for p in [path, *path.parents] if p.exists())
     if not there.is_dir():
@@ -120,6 +125,9 @@ def usable_folder(path: Path, flag: str) -> Path:
     return path
 
 
-def silence() -> None:
-    """Standard output to nowhere, once nobody reads it: what is still to be flushed would end in another error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def usable_folders(data: Path | str, output: Path | str) -> tuple[Path, Path]:
+    """--data and --output as absolute paths, checked without touching anything."""
+    found = usable_folder(data, "--data"), usable_folder(output, "--output")
+    if Path(data) != paths.DATA and not found[0].exists():  # some data sets would be drawn there
+        raise InputError(f"--data {data}: there is no such folder; check its name, or create it.")
+    return found

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from common.errors import InputError
@@ -33,6 +34,11 @@ def parser(program: str, about: str | None, examples: Sequence[str], epilog: str
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def path(text: str | Path) -> Path:
+    """A path from a command line; ~ is the home folder."""
+    return Path(text).expanduser()
 
 
 def run(answer: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:

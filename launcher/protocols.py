@@ -1,60 +1,72 @@
 """Two protocols around a method: base classes and new ones, and tasks that were held out of training.
 
-Plans their runs as launch_plan.py does those of a method, by the standard library alone; launch.py runs them.
+Their runs are planned as those of a method are (launcher/plan.py), with the standard library alone.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import launch_plan
-from launch_plan import Job, Plan, Request
-from scripts.launch_methods import CONTEXTS, METHODS, TIED_TO, VARIANTS
-from scripts.launch_words import OWN_KEYS, OneLineParser, default_config, find_config, find_dataset
-
+from common import catalogue, configs
+from common.catalogue import METHODS, Method
 from common.errors import InputError, nearest, unknown
+from common.text import counted
+from launcher import arguments, plan
+from launcher.frame import OneLineParser
+from launcher.plan import Job, Plan, Request
 from reporting import protocols as tables
 from reporting.series import make_series
 from runs.results import Run
-from scripts import launch_methods
+from runs.status import status
 
-ABOUT = {
-    "base_to_new": (
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol: what --help says, the settings that it makes itself, and what it cannot test a method on."""
+
+    script: str
+    about: str
+    examples: tuple[str, ...]
+    sets: dict[str, str]
+    out_of_reach: tuple[str, ...]  # what parameters must not be tied to
+    new: str  # what is new in its tests
+
+
+BASE_TO_NEW, NEW_TASKS = "base_to_new", "new_tasks"
+PROTOCOLS = {
+    BASE_TO_NEW: Protocol(
         "scripts/base_to_new.sh",
         "Trains a method on the first half of every task's classes (rounded up), and tests it on these and on the new "
         "ones, the others.",
+        (
+            "softcpt garden8 4",
+            "softcpt garden8 4 --variant NATS --seeds 1,2",
+            "coop plants7 4 --context shared --data ~/data",
+            "zsclip garden8",
+        ),
+        {"DATASET.SUBSAMPLE_CLASSES": "the script"},
+        ("classes",),
+        "classes",
     ),
-    "new_tasks": (
+    NEW_TASKS: Protocol(
         "scripts/new_tasks.sh",
-        "Trains a method on some tasks of a collection, and tests it on the others, which it never saw: their names "
-        "and those of their classes are all that it is told.",
+        "Trains a method on some tasks of a collection, and tests it on the others, which it never saw: it knows only "
+        "their names and those of their classes.",
+        (
+            "softcpt garden8 4",
+            "softcpt garden8 4 --folds 8",
+            'softcpt garden8 4 --hold-out "petal colour,weather" --seeds 1,2',
+            "coop garden8 4 --context shared --test plants7 --cfg lite0_ep50 --data ~/data",
+        ),
+        {"DATASET.SUBSAMPLE_TASKS": "the script"},
+        ("tasks", "classes"),
+        "tasks",
     ),
 }
-EXAMPLES = {
-    "base_to_new": [
-        "softcpt garden8 4",
-        "softcpt garden8 4 --variant NATS --seeds 1,2",
-        "coop plants7 4 --context shared --data ~/data",
-        "zsclip garden8",
-    ],
-    "new_tasks": [
-        "softcpt garden8 4",
-        "softcpt garden8 4 --folds 8",
-        'softcpt garden8 4 --hold-out "petal colour,weather" --seeds 1,2',
-        "coop garden8 4 --context shared --test plants7 --cfg lite0_ep50 --data ~/data",
-    ],
-}
-# A method cannot be tested on what its parameters are tied to, other than that which it learned.
-CANNOT = {"base_to_new": ("classes",), "new_tasks": ("tasks", "classes")}
-SETS = {
-    "base_to_new": {"DATASET.SUBSAMPLE_CLASSES": "the script"},
-    "new_tasks": {"DATASET.SUBSAMPLE_TASKS": "the script"},
-}
-ZERO_SHOT = "ZeroshotCLIP"
-ABOUT_ZERO_SHOT = launch_methods.ABOUT["zsclip"][0]
+ZERO_SHOT = METHODS["ZeroshotCLIP"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,7 @@ class BaseToNew(Plan):
 
 @dataclass(frozen=True)
 class Fold:
-    """Tasks that are held out together: their numbers, None for all that there are, and each seed's test on them."""
+    """Tasks that are held out together: their numbers, None for all tasks, and each seed's test on them."""
 
     held: tuple[int, ...] | None
     jobs: dict[int, Job]
@@ -75,82 +87,105 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True)
 class NewTasks(Plan):
-    """``names`` are those of the tested collection's tasks, empty where they need not be known in advance."""
+    """``names`` are those of the tested collection's tasks, empty if they need not be known in advance."""
 
     names: list[str]
     zero_shot: Job
     folds: list[Fold]
 
 
-# Asks the launcher for the names of the tasks that a run is about; also given the script that installs what it needs.
+@dataclass(frozen=True)
+class Holdout:
+    """Which tasks new_tasks tests: by default each half in turn, or ``folds`` parts; those that ``tasks`` names; or all
+    of another collection, ``test``."""
+
+    folds: int | None = None
+    tasks: str | None = None
+    test: str | None = None
+
+
+# Gives the names of the tasks of a run; also takes the script that installs what is needed.
 TaskNames = Callable[[Job, str], list[str]]
 
 
-def scripts_of_methods() -> list[str]:
-    return [command for command in launch_methods.ABOUT if command != "compare"]
-
-
-def make_parser(protocol: str, command: str) -> OneLineParser:
-    """The parser of what stands behind the method; that of no method in particular if ``command`` is none."""
-    script, about = ABOUT[protocol]
-    examples = [f"bash {script} {example}" for example in EXAMPLES[protocol]]
-    if command in scripts_of_methods():
-        parser = launch_plan.bare_parser(f"{script} {command}", about, examples)
-    else:
-        listed = ", ".join(scripts_of_methods())
-        parser = launch_plan.bare_parser(script, f"{about} <method> --help tells a method's own flags.", examples)
-        parser.add_argument("method", help=f"one of {listed}")
-        command = ""
-    launch_plan.add_arguments(parser, command)
-    if protocol == "new_tasks":
-        told = "hold out so many parts of the collection in turn; default: 2; the number of tasks: leave one task out"
-        parser.add_argument("--folds", metavar="N", help=told)
-        told = "hold out these tasks, by names or by numbers from 0 on, separated by commas, and train on the others"
-        parser.add_argument("--hold-out", metavar="TASKS", help=told)
-        told = "train on all tasks, and test on all tasks of this data set or collection"
-        parser.add_argument("--test", metavar="OTHER", help=told)
+def make_parser(name: str, command: str) -> OneLineParser:
+    """The parser of the words after the method; that of no method in particular if ``command`` is none."""
+    protocol = PROTOCOLS[name]
+    script, known = protocol.script, command in catalogue.commands()
+    about = protocol.about + ("" if known else " <method> --help lists a method's own flags.")
+    parser = plan.run_parser(f"{script} {command}" if known else script, about, protocol.examples)
+    # Examples name the method already.
+    parser.epilog = (
+        (parser.epilog or "").replace(f"bash {script} {command} ", f"bash {script} ") if known else parser.epilog
+    )
+    if not known:
+        parser.add_argument("method", help=f"one of {', '.join(catalogue.commands())}")
+    plan.add_arguments(parser, learns=not known or catalogue.methods_of(command)[0].learns)
+    if known and command in catalogue.CHOICES:
+        choice = catalogue.CHOICES[command]
+        default = catalogue.methods_of(command)[0].choice
+        parser.add_argument(choice.flag, default=default, help=choice.help, dest="choice")
+    if name == NEW_TASKS:
+        parser.add_argument(
+            "--folds",
+            metavar="N",
+            help="hold out each of N parts of the collection in turn; default: 2; as many as tasks: leave one out",
+        )
+        parser.add_argument(
+            "--hold-out",
+            metavar="TASKS",
+            help="hold out these tasks, names or numbers from 0 on, separated by commas, and train on the others",
+        )
+        parser.add_argument(
+            "--test", metavar="OTHER", help="train on all tasks, and test on all tasks of this data set or collection"
+        )
     return parser
 
 
-def make_plan(protocol: str, argv: Sequence[str], task_names: TaskNames | None) -> Plan:
-    """The runs of a protocol; InputError with one line for whatever is wrong with what is asked for.
+def make_plan(name: str, words: Sequence[str], task_names: TaskNames | None) -> BaseToNew | NewTasks:
+    """The runs of a protocol.
 
-    Without ``task_names``, runs that depend on them are left out: nothing is known then but what the words say.
+    Without ``task_names``, runs that depend on them are left out: only the words are checked then.
+
+    Raises:
+        InputError: something in the words cannot be used.
     """
-    script, _ = ABOUT[protocol]
-    usage = f"bash {script} {EXAMPLES[protocol][0]}"
-    command, *rest = argv or [""]
+    protocol = PROTOCOLS[name]
+    usage = f"bash {protocol.script} {protocol.examples[0]}"
+    command, *rest = words or [""]
     if not command or command.startswith("-"):
         raise InputError(f"Which method? It comes first, for example: {usage}")
-    if command not in scripts_of_methods():
-        raise unknown("Method", command, scripts_of_methods())
-    own_keys = {**OWN_KEYS, **SETS[protocol]}
-    parser = make_parser(protocol, command)
-    request = launch_plan.read_words(command, rest, parser, usage, script, own_keys)
-    refuse(protocol, command, request.methods[0])
-    return base_to_new(request) if protocol == "base_to_new" else new_tasks(request, task_names)
+    if command not in catalogue.commands():
+        raise unknown("Method", command, catalogue.commands())
+    args = make_parser(name, command).parse_intermixed_args(arguments.before_dashes(rest))
+    first = catalogue.methods_of(command)[0]
+    method = catalogue.chosen(command, args.choice) if command in catalogue.CHOICES else first
+    request = plan.read_request(args, rest, [method], protocol.script, usage, sets=protocol.sets)
+    refuse(name, method)
+    if name == BASE_TO_NEW:
+        return base_to_new(request)
+    holdout = read_holdout(args.folds, args.hold_out, args.test)
+    return new_tasks(with_zero_shot(request, args.cfg), holdout, task_names)
 
 
-def reaches(protocol: str, method: str) -> bool:
-    """Have a method's parameters a meaning for what the protocol tests it on?"""
-    return TIED_TO.get(method, ("nothing",))[0] not in CANNOT[protocol]
+def reaches(name: str, method: Method) -> bool:
+    """True if a method's parameters can be used for what the protocol tests."""
+    return method.tied_to not in PROTOCOLS[name].out_of_reach
 
 
-def refuse(protocol: str, command: str, method: str) -> None:
+def refuse(name: str, method: Method) -> None:
     """InputError for a method whose parameters do not reach as far as the protocol asks."""
-    if protocol == "new_tasks" and METHODS[method][0] == METHODS[ZERO_SHOT][0]:
-        raise InputError(f"{METHODS[method][2]} learns nothing, all tasks are new to it; use {ABOUT_ZERO_SHOT}.")
-    if reaches(protocol, method):
+    if name == NEW_TASKS and not method.learns:
+        raise InputError(f"{method.label} learns nothing, all tasks are new to it; use {ZERO_SHOT.script}.")
+    if reaches(name, method):
         return
-    what = "classes" if protocol == "base_to_new" else "tasks"
-    other = {"softcpt": ("--variant", VARIANTS), "coop": ("--context", CONTEXTS)}.get(command)
-    if other:
-        flag, choices = other
-        remedy = f"{flag} {' or '.join(choice for choice, name in choices.items() if reaches(protocol, name))}"
+    others = [other for other in catalogue.methods_of(method.command) if reaches(name, other)]
+    if others:
+        remedy = f"{catalogue.CHOICES[method.command].flag} {' or '.join(other.choice for other in others)}"
     else:
-        remedy = "softcpt or coop" if protocol == "base_to_new" else "softcpt, or coop --context shared"
+        remedy = "softcpt or coop" if name == BASE_TO_NEW else "softcpt, or coop --context shared"
     raise InputError(
-        f"{method} has {TIED_TO[method][1]} and so none for {what} that it was not trained on; use {remedy}."
+        f"{method.name} has {method.ties} and none for {PROTOCOLS[name].new} that it was not trained on; use {remedy}."
     )
 
 
@@ -165,29 +200,25 @@ def base_to_new(request: Request) -> BaseToNew:
         trained = base[-1] if shots else None
         new.append(request.job(method, shots, seed, of_new, note="new classes", of=trained))
     jobs = [job for pair in zip(base, new, strict=True) for job in pair]
-    return BaseToNew(**plan_fields("base_to_new", request, jobs), base=base, new=new)
+    return BaseToNew(**request.fields(jobs), base=base, new=new)
 
 
-def new_tasks(request: Request, task_names: TaskNames | None) -> NewTasks:
+def new_tasks(request: Request, holdout: Holdout, task_names: TaskNames | None) -> NewTasks:
     """Trains on some tasks and tests on others, beside zero-shot CLIP on the same test images."""
-    given, method = request.given, request.methods[0]
-    check_split(given)
-    request = with_zero_shot(request)
-    tested = request.dataset_file
-    if given.test is not None:
-        tested = find_dataset(given.test)
-        if tested.stem == request.dataset_file.stem:
+    method, dataset_file = request.methods[0], request.dataset_file
+    tested = dataset_file
+    if holdout.test is not None:
+        tested = configs.find_dataset(holdout.test)
+        if tested.stem == dataset_file.stem:
             raise InputError(
-                f"--test {given.test} is what is trained on; name another, or leave it out to hold tasks out."
+                f"--test {holdout.test} is the training collection; name another, or leave it out to hold tasks out."
             )
     zero_shot = request.job(ZERO_SHOT, 0, 1, dataset_file=tested)
     names: list[str] = []
     helds: list[tuple[int, ...] | None] = [None]
-    if given.test is None and task_names is None:
-        helds = []
-    elif given.test is None:
-        names = task_names(zero_shot, request.script)
-        helds = held_out(given, names, request.dataset_file.stem)
+    if holdout.test is None:
+        names = [] if task_names is None else task_names(zero_shot, request.script)
+        helds = [] if task_names is None else [*held_out(holdout, names, dataset_file.stem)]
     folds = []
     for number, held in enumerate(helds, start=1):
         part = f"fold {number} of {len(helds)}" if len(helds) > 1 else ""
@@ -195,12 +226,11 @@ def new_tasks(request: Request, task_names: TaskNames | None) -> NewTasks:
     by_seed = [fold.jobs[seed] for seed in request.seeds for fold in folds]
     jobs = [step for job in by_seed for step in (job.of, job) if step is not None]
     jobs = list({job.folder: job for job in [zero_shot, *jobs]}.values())
-    fields = plan_fields("new_tasks", request, jobs)
-    return NewTasks(**fields, names=names, zero_shot=zero_shot, folds=folds)
+    return NewTasks(**request.fields(jobs), names=names, zero_shot=zero_shot, folds=folds)
 
 
 def test_jobs(
-    request: Request, method: str, held: tuple[int, ...] | None, n_tasks: int, tested: Path, part: str
+    request: Request, method: Method, held: tuple[int, ...] | None, n_tasks: int, tested: Path, part: str
 ) -> dict[int, Job]:
     """Each seed's run on the held-out tasks, or on all of another collection: a test of the run that it is ``of``."""
     on = [] if held is None else [("DATASET.SUBSAMPLE_TASKS", subset(held, n_tasks))]
@@ -215,32 +245,25 @@ def test_jobs(
     return jobs
 
 
-def plan_fields(protocol: str, request: Request, jobs: list[Job]) -> dict:
-    return request.plan_fields(jobs) | {"command": protocol}
-
-
-def with_zero_shot(request: Request) -> Request:
-    """The request, able to make runs of zero-shot CLIP: by its config of the name asked for, or the method's own."""
-    trainer = METHODS[ZERO_SHOT][0]
-    wanted = request.given.cfg or default_config(request.dataset_file)
+def with_zero_shot(request: Request, wanted: str | None) -> Request:
+    """The request, with a config for zero-shot CLIP: its own of the name asked for, or else the method's."""
     try:
-        config = find_config(wanted, [f"configs/trainers/{trainer}"], "Config")
+        config = configs.find_config(wanted or configs.default_config(request.dataset_file), ZERO_SHOT)
     except InputError:
         config = request.config
-    return replace(request, configs={**request.configs, trainer: config})
+    return replace(request, configs={**request.configs, ZERO_SHOT.trainer: config})
 
 
-def check_split(given: argparse.Namespace) -> None:
-    """InputError for ways to hold tasks out that cannot be meant."""
-    ways = {"--folds": given.folds, "--hold-out": given.hold_out, "--test": given.test}
+def read_holdout(folds: str | None, tasks: str | None, test: str | None) -> Holdout:
+    """The tasks to hold out; InputError for flags that contradict each other."""
+    ways = {"--folds": folds, "--hold-out": tasks, "--test": test}
     chosen = [way for way, value in ways.items() if value is not None]
     if len(chosen) > 1:
-        raise InputError(f"{' and '.join(chosen)} do not go together; they are different ways to choose what is new.")
-    if given.folds is not None and not (given.folds.isdecimal() and int(given.folds) >= 2):
-        raise InputError(f"--folds must be a whole number from 2 on, and not '{given.folds}'.")
+        raise InputError(f"{' and '.join(chosen)} do not go together; they are different ways to choose new tasks.")
+    return Holdout(arguments.whole_number(folds, "--folds", 2), tasks, test)
 
 
-def held_out(given: argparse.Namespace, names: Sequence[str], dataset: str) -> list[tuple[int, ...]]:
+def held_out(holdout: Holdout, names: Sequence[str], dataset: str) -> list[tuple[int, ...]]:
     """The numbers of the tasks that each run holds out."""
     count = len(names)
     if count < 2:
@@ -248,17 +271,17 @@ def held_out(given: argparse.Namespace, names: Sequence[str], dataset: str) -> l
             f"{dataset} has one task, '{names[0]}', so nothing can be held out; to test on another collection, see "
             "--test of scripts/softcpt/new_tasks.sh."
         )
-    if given.hold_out is not None:
-        held = numbers_of(given.hold_out, names)
+    if holdout.tasks is not None:
+        held = numbers_of(holdout.tasks, names)
         if len(held) == count:
             raise InputError("--hold-out leaves no task to train on; name fewer.")
         return [held]
-    folds = int(given.folds or 2)
+    folds = holdout.folds or 2
     if folds > count:
         raise InputError(f"--folds {folds} is more than the {count} tasks of {dataset}.")
     # One after the other, the larger ones first, so that two folds are the base and the new half.
     starts = [i * (count // folds) + min(i, count % folds) for i in range(folds + 1)]
-    return [tuple(range(first, behind)) for first, behind in zip(starts, starts[1:], strict=False)]
+    return [tuple(range(first, end)) for first, end in zip(starts, starts[1:], strict=False)]
 
 
 def numbers_of(listed: str, names: Sequence[str]) -> tuple[int, ...]:
@@ -281,7 +304,7 @@ def numbers_of(listed: str, names: Sequence[str]) -> tuple[int, ...]:
 
 
 def subset(numbers: Sequence[int], count: int) -> str:
-    """What DATASET.SUBSAMPLE_TASKS says for some of ``count`` tasks."""
+    """The value of DATASET.SUBSAMPLE_TASKS for some of ``count`` tasks."""
     middle = (count + 1) // 2
     halves = {tuple(range(middle)): "base", tuple(range(middle, count)): "new"}
     return halves.get(tuple(numbers)) or "+".join(f"task{number}" for number in numbers)
@@ -290,52 +313,54 @@ def subset(numbers: Sequence[int], count: int) -> str:
 # -- what is printed --
 
 
-def report(plan: BaseToNew | NewTasks, finished: Callable[[Job], Run | None]) -> str:
-    """The table of a protocol, what its figures are, and where the runs are; ``finished`` gives a job's run."""
-    shots = f", {plan.shots[0]} shot{'s' * (plan.shots[0] != 1)}" if plan.shots else ""
-    head = f"{METHODS[plan.methods[0]][2]} on {plan.dataset}{shots} ({plan.config}): "
-    if isinstance(plan, BaseToNew):
+def finished(job: Job) -> Run | None:
+    """A job's run if it is finished."""
+    return status(job).run
+
+
+def report(planned: BaseToNew | NewTasks) -> str:
+    """The table of a protocol, its legend, and where the runs are."""
+    method = planned.methods[0]
+    shots = f", {counted(planned.shots[0], 'shot')}" if planned.shots else ""
+    head = f"{method.label} on {planned.dataset}{shots} ({planned.config}): "
+    if isinstance(planned, BaseToNew):
         head += "base and new classes"
-        parts = base_to_new_parts(plan, finished)
-        shown = [plan.base[0], plan.new[0]]
+        parts = tables.base_to_new_report(*base_to_new_series(planned))
+        shown = [planned.base[0], planned.new[0]]
     else:
-        on = plan.zero_shot.dataset
-        head += f"held-out tasks, {len(plan.folds)} run{'s' * (len(plan.folds) != 1)} a seed"
-        head = head if on == plan.dataset else head.split(": ")[0] + f": tested on {on}"
-        parts = new_tasks_parts(plan, finished)
-        shown = [next(iter(fold.jobs.values())) for fold in plan.folds]
-    folders = "\n".join(f"Runs: {all_seeds(job, plan.seeds)}" for job in shown)
+        on = planned.zero_shot.dataset
+        head += f"held-out tasks, {counted(len(planned.folds), 'run')} a seed"
+        head = head if on == planned.dataset else head.split(": ")[0] + f": tested on {on}"
+        parts = tables.new_tasks_report(*new_tasks_parts(planned))
+        shown = [next(iter(fold.jobs.values())) for fold in planned.folds]
+    folders = "\n".join(f"Runs: {all_seeds(job, planned.seeds)}" for job in shown)
     return "\n\n".join([head, *parts, folders])
 
 
-def base_to_new_parts(plan: BaseToNew, finished: Callable[[Job], Run | None]) -> list[str]:
-    seeds = [job.seed for job in plan.base]
+def base_to_new_series(planned: BaseToNew) -> tuple[Any, Any]:
+    """The finished runs on base classes and on new ones."""
+    seeds = [job.seed for job in planned.base]
     base, new = (
-        make_series(plan.methods[0], seeds, filter(None, map(finished, jobs))) for jobs in (plan.base, plan.new)
+        make_series(planned.methods[0].name, seeds, filter(None, map(finished, jobs)))
+        for jobs in (planned.base, planned.new)
     )
-    return tables.base_to_new_report(base, new)
+    return base, new
 
 
-def new_tasks_table(plan: NewTasks, finished: Callable[[Job], Run | None]) -> tables.Table:
+def new_tasks_table(planned: NewTasks) -> tables.Table:
     """Held-out tasks as rows, and their mean."""
-    parts = held_out_parts(plan, finished)
-    return tables.new_tasks_table(finished(plan.zero_shot), parts, list(plan.folds[0].jobs), plan.names)
+    return tables.new_tasks_table(*new_tasks_parts(planned))
 
 
-def new_tasks_parts(plan: NewTasks, finished: Callable[[Job], Run | None]) -> list[str]:
-    parts = held_out_parts(plan, finished)
-    return tables.new_tasks_report(finished(plan.zero_shot), parts, list(plan.folds[0].jobs), plan.names)
-
-
-def held_out_parts(plan: NewTasks, finished: Callable[[Job], Run | None]) -> list[tables.HeldOut]:
-    """What has finished of every fold."""
+def new_tasks_parts(planned: NewTasks) -> tuple[Run | None, list[tables.HeldOut], list[int], list[str]]:
+    """Zero-shot CLIP's run, the finished runs of every fold, the seeds, and the tasks' names."""
     parts = []
-    for fold in plan.folds:
+    for fold in planned.folds:
         runs = {seed: run for seed, job in fold.jobs.items() if (run := finished(job))}
         trained = [run for job in fold.jobs.values() if job.of is not None and (run := finished(job.of))]
         learned = tuple(task.name for task in trained[0].tasks) if trained else ()
         parts.append(tables.HeldOut(fold.held, runs, learned))
-    return parts
+    return finished(planned.zero_shot), parts, list(planned.folds[0].jobs), planned.names
 
 
 def all_seeds(job: Job, seeds: Sequence[int]) -> Path:

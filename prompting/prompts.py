@@ -1,4 +1,4 @@
-"""A prompt is data: a list of integers that says which vector stands at each position.
+"""A prompt is data: a list of integers that selects the vector at each position.
 
 An integer >= 0 is a token of CLIP's vocabulary. A negative one is a context slot: slot ``s`` of context ``c``, where
 each context has ``n_ctx`` vectors, is ``-(1 + c * n_ctx + s)``. Methods and name positions differ only in these lists;

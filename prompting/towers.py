@@ -363,7 +363,7 @@ def _text_of(model: CLIP, name: str) -> TextModel:
     """Return the module with the text transformer; raises InputError unless it is causal and read at its end token."""
     text: Any = getattr(model, "text", model)
     pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
-    causal = getattr(text, "attn_mask", "none of its own") is not None
+    causal = getattr(text, "attn_mask", "absent") is not None
     plain = all(
         isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
         for b in getattr(getattr(text, "transformer", None), "resblocks", [None])

@@ -13,7 +13,7 @@ from statistics import fmean
 from common.catalogue import METHODS
 from common.paths import TRACEBACK
 from common.text import counted
-from reporting.series import Series, make_series
+from reporting.series import Series, make_series, seeds_text
 from runs.results import Run, RunError, read_run, run_folders
 
 # Settings that select tasks or classes: runs with different ones cannot be compared.
@@ -92,9 +92,9 @@ class Group:
         for row in self.rows:
             for shots, series in sorted(row.by_shots.items()):
                 finished = {run.seed for run in series.runs}
-                absent = [str(seed) for seed in series.seeds if seed not in finished]
+                absent = [seed for seed in series.seeds if seed not in finished]
                 if absent:
-                    lines.append(f"{row.label}, {shots_of(shots)}: seed {', '.join(absent)}")
+                    lines.append(f"{row.label}, {shots_of(shots)}: {seeds_text(absent)}")
         return lines
 
     @property

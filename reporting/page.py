@@ -17,6 +17,7 @@ from common.files import write_atomically
 from common.text import counted
 from reporting import figures, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
+from reporting.series import seeds_text
 from reporting.tables import LEGEND, Table
 from reporting.thumbnails import image_roots, thumbnail
 from runs.results import Run
@@ -256,18 +257,12 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
     return {
         "row": row.label,
         "shots": shots_of(shots),
-        "seeds": seeds_of(series.runs),
+        "seeds": seeds_text(run.seed for run in series.runs),
         "maps": maps,
         "cards": cards,
         "examples": any(one.examples for one, _, _ in cards),
         "pictures": found,
     }
-
-
-def seeds_of(runs: Sequence[Run]) -> str:
-    """ "seed 1" or "seeds 1, 2"."""
-    seeds = [str(run.seed) for run in runs]
-    return f"seed{'s' * (len(seeds) != 1)} {', '.join(seeds)}"
 
 
 def learned_parts(group: Group) -> list[dict]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reporting.series import Series, Stat, accuracy_of, check_same_tasks
+from reporting.series import Series, Stat, accuracy_of, check_same_tasks, seeds_text
 from reporting.tables import FIXED_SPACE, METRICS, NOTHING, Table, percent, spread
 from runs.results import Run, RunError, TaskScore
 
@@ -102,7 +102,7 @@ def base_to_new_report(base: Series, new: Series) -> list[str]:
     for part, series in (("base classes", base), ("new classes", new)):
         absent = [seed for seed in series.seeds if seed not in {run.seed for run in series.runs}]
         if absent:
-            notes.append(f"No finished run on {part} with seed {', '.join(map(str, absent))}.")
+            notes.append(f"No finished run on {part} with {seeds_text(absent)}.")
         notes += not_numbers(part, series.runs)
     return [base_to_new_table(base, new).text(), "\n".join(notes)]
 
@@ -174,7 +174,7 @@ def new_tasks_report(
         absent = [seed for seed in seeds if seed not in part.runs]
         if absent:
             which = "" if part.held is None or len(parts) == 1 else f" of {', '.join(own)}"
-            notes.append(f"No finished test{which} with seed {', '.join(map(str, absent))}.")
+            notes.append(f"No finished test{which} with {seeds_text(absent)}.")
         notes += not_numbers("held out", part.runs.values())
         known = [name for name in own if name in part.trained_on]
         if known:

@@ -66,6 +66,12 @@ class Series:
         return tuple((task.name, task.metric) for task in self.runs[0].tasks) if self.runs else ()
 
 
+def seeds_text(seeds: Iterable[int]) -> str:
+    """ "seed 1" or "seeds 1, 2"."""
+    listed = [str(seed) for seed in seeds]
+    return f"seed{'s' * (len(listed) != 1)} {', '.join(listed)}"
+
+
 def accuracy_of(task: int) -> Callable[[Run], float]:
     """A function from a run to its accuracy on a task, given by its index."""
     return lambda run: run.tasks[task].accuracy

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def load_config(
         if isinstance(value, Path) and key in known_keys(cfg):
             set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
         else:
-            _merge(cfg, "the command line", lambda key=key, value=plain: cfg.merge_from_list([key, value]), key)
+            _merge(cfg, "the command line", partial(cfg.merge_from_list, [key, plain]), key)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
     if not cfg.DATASET.NAME:

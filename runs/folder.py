@@ -1,4 +1,4 @@
-"""A run's folder: what is written into it, and what is trusted in it."""
+"""A run's folder: its lock, its settings, the versions that it ran with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -39,7 +40,7 @@ INCIDENTAL = {
 
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
-    """InputError when a run folder was begun with other settings: its checkpoint or results are not this run's."""
+    """InputError if a run folder was begun with other settings: its checkpoint and results belong to another run."""
     begun = (folder / RESULTS).exists() or (folder / CHECKPOINTS).exists()
     earlier = (noted_settings(folder) if begun else None) or {}
     for key in known_keys(cfg):
@@ -48,13 +49,13 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
         now = plain(value_of(cfg, key))
         if earlier[key] != now:
             raise InputError(
-                f"{folder} was begun with {key} {earlier[key]}, and now {now} is asked for; choose another output "
-                "folder or remove that one."
+                f"{folder} was begun with {key} {earlier[key]}, and now it is {now}; choose another output folder, or "
+                "remove that one."
             )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a run computes with."""
+    """Versions of Python and of the packages that a run computes with."""
     found = {"python": platform.python_version()}
     for name in ("torch", "torchvision", "dassl", "clip-anytorch", "open_clip_torch"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -63,11 +64,11 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The repository's commit, with "+" behind it when files differ from it; None outside a git checkout."""
+    """The repository's commit, followed by "+" if files differ from it; None outside a git checkout."""
     try:
-        run = {"cwd": REPOSITORY, "capture_output": True, "text": True, "timeout": 10}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **run)
-        changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], **run)
+        git = partial(subprocess.run, cwd=REPOSITORY, capture_output=True, text=True, timeout=10)
+        head = git(["git", "rev-parse", "HEAD"])
+        changed = git(["git", "status", "--porcelain", "--untracked-files=no"])
     except (OSError, subprocess.SubprocessError):
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
@@ -75,16 +76,16 @@ def git_commit() -> str | None:
 
 @contextlib.contextmanager
 def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
-    """Create a run's folder with its config, for this process alone: Busy when another one is at work there.
+    """Create a run's folder with its config, for this process alone: Busy if another one uses it.
 
-    A run that is refused before its first checkpoint takes its folder away again.
+    The folder of a run that is refused before its first checkpoint is removed again.
     """
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     with contextlib.ExitStack() as held:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             held.callback(release, locked(folder))
-            check_same_settings(cfg, folder)  # again: another process may have been at it until now
+            check_same_settings(cfg, folder)  # again: another process may have used it until now
             write_atomically(folder / CONFIG, cfg.dump())
         except OSError as error:
             raise InputError(
@@ -102,24 +103,22 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
 
 
 def locked(folder: Path) -> FileLock | None:
-    """The lock of a run's folder, held; None where the file system knows no locks. Busy when another process holds it.
+    """The lock of a run's folder, held; None if the file system has no locks. Busy if another process holds it.
 
-    It is the operating system's: it ends with the process however that ends, so that none is ever left over. A file
-    that only stands for a lock would be, hence none of these where there are no locks.
+    The operating system releases it when the process ends, however it ends. A plain lock file would be left over, so
+    there is none on file systems without locks.
     """
     lock = FileLock(folder / LOCK, fallback_to_soft=False)
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
-        raise Busy(
-            f"Another process is at work in {folder}; wait for it to end, or choose another output folder."
-        ) from None
+        raise Busy(f"Another process is using {folder}; wait for it to end, or choose another output folder.") from None
     except (NotImplementedError, OSError):
-        return None  # a folder that cannot be written is told by what is written into it next
+        return None  # if the folder cannot be written, the next write reports it
     return lock
 
 
 def release(lock: FileLock | None) -> None:
-    """Let go of a lock, if there is one."""
+    """Release a lock, if there is one."""
     if lock is not None:
         lock.release()

@@ -9,18 +9,18 @@ from trainers.engine.watch import Watch
 
 
 class Progress(Watch):
-    """How far a run is: a bar on a terminal, a plain line now and then elsewhere."""
+    """The progress of a run: a bar on a terminal, elsewhere a plain line now and then."""
 
     def __init__(self, what: str, console, brief: bool, log: WandbLog | None = None):
         self.what, self.console, self.brief, self.log = what, console, brief, log
-        self.bar = None
-        self.told: dict[str, int] = {}  # halves of each unit that a plain line was printed for
+        self.bar: tqdm | None = None
+        self.printed: dict[str, int] = {}  # halves of each unit that a plain line was printed for
 
     def encoding(self, done: int, total: int) -> None:
         self._show("image", done, total)
 
     def epoch(self, done: int, total: int, loss: float) -> None:
-        if self.brief:  # otherwise the log's lines are on the console, too
+        if self.brief:  # otherwise the log's lines are on the console
             self._show("epoch", done, total, f"loss {loss:.3f}")
 
     def scalar(self, tag: str, value: float, step: int | None) -> None:
@@ -35,12 +35,12 @@ class Progress(Watch):
             self.bar.update(done - self.bar.n)
             if done >= total:
                 self.close()
-        elif done >= total or 2 * done // total > self.told.get(unit, 0):
-            self.told[unit] = 0 if done >= total else 2 * done // total
+        elif done >= total or 2 * done // total > self.printed.get(unit, 0):
+            self.printed[unit] = 0 if done >= total else 2 * done // total
             print(f"{self.what}: {unit} {done:,}/{total:,}{f', {note}' if note else ''}", file=self.console, flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

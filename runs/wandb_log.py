@@ -1,4 +1,4 @@
-"""Weights & Biases, when asked for by WANDB.PROJECT and installed: what TensorBoard gets, and a run's results."""
+"""Weights & Biases, if WANDB.PROJECT names a project: the values of TensorBoard, and a run's results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.text import one_line
 
 
 class WandbLog:
-    """One run of a W&B project; a resumed run goes on in the same one, since its id is made of its folder."""
+    """One run of a W&B project. A resumed run continues it, since its id is a hash of its folder."""
 
     def __init__(self, cfg: CfgNode, folder: Path, name: str):
         asked = f"WANDB.PROJECT is '{cfg.WANDB.PROJECT}', but"
@@ -25,12 +26,12 @@ class WandbLog:
         settings = {"project": cfg.WANDB.PROJECT, "name": name, "id": identity, "resume": "allow", "dir": str(folder)}
         try:
             self._run = wandb.init(**settings, config=_plain(cfg))
-        except Exception as error:  # of many kinds, none of them a base of the others
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{asked} wandb does not start ({said}); log in, or set WANDB_MODE=offline.") from None
+        except Exception as error:  # of many types without a common base
+            message = one_line(error) or type(error).__name__
+            raise InputError(f"{asked} wandb does not start ({message}); log in, or set WANDB_MODE=offline.") from None
 
     def scalar(self, tag: str, value: float, step: int | None) -> None:
-        """A value at a step, as TensorBoard gets it; tests and training count apart, so it is a value beside it."""
+        """A value at a step, as in TensorBoard. Training and tests count separately, so the step is a value too."""
         self._run.log({tag: float(value), **({"step": step} if step is not None else {})})
 
     def summary(self, results: dict) -> None:
@@ -41,13 +42,13 @@ class WandbLog:
             self._run.summary["accuracy/mean"] = results["mean"]
 
     def finish(self, exit_code: int) -> None:
-        """Close it: finished for W&B with 0, otherwise failed."""
+        """Close it: finished with 0, otherwise failed."""
         self._run.finish(exit_code=exit_code)
 
 
 @contextlib.contextmanager
 def wandb_log(cfg: CfgNode, folder: Path, name: str) -> Iterator[WandbLog | None]:
-    """The log of a run, if there is to be one; closed on the way out, as failed when that is by an error."""
+    """The log of a run, if there is one; closed at the end, as failed after an error."""
     if not cfg.WANDB.PROJECT:
         yield None
         return

@@ -1,16 +1,24 @@
 #!/usr/bin/env bash
 # Runs the tests: bash scripts/test.sh [pytest's options], e.g. bash scripts/test.sh -k launch -x
+# First ruff (lint and format) and mypy, where they are installed (requirements-dev.txt).
 set -euo pipefail
+case "${1:-}" in
+    -h | --help)
+        sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+esac
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 . "$root/scripts/setup_env.sh"
 cd "$root"
 
 status=0
 # Before the tests, so that pytest's closing line stays the last one.
-if "$SOFTCPT_PYTHON" -m ruff --version >/dev/null 2>&1; then
-    "$SOFTCPT_PYTHON" -m ruff check . || status=$?
-elif command -v ruff >/dev/null 2>&1; then
-    ruff check . || status=$?
-fi
+tool() { # module arguments...
+    if "$SOFTCPT_PYTHON" -m "$1" --version >/dev/null 2>&1; then "$SOFTCPT_PYTHON" -m "$@" || status=$?; fi
+}
+tool ruff check .
+tool ruff format --check .
+tool mypy
 "$SOFTCPT_PYTHON" -m pytest -q tests "$@" || status=$?
 exit "$status"

@@ -1,7 +1,7 @@
-"""Whoever has upstream Dassl 0.6.3 keeps it: nothing here uses a name of `dassl` that upstream lacks.
+"""The repository also runs with upstream Dassl 0.6.3: it uses only names of `dassl` that upstream has.
 
-The lists were compared with upstream's source. A name that is new here is added only after a look that upstream has it,
-and means the same by it.
+The lists were compared with upstream's source. Before you add a name, check that upstream has it and that it means the
+same there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dassl.engine import TrainerX
 from dassl.evaluation.evaluator import EvaluatorBase
 from yacs.config import CfgNode
 
-from tests.upstream_names import Uses, collect
+from tests.support.upstream_names import Uses, collect
 
 IMPORTS = """
 dassl.config.get_cfg_default
@@ -31,8 +31,8 @@ dassl.optim.build_lr_scheduler dassl.optim.build_optimizer
 dassl.utils.collect_env_info dassl.utils.count_num_param dassl.utils.load_checkpoint
 dassl.utils.load_pretrained_weights dassl.utils.set_random_seed
 """
-# Upstream lacks it. Whoever has upstream is told what to do when a downloaded archive is to be unpacked.
-DOWNLOADER, UNPACKING = "scripts/datasets/fetch.py", "dassl.data.datasets.archives.extract_archive"
+# Upstream lacks extract_archive. With upstream, the downloader raises an error that says what to do instead.
+DOWNLOADER, EXTRACTION = "launcher/data/fetch.py", "dassl.data.datasets.archives.extract_archive"
 
 KEYWORDS = """
 DataManager(custom_tfm_train) DataManager(dataset_wrapper)
@@ -46,7 +46,7 @@ ATTRIBUTES = {
         train before_train before_epoch after_epoch after_train test forward_backward parse_batch_train
         detect_anomaly model_backward model_backward_and_update update_lr set_model_mode write_scalar
         save_model load_model resume_model_if_exist
-        cfg device output_dir start_epoch max_epoch batch_idx num_batches
+        cfg device output_dir start_epoch epoch max_epoch batch_idx num_batches
     """,
     "DataManager": """
         dataset num_classes num_source_domains lab2cname train_loader_x train_loader_u val_loader test_loader
@@ -64,13 +64,13 @@ INPUT.SIZE INPUT.TRANSFORMS
 MODEL.BACKBONE.NAME MODEL.HEAD.NAME MODEL.INIT_WEIGHTS
 OPTIM.MAX_EPOCH
 TEST.FINAL_MODEL TEST.NO_TEST TEST.SPLIT
-TRAIN.CHECKPOINT_FREQ
+TRAIN.CHECKPOINT_FREQ TRAIN.PRINT_FREQ
 TRAINER.NAME
 """
 
 
 def leaves(node: CfgNode, above: str = "") -> Iterator[str]:
-    """The dotted keys of all values."""
+    """Yield the dotted keys of all values."""
     for key, value in node.items():
         if isinstance(value, CfgNode):
             yield from leaves(value, f"{above}{key}.")
@@ -79,27 +79,28 @@ def leaves(node: CfgNode, above: str = "") -> Iterator[str]:
 
 
 def used() -> Uses:
+    """Collect the names of dassl that the repository uses."""
     classes = (TrainerX, DataManager, DatasetWrapper, DatasetBase, EvaluatorBase)
     defined = {cls.__name__: {name for name in dir(cls) if "__" not in name} | {"__init__"} for cls in classes}
     defined["DatasetWrapper"].add("__getitem__")
     return collect(defined, set(leaves(get_cfg_default())))
 
 
-def same(found: dict[str, set[str]], listed: str, what: str) -> None:
-    """Found and listed are the same; otherwise say which name, and where it stands."""
+def check_names(found: dict[str, set[str]], listed: str, kind: str) -> None:
+    """Fail with the names, and the files that use them, unless ``found`` and ``listed`` are the same."""
     names = listed.split()
-    assert len(names) == len(set(names)), f"{what}: listed twice"
+    assert len(names) == len(set(names)), f"{kind}: listed twice"
     extra = {name: sorted(files) for name, files in found.items() if name not in names}
-    assert not extra, f"{what}: not listed, so upstream may lack it: {extra}"
-    assert not set(names) - set(found), f"{what}: listed and used nowhere: {sorted(set(names) - set(found))}"
+    assert not extra, f"{kind}: not listed, so upstream may lack it: {extra}"
+    assert not set(names) - set(found), f"{kind}: listed but not used: {sorted(set(names) - set(found))}"
 
 
-def test_no_name_of_dassl_is_used_that_upstream_lacks():
+def test_all_names_of_dassl_in_use_exist_in_upstream():
     uses = used()
-    assert uses.imports.pop(UNPACKING) == {DOWNLOADER}
-    same(uses.imports, IMPORTS, "imports")
-    same(uses.keywords, KEYWORDS, "keyword arguments")
-    same(uses.keys, KEYS, "configuration keys")
+    assert uses.imports.pop(EXTRACTION) == {DOWNLOADER}
+    check_names(uses.imports, IMPORTS, "imports")
+    check_names(uses.keywords, KEYWORDS, "keyword arguments")
+    check_names(uses.keys, KEYS, "configuration keys")
     assert uses.attributes.keys() == ATTRIBUTES.keys()
     for name, listed in ATTRIBUTES.items():
-        same(uses.attributes[name], listed, name)
+        check_names(uses.attributes[name], listed, name)

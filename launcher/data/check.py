@@ -6,23 +6,30 @@ import hashlib
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-sys.path.insert(1, str(Path(__file__).resolve().parent))
+from launcher import frame
+from launcher.commands import ANSWERED
+from launcher.data.items import Item, check_names, find_items, make_parser
 
-from names import Item, find_items, make_parser, run  # noqa: E402
+if TYPE_CHECKING:  # it imports dassl
+    from datasets.source import Source
 
+T = TypeVar("T")
+R = TypeVar("R")
 PARTS = ("train", "val", "test")
 SHOWN = 10  # of a long list of files, unless --all asks for everything
 
 
 @dataclass
 class Report:
-    """What was found of one item; ``tasks`` is empty when it could not be read."""
+    """The findings on one item; ``tasks`` is empty if it could not be read."""
 
     item: Item
     tasks: list = field(default_factory=list)
@@ -40,8 +47,8 @@ class Report:
         return list(dict.fromkeys(path for task in self.tasks for part in PARTS for path, _ in getattr(task, part)))
 
     def all_images(self, root: Path) -> bool:
-        """Are as many classes and images there as should be, however they are split?"""
-        if not self.tasks:
+        """True if there are as many classes and images as expected, however they are split."""
+        if not self.tasks or self.item.source is None:
             return False
         expected, found = expected_counts(self.item.source, root), self.counts()
         total = (
@@ -51,22 +58,22 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Everything that is expected is there and can be read; duplicates are the release's own affair."""
+        """True if everything that is expected is there and can be read; duplicates are part of the release."""
         return not self.problems and not self.unreadable
 
 
-def split_file(source: type, folder: Path) -> str:
+def split_file(source: type[Source], folder: Path) -> str:
     """The published split that a source in ``folder`` is read by; "" when there is none."""
     return next((file for file in source.split_files if (folder / file).is_file()), "")
 
 
-def is_fetched(source: type, file: str) -> bool:
+def is_fetched(source: type[Source], file: str) -> bool:
     """Is the split file among what prepare.sh fetches?"""
     return any(download.to.endswith(file) for download in source.facts.downloads)
 
 
-def expected_counts(source: type, root: Path) -> dict[str, int]:
-    """What a source's counts should be, as far as it is known: the split's sizes, or else the number of images."""
+def expected_counts(source: type[Source], root: Path) -> dict[str, int]:
+    """The published counts of a source: the split's sizes, or else the number of images, as far as known."""
     facts = source.facts
     places = [root / folder for folder in source.folders if (root / folder).is_dir()]
     used = split_file(source, places[0]) if places else ""
@@ -102,18 +109,18 @@ def label(what: str) -> str:
     return {"classes": "classes", "images": "images"}.get(what, f"{what} images")
 
 
-def look_for_split(source: type, root: Path) -> Iterator[str]:
-    """A line when a source whose published split is to be had was read without it."""
+def look_for_split(source: type[Source], root: Path) -> Iterator[str]:
+    """A line if a source was read without its published split, which prepare.sh fetches."""
     folder = source.find_folder(root)
     wanted = [file for file in source.split_files if is_fetched(source, file)]
     if wanted and not split_file(source, folder):
         yield (
-            f"The published split {folder / wanted[0]} is missing, so images are split anew and not as in the "
+            f"The published split {folder / wanted[0]} is missing, so images are split here and not as in the "
             f"literature; `bash scripts/datasets/prepare.sh {source.name()}` fetches it."
         )
 
 
-def empty_classes(task) -> Iterator[str]:
+def empty_classes(task: Any) -> Iterator[str]:
     """A line for each split that has images, but none of some classes."""
     for part in ("train", "test"):
         there = {index for _, index in getattr(task, part)}
@@ -123,7 +130,7 @@ def empty_classes(task) -> Iterator[str]:
 
 
 def some(names: Sequence[str], limit: int) -> str:
-    """A few of some names, and how many more there are."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(f"'{name}'" for name in names[:limit]) + more
 
@@ -131,14 +138,14 @@ def some(names: Sequence[str], limit: int) -> str:
 # -- looking into files --
 
 
-def in_threads(function, items: Iterable, what: str) -> Iterator:
-    """``function`` of every item, in order, by as many threads as there are cores, with a bar on a terminal."""
+def in_threads(function: Callable[[T], R], items: Iterable[T], title: str) -> Iterator[R]:
+    """``function`` of every item, in order, in as many threads as there are cores, with a bar on a terminal."""
     from tqdm import tqdm
 
     items = list(items)
     with (
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-        tqdm(total=len(items), desc=what, disable=not sys.stderr.isatty(), leave=False) as bar,
+        tqdm(total=len(items), desc=title, disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
         rest = iter(items)
         while portion := list(islice(rest, 256)):
@@ -172,7 +179,7 @@ def content_hash(path: str) -> bytes:
 
 
 def duplicates(tasks: Sequence, what: str = "") -> Iterator[str]:
-    """A line for every test image of a task whose very file is among the task's training or validation images."""
+    """A line for every test image of a task that is also a training or validation image of the task."""
     for task in tasks:
         by_size: dict[int, list[tuple[str, str]]] = defaultdict(list)
         for part in PARTS:
@@ -199,16 +206,16 @@ def examine(item: Item, root: Path, fast: bool = False) -> list[Report]:
     """
     report = index(item, root)
     if item.source is None and len(report.tasks) > 1:
-        parts = [Item(task.task.name, lambda task=task: [task]) for task in report.tasks]
+        parts = [Item(task.task.name, partial(list, [task])) for task in report.tasks]
         return [one for part in parts for one in examine(part, root, fast)]
     if report.tasks:
-        told = in_threads(absence if fast else complaint, report.paths(), f"{item.name} reading")
-        report.unreadable = [line for line in told if line]
+        lines = in_threads(absence if fast else complaint, report.paths(), f"{item.name} reading")
+        report.unreadable = [line for line in lines if line]
         report.duplicates = list(duplicates(report.tasks, item.name))
     return [report]
 
 
-# -- telling it --
+# -- printing --
 
 
 def table(reports: Sequence[Report], root: Path) -> str:
@@ -237,7 +244,7 @@ def verdict(report: Report) -> str:
 
 
 def details(report: Report, everything: bool = False) -> list[str]:
-    """What is behind the verdict, line by line."""
+    """The reasons for the verdict, line by line."""
     out = [f"{report.item.name}: {line}" for line in report.problems]
     for lines, one, many in (
         (report.unreadable, "image cannot be read", "images cannot be read"),
@@ -252,27 +259,30 @@ def details(report: Report, everything: bool = False) -> list[str]:
     return out
 
 
-def tell(reports: Sequence[Report], root: Path, everything: bool = False) -> None:
-    """Print the table, and below it what is wrong."""
+def print_reports(reports: Sequence[Report], root: Path, everything: bool = False) -> None:
+    """Print the table, and what is wrong below it."""
     print(table(reports, root))
     lines = [line for report in reports for line in details(report, everything)]
     if lines:
         print("\n" + "\n".join(lines))
 
 
-def main(argv: list[str]) -> int:
-    parser = make_parser("check", __doc__, ["dtd", "general10 --data ~/data", "plant6 --fast"])
+def answer(words: Sequence[str], check: bool) -> int:
+    """Carry the command out, or only ``check`` its words; 1 if something is not as expected."""
+    parser = make_parser("check", __doc__ or "", ["dtd", "general10 --data ~/data", "plant6 --fast"])
     parser.add_argument("--fast", action="store_true", help="do not decode the images")
     parser.add_argument("--all", action="store_true", help="list every file that something is wrong with")
-    given = parser.parse_args(argv)
-    name, root, items = find_items(given.name, given.data)
-    print(f"{name}, looked for in {root}" + (" (no image was decoded)" if given.fast else ""), flush=True)
-    reports = [report for item in items for report in examine(item, root, given.fast)]
-    tell(reports, root, given.all)
-    well = sum(report.usable and not report.duplicates for report in reports)
-    print(f"\n{well} of {len(reports)} {'is' if well == 1 else 'are'} as expected.")
-    return 0 if well == len(reports) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(run(main, None))
+    if {"-h", "--help"} & set(words):
+        parser.print_help()
+        return ANSWERED if check else 0
+    args = parser.parse_args(words)
+    check_names(args.name, args.data)
+    if check:
+        return 0
+    name, root, items = find_items(args.name, args.data, "check")
+    print(f"{name}, looked up in {root}" + (" (no image was decoded)" if args.fast else ""), flush=True)
+    reports = [report for item in items for report in examine(item, root, args.fast)]
+    print_reports(reports, root, args.all)
+    good = sum(report.usable and not report.duplicates for report in reports)
+    print(f"\n{good} of {len(reports)} {'is' if good == 1 else 'are'} as expected.")
+    return 0 if good == len(reports) else frame.FAILED

@@ -14,7 +14,10 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
+
+from common.text import one_line
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Retries within a call, and an end to waiting for a server that says nothing; older releases of gdown have neither.
@@ -30,8 +33,8 @@ def downloads_folder(root: Path, source: str) -> Path:
     return root / ".downloads" / source
 
 
-def file_name(download) -> str:
-    """What a download is called in the downloads folder."""
+def file_name(download: Any) -> str:
+    """The name of a download in the downloads folder."""
     if not download.unpack:
         return Path(download.to).name
     # The archive's name may be anywhere in an address: .../x.zip, .../x.zip?download=1, ...?file=/data/x.zip
@@ -39,20 +42,20 @@ def file_name(download) -> str:
     return next((part for part in reversed(parts) if part.endswith(ARCHIVES)), parts[-1])
 
 
-def is_done(download, root: Path, source: str) -> bool:
-    """Was it fetched, and unpacked if it is an archive?"""
+def is_done(download: Any, root: Path, source: str) -> bool:
+    """True if it was fetched and, if it is an archive, unpacked."""
     if not download.unpack:
         return (root / download.to).is_file()
     marker = _marker(download, downloads_folder(root, source))
     return marker.is_file() and marker.read_text("utf-8") == _signature(download)
 
 
-def fetch(download, root: Path, source: str, quiet: bool = True) -> None:
+def fetch(download: Any, root: Path, source: str, quiet: bool = True) -> None:
     """Fetch one file, check it, and put it or what it holds in its place; a broken-off download goes on.
 
     Raises:
-        FetchError: it did not arrive whole, is not the published file, or cannot be unpacked safely. Nothing of it is
-            then in its place, and what has arrived is kept in the downloads folder.
+        FetchError: it did not arrive whole, is not the published file, or cannot be unpacked safely. Its place then
+            holds nothing of it, and the bytes that arrived are kept in the downloads folder.
     """
     folder = downloads_folder(root, source)
     try:
@@ -69,9 +72,7 @@ def fetch(download, root: Path, source: str, quiet: bool = True) -> None:
                 (root / download.to).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(arrived, root / download.to)
     except OSError as error:
-        raise FetchError(
-            f"{file_name(download)}: {' '.join(str(error).split())}; run the same command again."
-        ) from None
+        raise FetchError(f"{file_name(download)}: {one_line(error)}; run the same command again.") from None
 
 
 def check_space(need: int, root: Path) -> None:
@@ -104,7 +105,7 @@ def _signature(download) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two processes that append to one partial file would spoil it: the second one waits."""
+    """Two processes that append to one partial file would damage it, so the second one waits."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -120,16 +121,16 @@ def _download(url: str, to: Path, quiet: bool) -> None:
     import requests
 
     known = inspect.signature(gdown.download).parameters
-    options = {key: value for key, value in GDOWN_OPTIONS.items() if key in known}
-    place = {"id": url.removeprefix("gdrive:")} if url.startswith("gdrive:") else {"url": url}
+    options: dict[str, Any] = {key: value for key, value in GDOWN_OPTIONS.items() if key in known}
+    place: dict[str, Any] = {"id": url.removeprefix("gdrive:")} if url.startswith("gdrive:") else {"url": url}
     try:
         got = gdown.download(output=str(to), quiet=quiet, resume=True, **place, **options)
     except Exception as error:  # gdown's own errors have different names from release to release
         if not isinstance(error, requests.RequestException) and not type(error).__module__.startswith("gdown"):
             raise
-        raise FetchError(_what_failed(url, to, error)) from None
+        raise FetchError(_failure_of(url, to, error)) from None
     if got is None:  # releases before 5
-        raise FetchError(_what_failed(url, to, None))
+        raise FetchError(_failure_of(url, to, None))
     with open(to, "rb") as file:
         start = file.read(64).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
@@ -138,12 +139,12 @@ def _download(url: str, to: Path, quiet: bool) -> None:
                          f"the file and put it at {to}.")  # fmt: skip
 
 
-def _what_failed(url: str, to: Path, error: Exception | None) -> str:
-    said = textwrap.shorten(str(error or "no reason given"), 200, placeholder=" ...")
+def _failure_of(url: str, to: Path, error: Exception | None) -> str:
+    reason = textwrap.shorten(str(error or "no reason given"), 200, placeholder=" ...")
     partial = sorted(to.parent.glob(f"{to.name}*.part"))
-    kept = f"the same command goes on from {partial[0]} (remove it to start anew)" if partial else "try again"
+    kept = f"the same command continues {partial[0]} (remove it to start again)" if partial else "try again"
     address = url.replace("gdrive:", "https://drive.google.com/uc?id=")
-    return f"{address} could not be fetched ({said}); {kept}, or put the file at {to} yourself."
+    return f"{address} could not be fetched ({reason}); {kept}, or put the file at {to} yourself."
 
 
 def _check(download, arrived: Path, root: Path) -> None:
@@ -156,10 +157,10 @@ def _check(download, arrived: Path, root: Path) -> None:
 
 
 def _unpack(archive: Path, to: Path) -> None:
-    """Unpack beside the archive, and archives that it holds where they lie; then move everything to its place."""
+    """Unpack beside the archive, inner archives too; then move everything to its place."""
     try:
         from dassl.data.datasets.archives import extract_archive
-    except ImportError:  # upstream's dassl, which extracts whatever an archive holds wherever that wants to go
+    except ImportError:  # upstream's dassl, which lets an archive write outside its folder
         raise FetchError(
             f"{archive} is unpacked by the dassl in toolbox/ only (pip install ./toolbox), and another one is "
             f"installed; or unpack it yourself: it belongs to {to}."
@@ -178,7 +179,7 @@ def _unpack(archive: Path, to: Path) -> None:
                         extract_archive(str(inner), str(inner.parent))
                         inner.unlink()
         except ValueError as error:
-            raise FetchError(" ".join(str(error).split()) + ".") from None
+            raise FetchError(one_line(error) + ".") from None
         to.mkdir(parents=True, exist_ok=True)
         for entry in sorted(folder.iterdir()):
             if entry.name != "__MACOSX":
@@ -186,7 +187,7 @@ def _unpack(archive: Path, to: Path) -> None:
 
 
 def _move(entry: Path, to: Path) -> None:
-    """Move a file or folder; a folder that is there already is added to."""
+    """Move a file or folder; the content of a folder is added to one that exists."""
     if entry.is_dir() and to.is_dir():
         for inner in sorted(entry.iterdir()):
             _move(inner, to / inner.name)
@@ -195,11 +196,11 @@ def _move(entry: Path, to: Path) -> None:
 
 
 def in_bytes(size: str) -> int:
-    """Bytes of "600 MB", "about 2.5 GB"; 0 where the text has no size."""
+    """Bytes of "600 MB", "about 2.5 GB"; 0 if the text has no size."""
     found = re.search(r"([0-9][0-9.,]*)\s*([KMGT])B", size)
     return int(float(found[1].replace(",", "")) * {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[found[2]]) if found else 0
 
 
 def kept_bytes(folder: Path) -> int:
-    """What a folder holds, in bytes."""
+    """The size of a folder's files, in bytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

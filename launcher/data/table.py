@@ -1,25 +1,29 @@
-"""Writes what is known of every source into docs/datasets.md, between its two marks.
+"""Writes the facts of every source into docs/datasets.md, between its two marks.
 
-python scripts/datasets/table.py            # writes
-python scripts/datasets/table.py --check    # says whether the page is current, by its exit status too
+python launch.py datasets_page            # writes
+python launch.py datasets_page --check    # says whether the page is current, by its exit status too
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-sys.path.insert(1, str(Path(__file__).resolve().parent))
+from common.errors import InputError
+from common.paths import REPOSITORY
+from launcher import frame
 
-from names import ROOT, run  # noqa: E402
+if TYPE_CHECKING:  # it imports dassl
+    from datasets.source import Source
 
-PAGE = ROOT / "docs" / "datasets.md"
-BEGIN = "<!-- From here on written by scripts/datasets/table.py; change the sources instead. -->"
+PAGE = REPOSITORY / "docs" / "datasets.md"
+BEGIN = "<!-- From here on written by launch.py datasets_page; change the sources instead. -->"
 END = "<!-- Up to here. -->"
 
 
-def sources() -> dict[str, type]:
+def sources() -> dict[str, type[Source]]:
     """Every registered source of the package by the name that users type, in alphabetical order."""
     from dassl.data.datasets import DATASET_REGISTRY
 
@@ -69,7 +73,7 @@ def generated() -> str:
     return "\n".join(out).rstrip()
 
 
-def layout(name: str, kind: type) -> list[str]:
+def layout(name: str, kind: type[Source]) -> list[str]:
     """A source's entry in the list: what its module says of it, folders, split, and what is left to a person."""
     about = f"{inspect.getdoc(inspect.getmodule(kind)) or ''} {kind.__dict__.get('__doc__') or ''}"
     out = [f"- **{name}** (`{kind.__name__}`): {' '.join(about.split())}"]
@@ -92,24 +96,21 @@ def page(text: str) -> str:
     return f"{head}{BEGIN}\n{generated()}\n{END}{tail}"
 
 
-def main(argv: list[str]) -> int:
-    from common.errors import InputError
-
-    if argv not in ([], ["--check"]):
-        raise InputError("The only argument there is: --check.")
+def answer(words: Sequence[str], check: bool) -> int:
+    """Write the page, or with --check say whether it is current; ``check`` asks nothing here."""
+    if check:
+        return 0
+    if list(words) not in ([], ["--check"]):
+        raise InputError("The only argument is --check.")
     text = PAGE.read_text("utf-8")
     if not (0 <= text.find(BEGIN) < text.find(END)):
         raise InputError(f"{PAGE} lacks its marks {BEGIN} and {END}; put them in, one after the other.")
     if page(text) == text:
         print(f"{PAGE} is current.")
         return 0
-    if argv:
-        print(f"{PAGE} is not current; run python scripts/datasets/table.py.", file=sys.stderr)
-        return 1
+    if words:
+        print(f"{PAGE} is not current; run python launch.py datasets_page.", file=sys.stderr)
+        return frame.FAILED
     PAGE.write_text(page(text), "utf-8")
     print(f"{PAGE} is written.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main, None))

@@ -1,10 +1,10 @@
-"""Every table as data: its collection, methods, shots, seeds, and what varies in it."""
+"""The catalogue of tables: each one's collection, methods, shots, seeds, and what varies in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.launch_methods import COMPARED
+from common.catalogue import METHODS
 
 # The published main table's rows, in its order (arXiv 2208.13474).
 PUBLISHED = (
@@ -32,8 +32,8 @@ NAMES = {
 }
 N_TASKS = {"general10": 10, "plant6": 6, "rs8": 8, "fashion20": 20, "garden8": 8}
 
-# What a table is of that could be of any collection. By its authors' minutes Plant-6 is the quickest to train on beside
-# Fashion-20, and takes a tenth of General-10; its tasks differ in size and kind of picture more than Fashion-20's do.
+# The collection of a table that could have any. By the authors' minutes, Plant-6 trains faster than all but Fashion-20,
+# in a tenth of General-10's time, and its tasks differ more in size and kind of picture than Fashion-20's do.
 ANY = "plant6"
 
 L, M = "TRAINER.SOFTCPT.N_CTX", "TRAINER.SOFTCPT.TASK_N_CTX"
@@ -41,7 +41,7 @@ L, M = "TRAINER.SOFTCPT.N_CTX", "TRAINER.SOFTCPT.TASK_N_CTX"
 
 @dataclass(frozen=True)
 class Variation:
-    """One setting of what a table varies. ``config``: a trainer config, or None for the collection's own."""
+    """One column or row of a table that varies something. ``config``: None for the collection's own."""
 
     label: str = ""
     config: str | None = None
@@ -51,7 +51,7 @@ class Variation:
 @dataclass(frozen=True)
 class Declared:
     """A table. ``kind`` is how it is laid out: "methods" as rows and shots as columns, "backbones" as columns,
-    "lengths" as rows, or one of the two protocols. ``fixed``: it is of this collection and of no other."""
+    "lengths" as rows, or one of the two protocols. ``fixed``: the table cannot have another collection."""
 
     kind: str
     about: str
@@ -68,8 +68,8 @@ def _collection(name: str) -> Declared:
     what = "Every method of the published table" if name == "garden8" else "The published table"
     about = f"{what} on {NAMES[name]}, at 1 to 16 shots with seeds 1 2 3."
     if name == "rs8":
-        about += " Its tasks are our reading: the paper does not name them."
-    examples = ("--dry-run", "--methods CoOp-CA,SoftCPT-NATA --shots 4,16", "--seeds 1 --jobs 2")
+        about += " Its tasks are our interpretation: the paper does not name them."
+    examples: tuple[str, ...] = ("--dry-run", "--methods CoOp-CA,SoftCPT-NATA --shots 4,16", "--seeds 1 --jobs 2")
     if name != "garden8":
         examples += ("--data ~/data --launcher slurm --slurm-partition gpu",)
     return Declared("methods", about, PUBLISHED, name, fixed=True, examples=examples)
@@ -91,12 +91,12 @@ DECLARED = {
         VARIANTS,
         examples=(*OTHERS, "general10 --methods SoftCPT-CSTA,SoftCPT-NATA --data ~/data"),
     ),
-    # What follows is not in the published figures that we know: which methods, shots and lengths is our choice.
+    # The tables from here on are not among the known published figures: methods, shots and lengths are our choice.
     "backbones": Declared(
         "backbones",
         "Methods on CLIP's towers RN50, RN101, ViT-B/32 and ViT-B/16, at 16 shots with seeds 1 2 3. Methods and shots "
         "are our choice.",
-        tuple(COMPARED),
+        tuple(method.name for method in METHODS.values() if method.compared),
         shots=(16,),
         variations=(
             Variation("RN50", "rn50_ep50"),
@@ -109,15 +109,15 @@ DECLARED = {
     "base_to_new": Declared(
         "base_to_new",
         "Methods trained on the first half of every task's classes and tested on both halves, at 16 shots with seeds "
-        "1 2 3. Methods are our choice: those that have no parameters of single classes.",
+        "1 2 3. Methods are our choice: those without parameters for single classes.",
         ("ZeroshotCLIP", "CoOp-CA", "CoOp-MT", "CoCoOp", "ProGrad", "KgCoOp", "SoftCPT-NATA", "SoftCPT-NATS"),
         shots=(16,),
         examples=(*OTHERS, "garden8 --shots 4 --methods CoOp-CA,SoftCPT-NATA"),
     ),
     "context_length": Declared(
         "lengths",
-        "SoftCPT with L context vectors in a class prompt and M in a task prompt, at 16 shots with seeds 1 2 3. Which "
-        "L and M is our choice, around the released runs' L = 16, M = 4.",
+        "SoftCPT with L context vectors in a class prompt and M in a task prompt, at 16 shots with seeds 1 2 3. The "
+        "values of L and M are our choice, around the released runs' L = 16, M = 4.",
         ("SoftCPT-NATA",),
         shots=(16,),
         variations=(*(_length(L, n) for n in (2, 4, 8, 16, 32)), *(_length(M, n) for n in (1, 2, 8, 16))),

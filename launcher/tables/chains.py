@@ -1,4 +1,4 @@
-"""Runs in the order in which they cost least, how long they may take, and their way to another process."""
+"""Runs in the cheapest order, how long they may take, and passing them to another process."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
 
-from launch import Failure, first_line, run_jobs, same_refusal, settled
-from launch_plan import Job
-
 from common.errors import InputError
-from common.paths import RESULTS
+from common.paths import LOG, RESULTS, TRACEBACK
+from launcher.execution import Failure, first_line, run_jobs, same_refusal
+from launcher.plan import Job
 from runs.results import Run, RunError, read_run
+from runs.status import status
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Runs that one process does one after the other; ``numbers`` are theirs among ``count``, for the eye."""
+    """Runs that one process does one after the other; ``numbers`` are theirs among ``count``, for progress lines."""
 
     jobs: tuple[Job, ...]
     numbers: tuple[int, ...]
@@ -29,16 +29,16 @@ class Chain:
 
 
 def chains_of(jobs: Sequence[Job], script: str) -> list[Chain]:
-    """The runs that are not settled, in chains whose runs share their images' encoded views.
+    """The runs that are not settled, in chains whose runs share the encoded views of their images.
 
-    Those depend on the data set, the tower, the shots and the seed: a chain's first run encodes for the others. What
-    is left of a chain keeps the order, so that a run is tested after its training.
+    The views depend on the data set, the tower, the shots and the seed: a chain's first run encodes them for all.
+    A chain keeps the order of its runs, so that a run is tested after its training.
     """
-    missing = [job for job in jobs if not settled(job)]
+    missing = [job for job in jobs if not status(job).settled]
     together: dict[tuple, list[Job]] = {}
     for job in missing:
         trained = job.of or job
-        key = (trained.shots > 0, trained.shots, trained.seed, trained.dataset, trained.files[1].stem)
+        key = (trained.shots > 0, trained.shots, trained.seed, trained.dataset, trained.config.stem)
         together.setdefault(key, []).append(job)
     # Zero-shot CLIP first, which encodes the test images; then few shots before many, so that figures come early.
     ordered = [tuple(together[key]) for key in sorted(together, key=lambda key: key[:2])]
@@ -46,7 +46,7 @@ def chains_of(jobs: Sequence[Job], script: str) -> list[Chain]:
 
 
 def longest_first(chains: Sequence[Chain]) -> list[Chain]:
-    """What is begun last should not be what takes longest; zero-shot CLIP stays in front."""
+    """The longest chains first, so that none of them is begun last; zero-shot CLIP stays in front."""
     return _numbered(sorted(chains, key=lambda chain: (chain.jobs[0].shots > 0, -chain.jobs[0].shots)))
 
 
@@ -60,8 +60,8 @@ def _numbered(chains: Sequence[Chain]) -> list[Chain]:
 
 
 def run_chain(chain: Chain) -> list[Failure]:
-    """Runs a chain in this process; returns what failed. InputError where all of it is refused for the same reason,
-    which the user has to mend."""
+    """Run a chain in this process and return what failed; InputError if all of it is refused for the same reason, which
+    the user has to fix."""
     try:
         failures = run_jobs(chain.jobs, chain.script, chain.numbers, chain.count)
     except Exception as error:  # such as a training script that cannot be imported
@@ -89,8 +89,9 @@ def from_text(text: str) -> Chain:
 
 
 def _job(record: dict) -> Job:
-    of = record["of"] and _job(record["of"])
-    return Job(**(record | {"folder": Path(record["folder"]), "files": list(map(Path, record["files"])), "of": of}))
+    places = {key: Path(record[key]) for key in ("folder", "dataset_file", "config", "data", "bank")}
+    pairs = tuple((key, value) for key, value in record["pairs"])
+    return Job(**(record | places | {"pairs": pairs, "of": record["of"] and _job(record["of"])}))
 
 
 def failures_to_text(chain: Chain, failures: Sequence[Failure]) -> str:
@@ -100,22 +101,22 @@ def failures_to_text(chain: Chain, failures: Sequence[Failure]) -> str:
 
 
 def failures_from_text(chain: Chain, text: str) -> list[Failure]:
-    """What such a line says."""
+    """The failures in such a line."""
     return [Failure(chain.jobs[place], *rest) for place, *rest in json.loads(text)]
 
 
-def died(chain: Chain, at: int | None, status: int) -> tuple[list[Failure], Chain | None]:
-    """What failed in a chain whose process ended before it, and what is left of the chain.
+def died(chain: Chain, at: int | None, code: int) -> tuple[list[Failure], Chain | None]:
+    """What failed in a chain whose process ended before it finished, and what is left of the chain.
 
-    ``at`` is the number of the run that it was at; None if it came to none, and nothing is worth another try.
+    ``at`` is the number of the run that was running; None if no run was begun: then nothing is worth another try.
     """
-    reason = f"its process ended with status {status}"
-    if status < 0:
-        reason = f"its process was killed by signal {-status}" + " (too little memory?)" * (status == -9)
+    reason = f"its process ended with status {code}"
+    if code < 0:
+        reason = f"its process was killed by signal {-code}" + " (too little memory?)" * (code == -9)
     done = len(chain.jobs) if at is None else chain.numbers.index(at) + 1
-    failed = [job for job in chain.jobs[:done] if not settled(job)]
-    # Why those before the last one failed, it has told, but not noted; the last line of their logs says it again.
-    before = f"it did not come to its end; later {reason}"
+    failed = [job for job in chain.jobs[:done] if not status(job).settled]
+    # The process printed why the runs before the last one failed, without recording it; their logs end with the reason.
+    before = f"it did not finish; later {reason}"
     own = None if at is None else chain.jobs[done - 1]
     failures = [Failure(job, reason if own is None or job is own else before) for job in failed]
     left = replace(chain, jobs=chain.jobs[done:], numbers=chain.numbers[done:])
@@ -126,9 +127,9 @@ def died(chain: Chain, at: int | None, status: int) -> tuple[list[Failure], Chai
 
 
 def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | None:
-    """What a run may take: what the same method took at the nearest shot count, its training scaled by the shots.
+    """An estimate for a run: the time of the same method at the nearest shot count, its training scaled by the shots.
 
-    None if nothing is known. ``known`` keeps what was read, by folder.
+    None if nothing is known. ``known`` caches the runs that were read, by folder.
     """
     tested = job.of is not None
     trained = job.of or job
@@ -156,7 +157,7 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
 
 
 def _costs_alike(part: str, own: str) -> bool:
-    """Whether runs of two configs, with what follows -- in their folders' names, have one recipe and as many epochs."""
+    """True if runs of two configs have the same recipe and number of epochs, by the names of their folders."""
     first, second = part.split("+"), own.split("+")
     epochs = [[word for word in words if word.startswith("OPTIM.MAX_EPOCH=")] for words in (first, second)]
     return first[0] == second[0] and epochs[0] == epochs[1]
@@ -174,13 +175,13 @@ def _finished_below(folder: Path) -> list[tuple[str, Run]]:
 
 
 def last_line(job: Job) -> str:
-    """The last line of a run's traceback or log that says anything; empty without one."""
-    for name in ("traceback.txt", "log.txt"):
+    """The last line of a run's traceback or log that is not blank; empty without one."""
+    for name in (TRACEBACK, LOG):
         try:
             lines = (job.folder / name).read_text("utf-8", errors="replace").split("\n")
         except OSError:
             continue
-        said = [line.strip() for line in lines if line.strip()]
-        if said:
-            return f"{name}: {said[-1][:200]}"
+        filled = [line.strip() for line in lines if line.strip()]
+        if filled:
+            return f"{name}: {filled[-1][:200]}"
     return ""

@@ -13,15 +13,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from launch import REFUSED as KIND_REFUSED
-from launch import SCRIPTS, Failure
-from scripts.tables.chains import Chain, died, failures_from_text, longest_first, run_chain, to_text
-from scripts.tables.worker import ENDED, REFUSED
-
 from common.errors import InputError
+from launcher.execution import REFUSED as KIND_REFUSED
+from launcher.execution import Failure
+from launcher.tables.chains import Chain, died, failures_from_text, longest_first, run_chain, to_text
+from launcher.tables.worker import COMMAND, ENDED, REFUSED
 
-WORKER = SCRIPTS / "tables" / "worker.py"
-GRACE = 10  # seconds that a process is given to end by itself
+GRACE = 10  # seconds that a process has to end on its own
 
 
 def visible_gpus() -> list[str]:
@@ -41,7 +39,7 @@ def visible_gpus() -> list[str]:
 
 
 def environment(number: int, count: int, gpus: Sequence[str]) -> dict[str, str]:
-    """What process ``number`` of ``count`` gets: a GPU, or its share of the processors."""
+    """The environment of process ``number`` of ``count``: a GPU, or its share of the processors."""
     own = dict(os.environ, PYTHONUNBUFFERED="1")
     if gpus:
         own["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
@@ -54,7 +52,7 @@ def environment(number: int, count: int, gpus: Sequence[str]) -> dict[str, str]:
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP end this process as Ctrl-C does, so that it can end those that it started.
 
-    What is ignored, as SIGHUP is under nohup, stays so.
+    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
     """
 
     def interrupt(*_) -> None:
@@ -73,10 +71,10 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def run_locally(chains: Sequence[Chain], count: int, alone: bool) -> list[Failure]:
-    """Runs chains by ``count`` processes and returns what failed.
+    """Run chains in ``count`` processes and return what failed.
 
-    InputError when the first chain to end is refused as a whole and what it needs is needed by all: ``alone`` says
-    that there is one config and that nothing has been finished before.
+    InputError if the first chain to end is refused as a whole and the reason concerns all: ``alone`` says that there is
+    one config and that nothing was finished before.
     """
     with ended_by_signals():
         if count > 1 and len(chains) > 1:
@@ -98,14 +96,14 @@ def refused(chain: Chain, reason: str) -> list[Failure]:
 
 @dataclass
 class Pool:
-    """Worker processes, each fed one chain after the other; a thread for each passes on what it says."""
+    """Worker processes that get one chain after the other; a thread for each passes on its output."""
 
     chains: list[Chain]
     count: int
     alone: bool
     failures: list[Failure] = field(default_factory=list)
-    ended: int = 0  # chains that came to an end
-    stop: str = ""  # what the user has to mend before anything can run
+    ended: int = 0  # chains that ended
+    stop: str = ""  # what the user has to fix before anything can run
     closing: bool = False
     processes: dict[int, subprocess.Popen] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -128,7 +126,7 @@ class Pool:
         return self.failures
 
     def thread(self, number: int, gpus: Sequence[str]) -> None:
-        """Attends to worker ``number``; what a user has to mend ends all of them."""
+        """Serve worker ``number``; an InputError ends all workers."""
         try:
             self.attend(number, gpus)
         except InputError as error:
@@ -136,14 +134,15 @@ class Pool:
                 self.stop = self.stop or str(error)
 
     def attend(self, number: int, gpus: Sequence[str]) -> None:
-        """Gives worker ``number`` chains while there are any, in a new process when one has died."""
+        """Give worker ``number`` chains while there are any, in a new process after one has died."""
         process = None
         while (chain := self.take()) is not None:
             if process is None:
                 process = self.start(number, gpus)
                 if process is None:
                     return
-            with contextlib.suppress(BrokenPipeError):  # it has died, which its silence tells below
+            assert process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it has died, which is noticed below
                 process.stdin.write(to_text(chain) + "\n")
                 process.stdin.flush()
             ended, at = self.listen(number, process, chain)
@@ -154,7 +153,7 @@ class Pool:
                     if not self.closing:
                         self.failures += failures
                         self.chains += [left] if left else []
-        if process is not None:
+        if process is not None and process.stdin is not None:
             process.stdin.close()
             process.wait()
 
@@ -164,7 +163,7 @@ class Pool:
                 return None
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others and their loaders.
             self.processes[number] = subprocess.Popen(
-                [sys.executable, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, encoding="utf-8", errors="replace", env=environment(number, self.count, gpus),
                 start_new_session=True,
             )  # fmt: skip
@@ -175,9 +174,9 @@ class Pool:
             return None if self.closing or self.stop or not self.chains else self.chains.pop()
 
     def listen(self, number: int, process: subprocess.Popen, chain: Chain) -> tuple[bool, int | None]:
-        """Passes on what a worker says of a chain: whether that came to its end, and the number of its last run."""
+        """Pass on a worker's output; returns whether the chain ended, and the number of its last run."""
         at = None
-        for line in process.stdout:
+        for line in process.stdout or ():
             line = line.rstrip("\r\n")
             if line.startswith((ENDED, REFUSED)):
                 self.note(chain, line)

@@ -1,36 +1,34 @@
-"""What a table's script prints: the plan, what failed, and the table with its file."""
+"""The output of a table's script: the plan, the failures, and the table with its file."""
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import launch
-import protocols
-from launch import ELSEWHERE, Failure, describe, finished, series_of, settled, wrapped
-from launch_plan import Job
-from scripts.launch_methods import METHODS
-from scripts.tables.chains import chains_of, last_line, seconds_of
-from scripts.tables.planning import TablePlan, title
-
+from common.paths import TRACEBACK
+from common.text import counted, one_line, wrapped
+from launcher import arguments, protocols
+from launcher.execution import ELSEWHERE, FAILED, Failure, describe, series_of
+from launcher.plan import Job
+from launcher.protocols import BaseToNew, NewTasks
+from launcher.summaries import bold, comparison_summary, label_of
+from launcher.tables.chains import chains_of, last_line, seconds_of
+from launcher.tables.plan import TablePlan, title
 from reporting import protocols as protocol_tables
 from reporting import tables
-from reporting.series import make_series
 from runs.results import RunError
-from scripts import launch_words as words
+from runs.status import status
 
-LISTED = 20  # failures, one a line; more are counted
+LISTED = 20  # failures, a line each; more are counted
 BASE_TO_NEW = (
     "Means over tasks, accuracy in percent: base images among base classes, new images among new classes, and their "
     "harmonic mean H."
 )
 NEW_TASKS = (
-    "Means over tasks, accuracy in percent. Held out: of runs that were trained on the other half of the tasks; "
-    "zero-shot: of CLIP with each task's template on the same test images; difference: the former minus the latter."
+    "Means over tasks, accuracy in percent. Held out: runs trained on the other half of the tasks; zero-shot: "
+    "CLIP with each task's template on the same test images; difference: held out minus zero-shot."
 )
 
 
@@ -38,41 +36,41 @@ NEW_TASKS = (
 
 
 def plan_lines(plan: TablePlan, count: int) -> list[str]:
-    """Runs by method: in all, finished, failed before, to do, and the time that they may take."""
+    """Runs by method: total, finished, failed before, to do, and their estimated time."""
     known: dict = {}
     seconds: dict[Path, float | None] = {}
-    done = {job.folder for job in plan.jobs if settled(job)}
-    # Younger configs than the run, or a run of an older version: train.run compares their settings, in no time.
-    there = {job.folder for job in plan.jobs if job.folder not in done and finished(job)}
+    done = {job.folder for job in plan.jobs if status(job).settled}
+    # Configs that changed since, or a run of an older version: running them compares their settings, at no cost.
+    there = {job.folder for job in plan.jobs if job.folder not in done and status(job).run}
     rows, unknown = [], []
     for method in dict.fromkeys(job.method for job in plan.jobs):
         jobs = [job for job in plan.jobs if job.method == method]
         missing = [job for job in jobs if job.folder not in done]
-        failed = [job for job in missing if (job.folder / launch.FAILURE).exists()]
+        failed = [job for job in missing if (job.folder / TRACEBACK).exists()]
         own = {job.folder: 0.0 if job.folder in there else seconds_of(job, known) for job in missing}
         seconds |= own
         if None in own.values():
-            unknown.append(METHODS[method][2])
-        time = "-" if not missing else "unknown" if None in own.values() else span(sum(own.values()))
+            unknown.append(label_of(method))
+        total = sum(seconds for seconds in own.values() if seconds is not None)
+        time = "-" if not missing else "unknown" if None in own.values() else span(total)
         counts = (len(jobs), len(jobs) - len(missing), len(failed), len(missing))
-        rows.append([METHODS[method][2], *map(str, counts), time])
+        rows.append([label_of(method), *map(str, counts), time])
     table = tables.Table(["method", "runs", "finished", "failed before", "to do", "estimated time"], rows)
     if all(row[3] == "0" for row in rows):
-        table = table.only([0, 1, 2, 4, 5])
+        table = table.select([0, 1, 2, 4, 5])
     left = len(plan.jobs) - len(done)
     summary = f"{len(plan.jobs)} runs: {len(done)} finished, {left} to do"
     summary += estimate(plan, seconds, unknown, left - len(there), count)
-    lines = [f"Plan of {title(plan)}", *plan.told, "", table.text(), "", summary]
+    lines = [f"Plan of {title(plan)}", *plan.notes, "", table.text(), "", summary]
     if there:
-        lines.append(f"Of those to do, {len(there)} have results; whether their settings are these is compared first.")
+        lines.append(f"Of those to do, {len(there)} have results; their settings are compared first.")
     return lines
 
 
 def estimate(
     plan: TablePlan, seconds: Mapping[Path, float | None], unknown: Sequence[str], left: int, count: int
 ) -> str:
-    """How long what is to do may take, as far as finished runs tell; ``count`` processes share it, and a chain has
-    but one."""
+    """An estimate of the time of the remaining runs from finished ones; ``count`` processes share the chains."""
     if not left:
         return ""
     chains = [sum(seconds.get(job.folder) or 0.0 for job in chain.jobs) for chain in chains_of(plan.jobs, plan.script)]
@@ -85,7 +83,7 @@ def estimate(
 
 
 def span(seconds: float) -> str:
-    """A duration as people say it, to two digits or so."""
+    """A duration in words, to about two digits."""
     if seconds < 60:
         return f"{math.ceil(seconds)} s"
     minutes = round(seconds / 60)
@@ -95,14 +93,14 @@ def span(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if hours < 10 else f"{hours:.0f} h"
 
 
-def submitted(plan: TablePlan, ids: Sequence[str], logs: Path) -> list[str]:
-    """What was given to the cluster, and how to hear of it."""
+def submitted(ids: Sequence[str], logs: Path) -> list[str]:
+    """What was submitted to the cluster, and how to follow it."""
     shown = ", ".join(ids[:10]) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
     return [
         f"Submitted {len(ids)} job{'s' * (len(ids) != 1)}: {shown}",
         f"Logs: {logs}/<job>_0_log.out and .err",
-        "The same command with --dry-run shows what is finished. Without it, call it again when these jobs have ended:",
-        "it prints the table, or submits what is missing.",
+        "The same command with --dry-run shows what is finished. Call it again without --dry-run when these jobs have",
+        "ended: it prints the table, or submits what is missing.",
     ]
 
 
@@ -110,24 +108,24 @@ def submitted(plan: TablePlan, ids: Sequence[str], logs: Path) -> list[str]:
 
 
 def failure_lines(failures: Sequence[Failure]) -> list[str]:
-    """A line for every run that failed, with the last line of its log, and one for what another process is doing."""
+    """A line for every failed run, with the last line of its log, and one for the runs of another process."""
     elsewhere = [failure for failure in failures if failure.kind == ELSEWHERE]
     failed = [failure for failure in failures if failure.kind != ELSEWHERE]
     lines = []
     for failure in failed[:LISTED]:
-        said = last_line(failure.job)
-        more = f" ({failure.job.folder}/{said})" if said and failure.kind == launch.FAILED else ""
+        last = last_line(failure.job)
+        more = f" ({failure.job.folder}/{last})" if last and failure.kind == FAILED else ""
         lines.append(f"Failed: {described(failure.job)}: {failure.reason}{more}")
     if len(failed) > LISTED:
         lines.append(f"Failed: {len(failed) - LISTED} more")
     if elsewhere:
         runs = "; ".join(described(failure.job) for failure in elsewhere[:LISTED])
-        lines.append(f"Left to another process, which is at work on them: {runs}{' ..' * (len(elsewhere) > LISTED)}")
+        lines.append(f"Left to another process, which is running them: {runs}{' ..' * (len(elsewhere) > LISTED)}")
     return lines
 
 
 def described(job: Job) -> str:
-    """A run in words, with what its config's part of the folder says."""
+    """A run in words, with its config's part of the folder."""
     trained = job.of or job
     return f"{describe(job)} ({trained.folder.parents[1].name})"
 
@@ -139,16 +137,16 @@ def table(plan: TablePlan, failures: Sequence[Failure]) -> tuple[str, Path]:
     """The table for the terminal, and the Markdown file that it was written to as well."""
     kind = plan.declared.kind
     if kind == "methods":
-        text, markdown = launch.report_comparison(plan.sections[0].plan, [])
+        text, markdown = comparison_summary(plan.sections[0].plan, [])
     else:
         parts = {"backbones": backbones, "lengths": lengths, "base_to_new": base_to_new, "new_tasks": new_tasks}
         text, markdown = parts[kind](plan)
         text = f"{title(plan)}\n\n{text}"
         markdown = f"# {title(plan)}\n\n{markdown}\n"
-    last = [*plan.told, *failure_lines(failures)]
+    last = [*plan.notes, *failure_lines(failures)]
     if last:
         markdown += "\n" + "".join(f"- {line}\n" for line in last)
-    file = plan.request.output / plan.dataset / (words.folder_name(f"table_{plan.name}", list(plan.asked)) + ".md")
+    file = plan.request.output / plan.dataset / (arguments.folder_name(f"table_{plan.name}", plan.changes) + ".md")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(markdown, "utf-8")
     return text, file
@@ -157,14 +155,9 @@ def table(plan: TablePlan, failures: Sequence[Failure]) -> tuple[str, Path]:
 def both(blocks: Sequence[tuple[str, tables.Table]], legend: str) -> tuple[str, str]:
     """Tables under headings, as text and in Markdown."""
     columns = shutil.get_terminal_size((120, 24)).columns
-    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = "\n\n".join("\n\n".join(filter(None, [head, one.text(bold)])) for head, one in blocks)
+    text = "\n\n".join("\n\n".join(filter(None, [head, one.text(bold())])) for head, one in blocks)
     markdown = "\n\n".join("\n\n".join(filter(None, [head and f"## {head}", one.markdown()])) for head, one in blocks)
     return "\n".join([text, "", *wrapped(legend, columns)]), f"{markdown}\n\n{legend}\n"
-
-
-def shots_head(n: int) -> str:
-    return f"{n} shot{'s' * (n != 1)}"
 
 
 def backbones(plan: TablePlan) -> tuple[str, str]:
@@ -175,8 +168,8 @@ def backbones(plan: TablePlan) -> tuple[str, str]:
         rows = []
         for method in dict.fromkeys(job.method for job in plan.jobs):
             row = [series_of(section.plan, method, n) for section in plan.sections]
-            rows.append((METHODS[method][2], row))
-        blocks.append((shots_head(n), tables.series_table(rows, heads)))
+            rows.append((label_of(method), row))
+        blocks.append((counted(n, "shot"), tables.series_table(rows, heads)))
     return both(blocks, tables.LEGEND)
 
 
@@ -185,11 +178,11 @@ def lengths(plan: TablePlan) -> tuple[str, str]:
     blocks = []
     for method in plan.request.methods:
         rows = [
-            (section.variation.label, [series_of(section.plan, method, n) for n in plan.request.shots])
+            (section.variation.label, [series_of(section.plan, method.name, n) for n in plan.request.shots])
             for section in plan.sections
         ]
         table = tables.shots_table(rows, plan.request.shots)
-        blocks.append((METHODS[method][2], table.headed({0: "lengths"})))
+        blocks.append((method.label, table.with_headings({0: "lengths"})))
     legend = f"L: context vectors in a class prompt; M: in a task prompt. {tables.LEGEND}"
     return both(blocks, legend)
 
@@ -200,15 +193,12 @@ def base_to_new(plan: TablePlan) -> tuple[str, str]:
     details = []
     for section in plan.sections:
         one = section.plan
-        label = METHODS[one.methods[0]][2]
-        seeds = [job.seed for job in one.base]
-        base, new = (
-            make_series(one.methods[0], seeds, filter(None, map(finished, jobs))) for jobs in (one.base, one.new)
-        )
-        for n in one.shots or plan.request.shots:  # zero-shot CLIP stands beside every shot count
-            rows_by_shots[n].append((label, base, new))
-        details.append(protocols.report(one, finished))
-    blocks = [(shots_head(n), protocol_tables.base_to_new_summary(rows)) for n, rows in rows_by_shots.items()]
+        assert isinstance(one, BaseToNew)
+        row = (one.methods[0].label, *protocols.base_to_new_series(one))
+        for n in one.shots or plan.request.shots:  # zero-shot CLIP has a row for every shot count
+            rows_by_shots[n].append(row)
+        details.append(protocols.report(one))
+    blocks = [(counted(n, "shot"), protocol_tables.base_to_new_summary(rows)) for n, rows in rows_by_shots.items()]
     return with_details(*both(blocks, f"{BASE_TO_NEW} {protocol_tables.SPREAD}"), details)
 
 
@@ -218,15 +208,15 @@ def new_tasks(plan: TablePlan) -> tuple[str, str]:
     details = []
     for section in plan.sections:
         one = section.plan
-        whole = protocols.new_tasks_table(one, finished)
-        rows_by_shots[one.shots[0]].append((METHODS[one.methods[0]][2], whole))
-        details.append(protocols.report(one, finished))
-    blocks = [(shots_head(n), protocol_tables.new_tasks_summary(rows)) for n, rows in rows_by_shots.items()]
+        assert isinstance(one, NewTasks)
+        rows_by_shots[one.shots[0]].append((one.methods[0].label, protocols.new_tasks_table(one)))
+        details.append(protocols.report(one))
+    blocks = [(counted(n, "shot"), protocol_tables.new_tasks_summary(rows)) for n, rows in rows_by_shots.items()]
     return with_details(*both(blocks, f"{NEW_TASKS} {protocol_tables.SPREAD}"), details)
 
 
 def with_details(text: str, markdown: str, details: Sequence[str]) -> tuple[str, str]:
-    """The file has what the terminal has, and every method's tasks below."""
+    """The terminal's text; for the file also every method's tasks."""
     return text, markdown + "".join(f"\n```\n{part}\n```\n" for part in details)
 
 
@@ -234,14 +224,13 @@ def with_details(text: str, markdown: str, details: Sequence[str]) -> tuple[str,
 
 
 def html_page(plan: TablePlan) -> str:
-    """Writes the collection's page, all in one file, and says where, or why there is none."""
+    """Write the collection's page, and say where it is, or why there is none."""
     try:
-        from reporting.page import write_page  # seconds to import, and not before there is something to show
+        from reporting.page import write_page  # takes seconds to import
     except ImportError as error:
         return f"No page: Python has no module '{error.name}'."
 
-    labels = {method: label for method, (_, _, label) in METHODS.items()}
     try:
-        return f"Page: {write_page(plan.request.output / plan.dataset, data=plan.request.data, labels=labels)}"
-    except (RunError, OSError, ValueError) as error:  # the runs and their table are there all the same
-        return f"No page: {' '.join(str(error).split())}"
+        return f"Page: {write_page(plan.request.output / plan.dataset, data=plan.request.data)}"
+    except (RunError, OSError, ValueError) as error:  # the runs and their table exist all the same
+        return f"No page: {one_line(error)}"

@@ -1,7 +1,7 @@
-"""A process that does chains of runs for another: one chain a line on standard input, progress on standard output, and
-there, behind a mark, what failed.
+"""A process that runs chains for another one: a chain a line on standard input, progress on standard output and, after
+a mark, what failed.
 
-    python scripts/tables/worker.py [--submitted] < chains
+    python launch.py worker [--submitted] < chains
 
 --submitted: as a job of a cluster, whose signals are for submitit, the process above this one, which ends it.
 """
@@ -10,41 +10,37 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-SCRIPTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
+from common.errors import InputError
+from common.paths import REPOSITORY
+from common.text import one_line
+from launcher.tables.chains import failures_to_text, from_text, run_chain
 
-from scripts.tables.chains import failures_to_text, from_text, run_chain  # noqa: E402
-
-from common.errors import InputError  # noqa: E402
-
+SUBMITTED = "--submitted"
+COMMAND = (str(REPOSITORY / "launch.py"), "worker")  # after the interpreter
 ENDED, REFUSED = "\x1eended ", "\x1erefused "
 
 
-def main() -> int:
-    """0, or 1 when a run failed, 2 when what was asked for cannot be done, 130 when interrupted."""
-    status = 0
-    if "--submitted" in sys.argv[1:]:
+def answer(words: Sequence[str]) -> int:
+    """Run the chains on standard input; 0, 1 if a run failed, 2 for bad input, 130 if interrupted."""
+    result = 0
+    if SUBMITTED in words:
         for kind in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(kind, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace", line_buffering=True)
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream in a process of its own
     try:
         for line in sys.stdin:
             chain = from_text(line)
             try:
                 failures = run_chain(chain)
             except InputError as error:
-                print(f"\n{REFUSED}{' '.join(str(error).splitlines())}", flush=True)
-                status = 2
+                print(f"\n{REFUSED}{one_line(error)}", flush=True)
+                result = 2
                 continue
-            status = max(status, bool(failures))
+            result = max(result, bool(failures))
             print(f"\n{ENDED}{failures_to_text(chain, failures)}", flush=True)
     except KeyboardInterrupt:
         return 130
-    return status
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return result

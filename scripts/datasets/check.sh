@@ -1,6 +1,3 @@
 #!/usr/bin/env bash
-# Says what is there of a data set, and what is wrong with it. bash scripts/datasets/check.sh --help tells how.
-set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
-. "$root/scripts/setup_env.sh"
-exec "$SOFTCPT_PYTHON" "$root/scripts/datasets/check.py" "$@"
+# Lists what a data set has on disk, and what is wrong with it. bash scripts/datasets/check.sh --help lists the options.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../launch.sh" check "$@"

@@ -18,6 +18,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 # Waiting threads should sleep, since spinning makes a shared machine several times slower. OpenMP reads this on import.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -29,7 +30,6 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from datasets.drawing import STYLES, TASKS, write_collection  # noqa: E402
-from prompting.models import Transformer  # noqa: E402
 from scripts.garden8.tower_material import CAPTIONS, HARDNESS, NOTHING, VOCABULARY, Material, tokenize  # noqa: E402
 
 with warnings.catch_warnings():
@@ -82,7 +82,7 @@ def initialise_locally(model: CLIP) -> None:
         key.copy_(query + 0.1 * key)
 
 
-def run_blocks(transformer: Transformer, x: Tensor, causal: bool) -> Tensor:
+def run_blocks(transformer: Any, x: Tensor, causal: bool) -> Tensor:
     """Run CLIP's residual blocks on (batch, tokens, width); equals ``transformer``, but uses a fused attention."""
     for block in transformer.resblocks:
         heads = block.attn.num_heads

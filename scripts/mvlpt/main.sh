@@ -1,7 +1,3 @@
 #!/usr/bin/env bash
-# Runs MVLPT, on a dataset or collection. bash scripts/mvlpt/main.sh --help tells how.
-set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
-setup_for=(mvlpt "$@")
-. "$root/scripts/setup_env.sh"
-exec "$SOFTCPT_PYTHON" "$root/scripts/launch.py" "${setup_for[@]}"
+# Runs MVLPT, on a dataset or collection. bash scripts/mvlpt/main.sh --help lists the options.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../launch.sh" mvlpt "$@"

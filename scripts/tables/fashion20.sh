@@ -1,8 +1,3 @@
 #!/usr/bin/env bash
-# The published table on Fashion-20. bash scripts/tables/fashion20.sh --help tells how.
-set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
-setup_with=tables/main.py
-setup_for=(fashion20 "$@")
-. "$root/scripts/setup_env.sh"
-exec "$SOFTCPT_PYTHON" "$root/scripts/$setup_with" "${setup_for[@]}"
+# The published table on Fashion-20. bash scripts/tables/fashion20.sh --help lists the options.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../launch.sh" table fashion20 "$@"

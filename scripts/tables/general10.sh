@@ -1,8 +1,3 @@
 #!/usr/bin/env bash
-# The published table on General-10. bash scripts/tables/general10.sh --help tells how.
-set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)"
-setup_with=tables/main.py
-setup_for=(general10 "$@")
-. "$root/scripts/setup_env.sh"
-exec "$SOFTCPT_PYTHON" "$root/scripts/$setup_with" "${setup_for[@]}"
+# The published table on General-10. bash scripts/tables/general10.sh --help lists the options.
+exec bash "$(dirname "${BASH_SOURCE[0]}")/../launch.sh" table general10 "$@"

@@ -406,11 +406,8 @@ def test_imagenet(tmp_path, place):
     write_class_folders(folder / f"{place}val", IDS, 1, ".JPEG")
     (images,) = ImageNet.tasks(tmp_path)
     assert images.folders == tuple(IDS) and images.task.classnames[1] == f"name of {IDS[1]}"
-    assert sizes(images) == (
-        36,
-        0,
-        12,
-    )  # tested on the validation images, and few shots are drawn from all training images
+    # The validation images are the test set; few shots are drawn from all training images.
+    assert sizes(images) == (36, 0, 12)
     assert relative(images.test, folder)[1] == (f"{place}val/{IDS[1]}/image_0001.JPEG", 1)
     dataset = build_dataset(dataset_config(tmp_path, "ImageNet"))
     assert len(dataset.train_x) == 24 and len(dataset.test) == 12 and not dataset.test_only

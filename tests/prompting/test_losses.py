@@ -1,4 +1,4 @@
-"""The loss against the paper's formula, written out by hand."""
+"""The task layout, and the loss against the paper's formula."""
 
 import math
 
@@ -18,7 +18,7 @@ def test_layout():
     assert LAYOUT.classnames == ("x", "y", "x", "y", "z")
 
 
-def test_loss_is_within_each_samples_task_over_the_batch_size():
+def test_the_loss_only_sees_each_samples_own_task():
     logits = torch.tensor(
         [[1.0, 3.0, 99.0, 99.0, 99.0], [50.0, 50.0, 0.5, -1.0, 2.0], [2.0, 2.0, 0.0, 0.0, 0.0]], dtype=torch.float64
     )
@@ -31,7 +31,7 @@ def test_loss_is_within_each_samples_task_over_the_batch_size():
     assert within_task(logits, task, LAYOUT.task_of_class).argmax(1).tolist() == [1, 4, 0]
 
 
-def test_no_gradient_reaches_other_tasks_classes():
+def test_other_tasks_classes_get_no_gradient():
     logits = torch.randn(4, 5, requires_grad=True)
     task = torch.zeros(4, dtype=torch.long)
     F.cross_entropy(within_task(logits, task, LAYOUT.task_of_class), torch.tensor([0, 1, 0, 1])).backward()

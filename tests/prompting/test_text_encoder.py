@@ -1,6 +1,4 @@
-"""The fast text encoder equals CLIP's own, for every position of the name and every way of sharing contexts."""
-
-import types
+"""The fast text encoder equals CLIP's own, for all positions of the name and all ways of sharing contexts."""
 
 import pytest
 import torch
@@ -11,7 +9,7 @@ from prompting.prompts import POSITIONS, Vocabulary, lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode, pack
 from prompting.towers import TextTower, import_clip, load_tower
-from tests.conftest import needs_on_cpu, random_clip
+from tests.support.towers import in_double, needs_on_cpu, random_clip
 
 NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4
 
@@ -32,7 +30,7 @@ def test_features_and_gradients_equal_the_plain_path(tower64, position, sharing)
     torch.testing.assert_close(fast_grad, plain_grad, rtol=1e-9, atol=1e-12)
 
 
-def test_the_same_call_gives_the_same_bits(tower):
+def test_equal_calls_give_equal_bits(tower):
     prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
     contexts = torch.randn(3, 5, tower.text.width, requires_grad=True)
     first, second = (encode(tower.text, pack(prompts), contexts) for _ in range(2))
@@ -42,7 +40,7 @@ def test_the_same_call_gives_the_same_bits(tower):
 
 
 def test_the_encoder_is_one_graph_for_torch_compile(tower):
-    """Captured whole, without falling back to Python; which backend then compiles it is PyTorch's matter."""
+    """Captured as one graph, without graph breaks; the choice of backend does not matter here."""
     prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
     packed, contexts = pack(prompts), torch.randn(3, 5, tower.text.width)
     compiled = torch.compile(encode, backend="eager", fullgraph=True)
@@ -57,7 +55,7 @@ def test_several_contexts_per_class_as_in_plot(tower64):
     )
 
 
-def test_words_alone_equal_clips_encode_text(tower):
+def test_sentences_equal_clips_encode_text(tower):
     texts = ["a photo of a rose.", "tulip", "hello, world: a longer sentence about flowers (and bees)."]
     expected = random_clip().encode_text(import_clip().tokenize(texts))
     prompts = [sentence(tower.text.vocabulary, text) for text in texts]
@@ -65,39 +63,37 @@ def test_words_alone_equal_clips_encode_text(tower):
 
 
 @pytest.mark.parametrize("row_tokens", [1, 8, 1000])
-def test_any_row_width_gives_the_same(tower64, row_tokens):
+def test_the_row_width_does_not_change_features(tower64, row_tokens):
     prompts = [lay_out(tower64.text.vocabulary, n, i % 2, 3) for i, n in enumerate(NAMES)]
     contexts = torch.randn(2, 3, tower64.text.width, dtype=torch.float64) * 0.02
     expected = encode_plain(tower64.text, prompts, contexts)
     torch.testing.assert_close(encode(tower64.text, pack(prompts, row_tokens), contexts), expected)
 
 
-def test_what_prompts_begin_with_is_computed_once(tower):
-    """Far fewer positions than 77 a prompt: the point of it all."""
+def test_shared_beginnings_are_computed_once(tower):
+    """Far fewer positions than 77 per prompt, which is why the encoder is fast."""
     names = ["apple leaf with rust", "rose", "apple leaf with scab", "apple", "rose"]
     packed = pack([lay_out(tower.text.vocabulary, name, task, 16) for task in range(2) for name in names])
-    of_a_task = 16 + 4 + 2 * 3 + 2 + 3  # context; apple leaf with; rust . EOT and scab . EOT; . EOT; rose . EOT
-    assert len(packed.tokens) == 1 + 2 * of_a_task
+    per_task = 16 + 4 + 2 * 3 + 2 + 3  # context; apple leaf with; rust . EOT and scab . EOT; . EOT; rose . EOT
+    assert len(packed.tokens) == 1 + 2 * per_task
     assert packed.ends.tolist()[1] == packed.ends.tolist()[4]
 
 
 @pytest.mark.parametrize("row_tokens", [0, 20])
 def test_prompts_that_share_beginnings_across_rows(tower64, row_tokens):
-    """Long names with common beginnings, in an order that scatters them, against the plain path."""
+    """Long names that share their first words, not sorted by them, against the plain path."""
     names = [f"{plant} leaf with {disease}" for disease in ("rust", "black rot", "scab") for plant in ("apple", "fig")]
     prompts = [lay_out(tower64.text.vocabulary, name, task, 3) for name in names for task in range(2)]
     contexts = (torch.randn(2, 3, tower64.text.width, dtype=torch.float64) * 0.02).requires_grad_()
-    fast, plain = (
-        encode(tower64.text, pack(prompts, row_tokens), contexts),
-        encode_plain(tower64.text, prompts, contexts),
-    )
+    fast = encode(tower64.text, pack(prompts, row_tokens), contexts)
+    plain = encode_plain(tower64.text, prompts, contexts)
     torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
     gradients = [torch.autograd.grad(f.pow(3).sum(), contexts)[0] for f in (fast, plain)]
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
 
 
-def test_a_prompt_in_the_layout_of_coop(tower):
-    """Token by token what `clip.tokenize("X X X X name.")` gives, with slots for the X."""
+def test_prompts_have_coops_layout(tower):
+    """The tokens of `clip.tokenize("X X X X name.")`, with slots instead of X."""
     vocabulary = tower.text.vocabulary
     for name in NAMES[:6]:
         tokens = import_clip().tokenize("X X X X " + name.replace("_", " ") + ".")[0]
@@ -112,7 +108,7 @@ def test_a_prompt_in_the_layout_of_coop(tower):
     assert front[1:-1] == [*rose, -1, -2, -3, -4, -5, *stop]
 
 
-def test_a_name_too_long_for_the_tower(tower):
+def test_too_long_names_and_unknown_positions(tower):
     with pytest.raises(InputError, match="makes a prompt of 92 tokens .16 of them context.*77 positions"):
         lay_out(tower.text.vocabulary, "rose " * 73, 0, 16)
     with pytest.raises(InputError, match="Name position 'centre' is unknown"):
@@ -121,7 +117,7 @@ def test_a_name_too_long_for_the_tower(tower):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 4e-2)])
 def test_half_precisions(checkpoint, tower, dtype, tolerance):
-    """Features and gradients in fp16 and bf16 follow those in float32 as closely as the plain path's do."""
+    """Features and gradients in fp16 and bf16 are as close to those in float32 as the plain path's."""
     needs_on_cpu(dtype)
     half = load_tower(str(checkpoint), dtype=dtype)
     prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
@@ -129,22 +125,22 @@ def test_half_precisions(checkpoint, tower, dtype, tolerance):
     contexts = (torch.randn(3, 5, tower.text.width) * 0.02).requires_grad_()
     weights = torch.randn(len(NAMES), tower.text.feature_dim)
 
-    def both(features):
+    def features_and_gradient(features):
         assert features.dtype in (dtype, torch.float32)
         features = unit(features)
         return features.detach(), torch.autograd.grad((features * weights).sum(), contexts)[0]
 
-    expected = both(encode(tower.text, pack(prompts), contexts))
-    got = both(encode(half.text, pack(prompts), contexts))
-    plain = both(encode_plain(half.text, prompts, contexts))
-    for value, reference, true in zip(got, plain, expected, strict=True):
+    expected = features_and_gradient(encode(tower.text, pack(prompts), contexts))
+    fast = features_and_gradient(encode(half.text, pack(prompts), contexts))
+    plain = features_and_gradient(encode_plain(half.text, prompts, contexts))
+    for value, reference, true in zip(fast, plain, expected, strict=True):
         assert value.dtype == torch.float32
         error, plain_error = ((x - true).norm() / true.norm() for x in (value, reference))
         assert error < 5 * tolerance and error < 2 * plain_error + tolerance
 
 
 def test_a_context_per_image_is_shared_by_its_classes(tower64):
-    """As in CoCoOp: every image has contexts of its own, under which all class names stand."""
+    """As in CoCoOp: every image has its own context, which all class names follow."""
     images, names = 3, NAMES[:4]
     prompts = [lay_out(tower64.text.vocabulary, name, image, 4) for image in range(images) for name in names]
     contexts = torch.randn(images, 4, tower64.text.width, dtype=torch.float64) * 0.02
@@ -155,14 +151,10 @@ def test_a_context_per_image_is_shared_by_its_classes(tower64):
 
 @pytest.fixture(scope="module")
 def four_blocks():
-    """A text tower with four blocks, in float64."""
+    """A text tower in float64 with four blocks."""
     model = random_clip(text_layers=4)
     tokenizer = import_clip().clip._tokenizer
-    tower = TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77)).double().requires_grad_(False)
-    for module in tower.modules():
-        if isinstance(module, torch.nn.LayerNorm):  # clip's own goes through float32
-            module.forward = types.MethodType(torch.nn.LayerNorm.forward, module)
-    return tower
+    return in_double(TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))).requires_grad_(False)
 
 
 @pytest.mark.parametrize("position", POSITIONS)
@@ -175,10 +167,10 @@ def test_deep_contexts_equal_the_plain_path(four_blocks, position, sets):
     plain = encode_plain(four_blocks, prompts, contexts, deep)
     torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
     weights = torch.randn_like(plain)
-    wanted = torch.autograd.grad((plain * weights).sum(), [contexts, *deep])
-    for a, b in zip(torch.autograd.grad((fast * weights).sum(), [contexts, *deep]), wanted, strict=True):
-        assert b.flatten(1).abs().amax(1).min() > 1e-6
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    gradients = [torch.autograd.grad((f * weights).sum(), [contexts, *deep]) for f in (fast, plain)]
+    for gradient, expected in zip(*gradients, strict=True):
+        assert expected.flatten(1).abs().amax(1).min() > 1e-6
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_deep_contexts_are_one_graph_for_torch_compile(tower):

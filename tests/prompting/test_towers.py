@@ -1,4 +1,4 @@
-"""Towers: every way of loading gives the same CLIP; what cannot be loaded says so in one line."""
+"""Loading towers: all sources give the same CLIP, and errors are one line."""
 
 import math
 import warnings
@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 
 from common.errors import InputError
 from prompting.towers import import_clip, load_tower
-from tests.conftest import needs_on_cpu, random_clip
+from tests.support.towers import needs_on_cpu, random_clip
 
 
 @pytest.mark.parametrize("vision_layers", [2, (1, 1, 1, 1)], ids=["vit", "resnet"])
 @pytest.mark.parametrize("kind", ["pt", "script", "safetensors", "partial"])
-def test_every_kind_of_checkpoint_is_the_same_clip(tmp_path, vision_layers, kind):
+def test_all_kinds_of_checkpoints_give_the_same_clip(tmp_path, vision_layers, kind):
     model = random_clip(vision_layers, image_size=64).eval()
     if kind == "partial":
         full = torch.randn(49408, 64, generator=torch.Generator().manual_seed(0)) * 0.02
@@ -81,20 +81,20 @@ def test_bad_checkpoints(tmp_path, checkpoint, content, message, suffix):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_missing_checkpoint_names_the_places_looked_at(tmp_path):
+def test_a_missing_checkpoint_lists_the_paths_tried(tmp_path):
     with pytest.raises(InputError, match="is missing; looked at: .*nowhere/none.pt.*first.*second"):
         load_tower("nowhere/none.pt", search=(tmp_path / "first", tmp_path / "second"))
 
 
-def test_an_unknown_name_offers_the_nearest():
+def test_an_unknown_name_gets_a_suggestion():
     with pytest.raises(InputError, match="'ViT-B/61' is unknown; did you mean 'ViT-B/16'"):
         load_tower("ViT-B/61")
-    with pytest.raises(InputError, match="No CLIP is named"):
+    with pytest.raises(InputError, match="MODEL.BACKBONE.NAME is empty"):
         load_tower("")
 
 
 def test_open_clip_by_architecture_and_file(tmp_path):
-    """A toy OpenCLIP model with its config beside it: same features as OpenCLIP's own encoders."""
+    """A toy OpenCLIP model with its config next to it gives the same features as OpenCLIP's own encoders."""
     open_clip = pytest.importorskip("open_clip")
     (tmp_path / "toy.json").write_text(
         '{"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},'
@@ -140,7 +140,7 @@ def test_half_precision_towers(tmp_path, vision_layers, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_of_an_open_clip_tower(tmp_path, dtype):
-    """A timm image tower has parameters of its own kinds; all of it must compute in one dtype."""
+    """A timm image tower has other kinds of parameters; all must have one dtype."""
     needs_on_cpu(dtype)
     open_clip = pytest.importorskip("open_clip")
     pytest.importorskip("timm")

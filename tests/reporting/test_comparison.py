@@ -1,10 +1,10 @@
-"""Comparisons for a terminal: few or many methods, few or many tasks."""
+"""Comparisons for a terminal, with few or many methods and tasks."""
 
 import pytest
 
 from reporting.comparison import FEW, differences, one_shot_count, several_shot_counts
 from reporting.series import make_series
-from reporting.tables import Table
+from reporting.tables import SHORT_NOTES, Table
 from runs.results import read_run
 
 PETALS = ["petal colour", "petal shape", "petal count", "centre colour", "leaf shape", "leaf arrangement", "setting",
@@ -34,11 +34,11 @@ def widest(text):
 
 
 @pytest.mark.parametrize(("columns", "last"), [(200, "pairs"), (81, "tasks won"), (20, "")])
-def test_differences_fit_by_leaving_out_the_last_columns(columns, last):
+def test_differences_fit_without_the_last_columns(columns, last):
     rows = [["CoOp-CA (per task)", "16", "-5.3", "[-10.8, +0.1]", "*", "4 tasks", "1 of 4", "12"]]
     heads = ["method", "shots", "difference", "95 % interval", "", "interval over", "tasks won", "pairs"]
     text = differences(Table(heads, rows), columns)
-    assert "-5.3  [-10.8, +0.1]  *" in text  # whatever the width
+    assert "-5.3  [-10.8, +0.1]  *" in text  # at any width
     assert text.splitlines()[0].rstrip().endswith(last) if last else "won" not in text
     assert widest(text) <= max(columns, 60)
 
@@ -49,7 +49,7 @@ def test_few_methods_become_columns(many):
 
 
 @pytest.mark.parametrize("count", [FEW + 1, 9])
-def test_many_methods_stay_rows_with_numbers_for_tasks(many, count):
+def test_many_methods_stay_rows_and_tasks_are_numbered(many, count):
     rows = many(PETALS, count)
     named = one_shot_count(rows, 200)
     assert "Tasks:" not in named and "petal colour" in named.splitlines()[1]
@@ -65,7 +65,7 @@ def test_many_methods_stay_rows_with_numbers_for_tasks(many, count):
 
 
 @pytest.mark.parametrize("columns", [80, 100, 120])
-def test_many_methods_and_many_tasks_give_means_first_and_every_accuracy_once(many, columns):
+def test_many_methods_and_tasks_show_means_first_and_each_accuracy_once(many, columns):
     text = one_shot_count(many(FORTY_FOUR, 7), columns)
     assert widest(text) <= columns
     top, *parts = text.split("\n\n")
@@ -77,20 +77,20 @@ def test_many_methods_and_many_tasks_give_means_first_and_every_accuracy_once(ma
     assert not names or names == ", ".join(f"{i} {name}" for i, name in enumerate(FORTY_FOUR, 1))
 
 
-def test_the_best_is_stressed_in_every_part(many):
+def test_the_best_is_bold_in_every_part(many):
     text = one_shot_count(many(FORTY_FOUR, 7), 100, bold=True)
     assert text.count("\033[1m") == 45
 
 
-def test_missing_seeds_are_short_notes(many):
+def test_missing_seeds_have_short_notes(many):
     rows = many(PETALS, 7, seeds=(2,)) + [("None of these", make_series("X", (1, 2), []))]
     text = one_shot_count(rows, 120)
     assert "Some method 0 (of many) [1]" in text and "None of these [0]" in text
-    assert text.endswith("[n] marks means of n finished seeds, fewer than were asked for.")
+    assert text.endswith(SHORT_NOTES)
     by_shots = several_shot_counts([(label, [series, series]) for label, series in rows], [1, 2])
     assert by_shots.count(" [1]") == 2 and widest(by_shots) <= 120
-    assert "of n finished seeds" not in one_shot_count(rows[1:7], 120)
+    assert SHORT_NOTES not in one_shot_count(rows[1:7], 120)
 
 
-def test_one_task_of_a_long_name(many):
+def test_one_task_with_a_long_name(many):
     assert one_shot_count(many(["word " * 40], 7), 40).count("word") == 40

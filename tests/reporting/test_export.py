@@ -13,7 +13,7 @@ from reporting.overview import by_shots
 from reporting.tables import Table
 
 
-def test_latex_is_booktabs_with_best_and_second():
+def test_latex_uses_booktabs_and_marks_best_and_second():
     table = Table(["method", "1 shot"], [["A_1", "50.0 ± 1.0"], ["B & C", "60.0"], ["[x]", "-"], ["mean", "1 %"]])
     table.best, table.second, table.rules = {(1, 1)}, {(0, 1)}, {3}
     assert latex(table).splitlines() == [
@@ -31,7 +31,7 @@ def test_every_special_character_is_escaped():
     )
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex here")
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
     table = Table(["a", "b"], [[r"\{}$&#^_~%<>|", "1.0 ± 2.0"], ["[x]", "*"]], best={(0, 1)}, rules={1})
     text = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n" + latex(table, "x") + "\\end{document}\n"
@@ -39,19 +39,19 @@ def test_latex_compiles(tmp_path):
     subprocess.run(["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_second_of_a_column_is_the_next_that_reads_differently(make_run, tmp_path):
+def test_the_second_best_of_a_column_differs_as_printed(make_run, tmp_path):
     for method, accuracy in (("A", 50.0), ("B", 60.0), ("C", 60.04), ("D", float("nan"))):
         make_run([accuracy], method)
     table = by_shots(read_collection(tmp_path).groups[0])
     assert (table.best, table.second) == ({(1, 1), (2, 1)}, {(0, 1)})
-    assert table.transposed().second == {(0, 1)} and table.only([1, 0]).second == {(0, 0)}
+    assert table.transposed().second == {(0, 1)} and table.select([1, 0]).second == {(0, 0)}
 
 
 def lines_of(text):
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_csv_has_a_line_a_run_and_task_and_counts_seeds(make_run, tmp_path):
+def test_csv_has_a_line_per_run_and_task_and_counts_seeds(make_run, tmp_path):
     names = ["petal, colour", 'leaf "shape"']
     make_run([50.125, float("nan")], seed=1, names=names)
     make_run([52.0, 60.0], seed=2, names=names)
@@ -63,9 +63,9 @@ def test_csv_has_a_line_a_run_and_task_and_counts_seeds(make_run, tmp_path):
     assert (runs[2]["accuracy"], runs[3]["accuracy"], runs[2]["seed"]) == ("50.125", "", "1")
     summary = {line["method"]: line for line in lines_of(summary_csv(groups))}
     soft, coop = summary["SoftCPT-NATA"], summary["CoOp-CA"]
-    assert (soft["seeds_finished"], soft["seeds_asked"], soft["mean"]) == ("2", "3", "")  # one of the two is no number
+    assert (soft["seeds_finished"], soft["seeds_asked"], soft["mean"]) == ("2", "3", "")  # one of the two is NaN
     assert (coop["seeds_finished"], coop["mean"], coop["std"]) == ("1", "1.5", "")
 
 
-def test_a_table_as_csv_reads_as_it_does():
+def test_a_table_as_csv_has_the_printed_cells():
     assert table_csv(Table(["a", "b"], [["x, y", "1 ± 2"]])) == 'a,b\n"x, y",1 ± 2\n'

@@ -1,17 +1,19 @@
-"""Figures: what is in them, and that their words can be read."""
+"""The content of figures, and that their labels are readable."""
 
 import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib import image as images
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer
 
+from common.catalogue import METHODS
 from reporting import figures, heatmaps
 from reporting.collection import read_collection
 
-METHODS = [
+TWENTY = [
     "ZeroshotCLIP", "LP-CLIP", "ProtoNet", "Tip-Adapter", "Tip-Adapter-F", "CoOp-CA", "CoOp-CS", "CoOp-MT", "CoCoOp",
     "ProGrad", "KgCoOp", "PLOT", "MaPLe", "PromptSRC", "CLIP-LoRA", "MVLPT", "SoftCPT-NATA", "SoftCPT-NATS",
     "SoftCPT-CSTA", "another",
@@ -20,7 +22,7 @@ METHODS = [
 
 @pytest.fixture
 def group_of(make_run, tmp_path):
-    """group_of(tasks, methods, shots, seeds) is a group of such runs, whose accuracies lie close together."""
+    """group_of(tasks, methods, shots, seeds) is a group of runs with similar accuracies."""
 
     def make(tasks, methods, shots=(1, 4), seeds=(1,), value=None):
         names = [f"attribute number {i} of many, <b> $x_{i}$" for i in range(tasks)]
@@ -35,7 +37,7 @@ def group_of(make_run, tmp_path):
 
 
 def overlaps(made, texts):
-    """Pairs of texts of a drawn figure that lie on each other by more than a pixel, and those that leave it."""
+    """Pairs of texts of a drawn figure that overlap by more than a pixel."""
     canvas = FigureCanvasAgg(made)
     canvas.draw()
     boxes = [(t.get_text(), t.get_window_extent(canvas.get_renderer())) for t in texts if t.get_text()]
@@ -49,10 +51,12 @@ def overlaps(made, texts):
 
 
 @pytest.mark.parametrize("methods", [1, 20])
-def test_every_line_is_named_and_no_name_is_on_another(group_of, methods):
-    made = figures.mean_curves(group_of(2, METHODS[:methods]))
+def test_each_line_has_a_label_and_labels_do_not_overlap(group_of, methods):
+    group = group_of(2, TWENTY[:methods])
+    made = figures.mean_curves(group)
     texts = made.axes[0].texts
-    assert sorted(text.get_text() for text in texts) == sorted(METHODS[:methods])
+    assert len(texts) == methods
+    assert sorted(text.get_text() for text in texts) == sorted(row.label for row in group.rows)
     assert overlaps(made, texts) == []
 
 
@@ -69,7 +73,7 @@ def test_a_point_over_fewer_seeds_is_marked(make_run, tmp_path):
     assert "SoftCPT-NATA (1 of 2 seeds)" in [text.get_text() for text in legend.get_texts()]
 
 
-def test_names_of_curves_are_spaced_as_little_as_needed():
+def test_labels_of_curves_are_moved_as_little_as_possible():
     assert figures.spaced([1.0, 5.0], 1, 0, 10) == [1.0, 5.0]
     assert figures.spaced([5.0, 5.0, 5.0], 1, 0, 10) == [4.0, 5.0, 6.0]
     assert figures.spaced([9.9, 10.0], 1, 0, 10) == [9.0, 10.0]
@@ -78,19 +82,31 @@ def test_names_of_curves_are_spaced_as_little_as_needed():
 
 
 def test_no_two_methods_look_alike(group_of):
-    looks = figures.styles(group_of(1, METHODS).rows)
-    assert len(set(looks.values())) == len(METHODS)
+    looks = figures.styles(group_of(1, TWENTY).rows)
+    assert len(set(looks.values())) == len(TWENTY)
+
+
+def test_a_family_shares_a_hue_and_unknown_methods_have_a_spare_one(group_of):
+    assert {method.family for method in METHODS.values()} <= figures.PALETTE.keys()
+    assert figures.SPARE not in figures.PALETTE.values()
+    group = group_of(1, ["CoOp-CA", "PLOT", "SoftCPT-CATS", "another"])
+    colors = [style.color for style in figures.styles(group.rows).values()]
+    assert colors == ["#2f7fd0", "#8a6fd1", "#d9541e", figures.SPARE]
+    group = group_of(1, ["CoOp-MT", "CoOp-CS"], shots=(8,))
+    alike = [style for label, style in figures.styles(group.rows).items() if label.startswith("CoOp")]
+    assert [style.color for style in alike] == ["#2f7fd0", "#24619e", "#7eb0e2"]
+    assert [style.marker for style in alike] == ["o", "s", "D"]
 
 
 @pytest.mark.parametrize("tasks", [1, 8, 44])
 def test_bars_of_few_and_many_tasks(group_of, tasks):
-    group = group_of(tasks, METHODS, shots=(4,), seeds=(1, 2))
+    group = group_of(tasks, TWENTY, shots=(4,), seeds=(1, 2))
     made = figures.task_bars(group, 4)
     (axes,) = made.axes
     labels = axes.get_yticklabels() if tasks in (1, 44) else axes.get_xticklabels()
-    assert len(labels) == (len(METHODS) if tasks == 1 else tasks)
+    assert len(labels) == (len(TWENTY) if tasks == 1 else tasks)
     assert overlaps(made, labels) == []
-    assert len(axes.patches) == (len(METHODS) if tasks == 1 else tasks * (5 if tasks == 8 else 4))
+    assert len(axes.patches) == (len(TWENTY) if tasks == 1 else tasks * (5 if tasks == 8 else 4))
     if tasks == 8:  # heights are the means over both seeds
         reference = [row.label for row in figures.charted(group, 4)].index("SoftCPT-NATA")
         bars = [container for container in axes.containers if isinstance(container, BarContainer)]
@@ -99,22 +115,45 @@ def test_bars_of_few_and_many_tasks(group_of, tasks):
 
 
 @pytest.mark.parametrize("tasks", [1, 8, 44])
-def test_curves_by_task_have_a_panel_each(group_of, tasks):
-    group = group_of(tasks, METHODS[-3:])
+def test_each_task_has_a_panel_of_curves(group_of, tasks):
+    group = group_of(tasks, TWENTY[-3:])
     made = figures.task_curves(group)
     shown = [axes for axes in made.axes if axes.axison]
     assert len(shown) == tasks and len(made.legends[0].get_texts()) == 3
     (line,) = [line for line in shown[0].lines if line.get_linewidth() > 2]
-    assert list(line.get_ydata()) == [
-        stat.mean for _, stat in figures.curve(group, group.reference, 0)
-    ]  # fmt: skip
+    assert list(line.get_ydata()) == [stat.mean for _, stat in figures.curve(group, group.reference, 0)]
 
 
-def test_nan_leaves_a_gap(group_of, tmp_path):
-    group = group_of(2, METHODS[:2], value=float("nan"))
-    for made in (figures.mean_curves(group), figures.task_curves(group), figures.task_bars(group, 4)):
+def test_nan_leaves_a_gap(group_of, make_run, tmp_path):
+    """A task without test images has no accuracy with any method: its curves and bars are missing, others are not."""
+    nan = float("nan")
+    for shots, value in ((1, nan), (4, 60.0), (8, 70.0)):
+        make_run([nan, 50.0 + shots], shots=shots)
+        make_run([value, 40.0 + shots], "CoOp-CA", shots=shots)
+    group = read_collection(tmp_path).groups[0]
+    coop, soft = group.rows
+    assert figures.curve(group, soft, 0) == [] and figures.curve(group, soft, None) == []
+    assert [(shots, stat.mean) for shots, stat in figures.curve(group, coop, 0)] == [(4, 60.0), (8, 70.0)]
+    curves, panels, bars = figures.mean_curves(group), figures.task_curves(group), figures.task_bars(group, 8)
+    assert [text.get_text() for text in curves.axes[0].texts] == [coop.label]
+    drawn = [[list(line.get_xdata()) for line in axes.lines] for axes in panels.axes]
+    assert drawn == [[[1, 2]], [[0, 1, 2], [0, 1, 2]]]  # positions of 1, 4 and 8 shots
+    heights = [[bar.get_height() for bar in part] for part in bars.axes[0].containers if isinstance(part, BarContainer)]
+    assert heights == [[70.0, 48.0], [0.0, 58.0]]
+    for made in (curves, panels, bars):
+        for path in figures.save(made, tmp_path / "figure"):
+            assert path.suffix == ".svg" or images.imread(path).std() > 0.01  # it is drawn, not blank
+
+
+def test_without_any_number_figures_are_empty(group_of, tmp_path):
+    group = group_of(2, TWENTY[:2], value=float("nan"))
+    assert all(figures.curve(group, row, task) == [] for row in group.rows for task in (0, 1, None))
+    for made in (figures.mean_curves(group), figures.task_curves(group)):
+        assert [line for axes in made.axes for line in axes.lines] == []
         figures.save(made, tmp_path / "figure")
-    assert figures.curve(group, group.rows[0], 0) == []
+    bars = figures.task_bars(group, 4)
+    assert {bar.get_height() for bar in bars.axes[0].patches} == {0.0}
+    figures.save(bars, tmp_path / "figure")
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 44, 397])
@@ -130,11 +169,11 @@ def test_confusions_of_few_and_many_classes(count):
         written = {text.get_position(): text.get_text() for text in axes.texts}
         assert written[3, 3] == "75" and written[(3 * 7 + 1) % 8, 3] == "25" and len(written) == 16
         errors = np.ma.filled(axes.images[0].get_array(), np.nan)
-        assert np.isnan(np.diag(errors)).all()  # what is right does not set the scale
+        assert np.isnan(np.diag(errors)).all()  # correct predictions do not set the scale
 
 
 @pytest.mark.parametrize("count", [2, 8, 44])
-def test_similarities_have_the_scale_of_different_tasks(count):
+def test_the_diagonal_does_not_set_the_scale_of_similarities(count):
     matrix = np.full((count, count), 0.9)
     matrix[0, 1] = matrix[1, 0] = 0.7
     np.fill_diagonal(matrix, 1.0)
@@ -143,11 +182,23 @@ def test_similarities_have_the_scale_of_different_tasks(count):
     if count > 2:
         assert (image.norm.vmin, image.norm.vmax) == (0.7, 0.9)
     assert overlaps(made, made.axes[0].get_yticklabels()) == []
-    heatmaps.similarity_map(["a", "b"], [[1.0, float("nan")], [float("nan"), 1.0]])
+
+
+def test_similarities_of_nan_are_blank_cells_without_a_scale():
+    nan = float("nan")
+    made = heatmaps.similarity_map(["a", "b"], [[1.0, nan], [nan, 1.0]])
+    (axes,) = made.axes  # no colour bar
+    cosines, diagonal = (np.ma.filled(image.get_array(), nan) for image in axes.images)
+    assert np.isnan(cosines).all() and not np.isnan(np.diag(diagonal)).any()
+    assert list(axes.texts) == []
+    made = heatmaps.similarity_map(list("abc"), [[1.0, nan, 0.5], [nan, 1.0, 0.7], [0.5, 0.7, 1.0]])
+    axes, _ = made.axes
+    assert sorted(text.get_text() for text in axes.texts) == ["0.50", "0.50", "0.70", "0.70"]
+    assert (axes.images[0].norm.vmin, axes.images[0].norm.vmax) == (0.5, 0.7)
 
 
 def test_files_and_markup(group_of, tmp_path):
-    made = figures.task_bars(group_of(2, METHODS[:2]), 4)
+    made = figures.task_bars(group_of(2, TWENTY[:2]), 4)
     png, svg = figures.save(made, tmp_path / "bars.of")
     assert png.name == "bars.of.png" and png.read_bytes()[:4] == b"\x89PNG"
     assert ElementTree.parse(svg).getroot().tag.endswith("svg")
@@ -161,8 +212,8 @@ def test_files_and_markup(group_of, tmp_path):
         assert {a or b for a, b in used} <= set(re.findall(r' id="([^"]+)"', text))
 
 
-def test_pyplot_is_left_alone(group_of):
+def test_pyplot_is_not_imported(group_of):
     import sys
 
-    figures.markup(figures.mean_curves(group_of(1, METHODS[:2])), "x")
+    figures.markup(figures.mean_curves(group_of(1, TWENTY[:2])), "x")
     assert "matplotlib.pyplot" not in sys.modules

@@ -1,26 +1,31 @@
-"""The HTML page of a collection, whatever its runs hold."""
+"""The HTML page of a collection, for all kinds of runs."""
 
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from common.paths import CONFIG, RESULTS, TRACEBACK
 from reporting.collection import read_collection
 from reporting.files import write_files
 from reporting.page import write_page
+from reporting.published import FILE
 from runs.results import RunError
 
 VOID = {"meta", "link", "img", "br", "use"}
 
 
 class Reader(HTMLParser):
-    """Checks that elements are closed in order, and collects texts, attributes and ids."""
+    """Checks that elements are closed in order, and collects text and attributes."""
 
-    def __init__(self, text):
+    def __init__(self, text: str):
         super().__init__()
-        self.open, self.found, self.words = [], [], []
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, Any]]] = []
+        self.texts: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -38,17 +43,17 @@ class Reader(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("script", "style"):
-            self.words.append(data)
+            self.texts.append(data)
 
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split())
+        return " ".join(" ".join(self.texts).split())
 
 
 def read(path):
     text = path.read_text("utf-8")
     reader = Reader(text)
-    for _, attrs in reader.found:  # nothing that a browser would fetch
+    for _, attrs in reader.found:  # nothing that a browser would load
         for key in ("src", "href", "xlink:href"):
             assert not attrs.get(key) or attrs[key].startswith(("#", "data:"))
     assert not re.search(r"url\((?!#)|@import", text)
@@ -65,16 +70,16 @@ def test_a_full_page(make_full_run, make_run, tmp_path):
     target = write_page(tmp_path / "garden8")
     assert target == tmp_path / "garden8" / "report.html" and not list(target.parent.glob("*.part"))
     page = read(target)
-    for words in (
-        "petal colour", "Paired differences", "Hardest classes", "named only",
+    for part in (
+        "petal colour", "Paired differences", "Hardest classes", "--data",
         "python train.py --seed 1 --root 'my data'", "python 3.12.1, torch 2.4.0", "Cosines between tasks' contexts",
-        "petal (0.50), </w> (0.70)", "75 % right",
+        "petal (0.50), </w> (0.70)", "75 % correct",
     ):  # fmt: skip
-        assert words in page.text.replace("\N{NO-BREAK SPACE}", " "), words
+        assert part in page.text.replace("\N{NO-BREAK SPACE}", " "), part
     assert "Published figures" not in page.text and target.stat().st_size < 1_000_000
 
 
-def test_names_are_shown_and_not_obeyed(make_full_run, tmp_path):
+def test_names_are_escaped(make_full_run, tmp_path):
     evil = "<script>alert(\"1\")</script> & 'x' {{ 7 * 7 }}"
     make_full_run([50.0, 60.0], names=[evil, "plain"], method="A <b> & B")
     make_full_run([50.0, 60.0], names=[evil, "plain"], shots=1, dataset=evil)
@@ -83,35 +88,35 @@ def test_names_are_shown_and_not_obeyed(make_full_run, tmp_path):
     assert evil in page.text and "A <b> & B" in page.text
 
 
-def test_missing_seeds_and_failed_runs_are_said(make_run, tmp_path):
+def test_missing_seeds_and_failed_runs_are_listed(make_run, tmp_path):
     for seed in (1, 2, 3):
         make_run([50.0], "CoOp-CA", seed=seed)
     make_run([60.0], seed=1)
     failed = tmp_path / "garden8" / "PLOT" / "tiny" / "4shots" / "seed1"
     failed.mkdir(parents=True)
-    (failed / "config.yaml").write_text("")
-    (failed / "traceback.txt").write_text("Traceback\nRuntimeError: out of <memory>\n")
+    (failed / CONFIG).write_text("")
+    (failed / TRACEBACK).write_text("Traceback\nRuntimeError: out of <memory>\n")
     text = read(write_page(tmp_path / "garden8")).text
-    assert "SoftCPT-NATA, 4 shots: seed 2, 3" in text and "60.0 (1 of 3 seeds)" in text
+    assert "SoftCPT-NATA, 4 shots: seeds 2, 3" in text and "60.0 (1 of 3 seeds)" in text
     assert "PLOT/tiny/4shots/seed1 : RuntimeError: out of <memory>" in text
 
 
 def test_only_a_failed_run(tmp_path):
     failed = tmp_path / "PLOT" / "tiny" / "4shots" / "seed1"
     failed.mkdir(parents=True)
-    (failed / "traceback.txt").write_text("ValueError: no\n")
+    (failed / TRACEBACK).write_text("ValueError: no\n")
     text = read(write_page(tmp_path)).text
     assert "No finished run yet." in text and "ValueError: no" in text
 
 
-def test_nothing_at_all_is_one_line(tmp_path):
-    with pytest.raises(RunError, match="There is no run in "):
+def test_a_folder_without_runs_is_an_error(tmp_path):
+    with pytest.raises(RunError, match=f"no runs in {re.escape(str(tmp_path))}"):
         write_page(tmp_path)
 
 
 @pytest.mark.parametrize(("tasks", "classes"), [(1, 1), (1, 397), (44, 0)])
 def test_one_run_of_one_or_many_tasks(make_full_run, make_run, tmp_path, tasks, classes):
-    # Without confusions where tasks are many: each would be a heat map, half a second.
+    # No confusions with many tasks: each would be a heat map, which takes half a second.
     make = make_full_run if classes else make_run
     make([50.0 + i / 2 for i in range(tasks)], **({"classes": classes} if classes else {}))
     page = read(write_page(tmp_path / "garden8", tmp_path / "there" / "page.html"))
@@ -119,7 +124,7 @@ def test_one_run_of_one_or_many_tasks(make_full_run, make_run, tmp_path, tasks, 
     assert [tag for tag, _ in page.found].count("svg") == 1 + bool(classes)
 
 
-def test_nan_is_a_dash_that_sorts_as_nothing(make_run, tmp_path):
+def test_nan_is_a_dash_without_a_sort_key(make_run, tmp_path):
     for seed in (1, 2):
         make_run([float("nan"), 60.0], seed=seed)
         make_run([50.0, 55.0], "CoOp-CA", seed=seed)
@@ -129,41 +134,36 @@ def test_nan_is_a_dash_that_sorts_as_nothing(make_run, tmp_path):
     assert '<td data-key="">-</td>' in path.read_text("utf-8")
 
 
-def test_examples_are_thumbnails_where_the_pictures_are(make_full_run, tmp_path):
+def test_examples_are_thumbnails_if_the_images_are_found(make_full_run, tmp_path):
     folder = make_full_run([50.0], names=["leaf"], classes=2)
     data = tmp_path / "data"
     (data / "leaf").mkdir(parents=True)
     Image.new("L", (800, 400), 99).save(data / "leaf" / "0.jpg")
-    (data / "leaf" / "1.jpg").write_bytes(b"no picture")
+    (data / "leaf" / "1.jpg").write_bytes(b"not an image")
     page = read(write_page(tmp_path / "garden8", data=data))
     (image,) = [attrs for tag, attrs in page.found if tag == "img"]
     assert image["src"].startswith("data:image/jpeg;base64,") and len(image["src"]) < 4000
-    assert image["alt"] == "class 0, taken for class 1"
-    # Without --data, where the run had them; and never from elsewhere.
-    record = json.loads((folder / "results.json").read_text())
+    assert image["alt"].startswith("class 0, ") and image["alt"].endswith("class 1")
+    # Without --data, they are read from the run's own folder, but never from outside it.
+    record = json.loads((folder / RESULTS).read_text())
     record["data_root"] = str(data / "leaf")
     record["tasks"][0]["examples"] = [
         {"image": image, "true": 0, "predicted": 1, "confidence": 0.5}
         for image in ("0.jpg", "../leaf/0.jpg", str(data / "leaf" / "0.jpg"))
     ]
-    (folder / "results.json").write_text(json.dumps(record))
+    (folder / RESULTS).write_text(json.dumps(record))
     page = read(write_page(tmp_path / "garden8"))
     assert [tag for tag, _ in page.found].count("img") == 1
 
 
-def test_published_figures_stand_beside_ours(make_run, tmp_path):
+def test_published_figures_are_next_to_ours(make_run, tmp_path):
     for seed in (1, 2, 3):
         make_run([60.0] * 6, dataset="plant6", backbone="RN50", seed=seed, shots=4)
     text = read(write_page(tmp_path / "garden8")).text
     assert "60.00 ± 0.00" in text and "another tower" not in text
-    line = next(line for line in open_lines() if line[:2] == ["Plant-6", "SoftCPT-NATA"] and line[4] == "4")
+    lines = [line.split(",") for line in FILE.read_text("utf-8").splitlines()]
+    line = next(line for line in lines if line[:2] == ["Plant-6", "SoftCPT-NATA"] and line[4] == "4")
     assert f"{line[5]} ± {line[6]}" in text
-
-
-def open_lines():
-    from reporting.published import FILE
-
-    return [line.split(",") for line in FILE.read_text("utf-8").splitlines()]
 
 
 def test_all_tables_and_figures_as_files(make_full_run, tmp_path):
@@ -173,5 +173,5 @@ def test_all_tables_and_figures_as_files(make_full_run, tmp_path):
     names = {path.name for path in write_files(read_collection(tmp_path / "garden8"), tmp_path / "files")}
     assert {"runs.csv", "summary.csv", "accuracy_by_shots.tex", "accuracy_by_task_4shots.md", "differences.csv"} < names
     assert {"curves_mean.svg", "curves_by_task.png", "bars_1shots.png", "confusion_0_task_0.svg"} < names
-    assert {"similarity_contexts_CoOp_CA.png", "words_SoftCPT_NATA.tex"} < names
+    assert {"similarity_contexts_CoOp_CA_per_task.png", "words_SoftCPT_NATA.tex"} < names
     assert names == {path.name for path in (tmp_path / "files").iterdir()}

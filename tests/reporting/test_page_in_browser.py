@@ -1,12 +1,14 @@
-"""The page in headless Chromium: it renders, sorts, complains of nothing, asks for nothing and fits a phone."""
+"""The page in headless Chromium: it renders, sorts, logs no errors, requests nothing and fits a phone."""
 
 import pytest
 
+from common.catalogue import METHODS
 from reporting.page import write_page
-from tests.reporting.browser import Browser, chromium
+from tests.support.browser import Browser, chromium
 
-pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium or Chrome on PATH")
+pytestmark = pytest.mark.skipif(chromium() is None, reason="neither Chromium nor Chrome is on PATH")
 FIRST = "document.querySelector('#accuracy table.sortable')"
+COOP = METHODS["CoOp-CA"].label
 COLUMN = f"[...{FIRST}.tBodies[0].rows].map(row => row.cells[0].textContent)"
 
 
@@ -31,35 +33,35 @@ def page(make_full_run, make_run, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_it_renders_without_complaint_or_request_and_never_scrolls_sideways(browser, page, width, dark):
+def test_it_renders_without_errors_or_requests_and_fits_the_window(browser, page, width, dark):
     browser.open(page, width, dark=dark)
     browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("document.body.getBoundingClientRect().width") <= width
     assert browser.run("[...document.querySelectorAll('.plot svg')].every(s => s.getBoundingClientRect().width > 100)")
     wide = "[...document.querySelectorAll('.scroll')].filter(s => s.scrollWidth > s.clientWidth).length"
-    assert browser.run(wide) > 0 or width > 360  # what is wide scrolls in its own box
+    assert browser.run(wide) > 0 or width > 360  # wide parts scroll in their own boxes
     ground = browser.run("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
     assert browser.complaints == []
     assert browser.requests == [page.as_uri()]
 
 
-def test_a_click_sorts_and_another_turns_it_over(browser, page):
+def test_a_click_sorts_and_another_reverses_the_order(browser, page):
     browser.open(page, 1280)
-    as_written = browser.run(COLUMN)
-    assert as_written == ["CoOp-CA", "KgCoOp", "PLOT", "SoftCPT-NATA"]
+    initial = browser.run(COLUMN)
+    assert initial == [COOP, "KgCoOp", "PLOT", "SoftCPT-NATA"]
     head = "#accuracy table.sortable th:nth-child(3)"  # 4 shots
     browser.click(f"{head} button")
-    assert browser.run(COLUMN) == ["KgCoOp", "SoftCPT-NATA", "CoOp-CA", "PLOT"]  # without a figure last
+    assert browser.run(COLUMN) == ["KgCoOp", "SoftCPT-NATA", COOP, "PLOT"]  # rows without a number are last
     assert browser.run(f"document.querySelector('{head}').getAttribute('aria-sort')") == "descending"
     browser.click(f"{head} button")
-    assert browser.run(COLUMN) == ["CoOp-CA", "SoftCPT-NATA", "KgCoOp", "PLOT"]
+    assert browser.run(COLUMN) == [COOP, "SoftCPT-NATA", "KgCoOp", "PLOT"]
     assert browser.run(f"document.querySelector('{head}').getAttribute('aria-sort')") == "ascending"
     browser.click("#accuracy table.sortable th:first-child button")
-    assert browser.run(COLUMN) == as_written
+    assert browser.run(COLUMN) == initial
     assert browser.run(f"{FIRST}.querySelectorAll('[aria-sort]').length") == 1
-    assert "ascending by method" in browser.run("document.getElementById('said').textContent")
+    assert "ascending by method" in browser.run("document.getElementById('announcement').textContent")
     assert browser.complaints == []
 
 
@@ -67,10 +69,10 @@ def test_the_keyboard_sorts_too(browser, page):
     browser.open(page, 1280)
     browser.run(f"{FIRST}.parentElement.focus()")
     browser.press("Tab")
-    browser.press("Tab")  # from the table's box over the first heading to the second, 1 shot
+    browser.press("Tab")  # from the table's box past the first heading to the second, 1 shot
     browser.press("Enter")
     assert browser.run(f"{FIRST}.tHead.rows[0].cells[1].getAttribute('aria-sort')") == "descending"
-    assert browser.run(COLUMN) == ["SoftCPT-NATA", "CoOp-CA", "KgCoOp", "PLOT"]
+    assert browser.run(COLUMN) == ["SoftCPT-NATA", COOP, "KgCoOp", "PLOT"]
 
 
 def test_numbers_sort_as_numbers(browser, page):

@@ -1,4 +1,4 @@
-"""Differences between two methods, from prepared run folders, against SciPy and against figures worked out by hand."""
+"""Paired differences, compared with SciPy and with values calculated by hand."""
 
 import math
 from statistics import fmean, stdev
@@ -15,7 +15,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def series(make_run):
-    """series(method, {seed: accuracies}) of finished runs; a seed with None has none."""
+    """series(method, {seed: accuracies}) of finished runs; a seed with None has no run."""
 
     def make(method, by_seed, **more):
         runs = [read_run(make_run(row, method, seed=s, **more)) for s, row in by_seed.items() if row is not None]
@@ -34,12 +34,12 @@ def around(centre, half):
     [(1, 12.706, 63.657), (2, 4.303, 9.925), (3, 3.182, 5.841), (7, 2.365, 3.499), (10, 2.228, 3.169),
      (19, 2.093, 2.861), (30, 2.042, 2.750), (43, 2.017, 2.695), (120, 1.980, 2.617)],
 )  # fmt: skip
-def test_quantiles_of_textbooks(df, at95, at99):
+def test_quantiles_match_textbooks(df, at95, at99):
     assert t_quantile(df) == pytest.approx(at95, abs=6e-4)
     assert t_quantile(df, 0.99) == pytest.approx(at99, abs=6e-4)
 
 
-def test_quantiles_of_scipy():
+def test_quantiles_match_scipy():
     stats = pytest.importorskip("scipy.stats")
     for level in (0.5, 0.95, 0.999):
         for df in (*range(1, 60), 500):
@@ -50,39 +50,36 @@ def test_quantiles_of_scipy():
 
 
 def test_seeds_are_averaged_before_the_interval_over_tasks(series):
-    """Tasks differ by +1, +2, +6 whatever the seed; counting nine values as independent would give half the width."""
+    """Tasks differ by +1, +2, +6 with every seed; nine values taken as independent would give half the width."""
     first = series("A", {1: [51.0, 62.5, 76.0], 2: [52.0, 63.0, 77.0], 3: [50.0, 62.0, 75.0]})
     second = series("B", {1: [50.0, 60.0, 70.0], 2: [51.0, 61.0, 71.0], 3: [49.0, 60.5, 69.0]})
     found = paired([(first, second)])
     assert (found.mean, found.over, found.units, found.won, found.tasks) == (3.0, "tasks", 3, 3, 3)
     assert (found.low, found.high) == around(3.0, 4.302652729911275 * stdev([1, 2, 6]) / math.sqrt(3))
-    assert (found.pairs, found.asked) == (9, 9) and not found.significant
+    assert (found.pairs, found.requested) == (9, 9) and not found.significant
     turned = paired([(second, first)])
     assert (turned.mean, turned.won, turned.low) == (-3.0, 0, -found.high)
 
 
-def test_missing_seeds_and_failed_runs_are_left_out_on_both_sides(series):
+def test_missing_seeds_and_failed_runs_are_ignored_on_both_sides(series):
     first = series("A", {1: [50.0, 60.0], 2: [90.0, 90.0], 3: [54.0, 61.0]})
     second = series("B", {1: [49.0, 58.0], 2: None, 3: [51.0, 60.0]})
     found = paired([(first, second)])
     assert found.mean == fmean([fmean([1, 3]), fmean([2, 1])])
-    assert (found.pairs, found.asked) == (4, 6)
+    assert (found.pairs, found.requested) == (4, 6)
     nothing = paired([(first, series("C", {1: None, 2: None, 3: None}))])
     assert math.isnan(nothing.mean) and math.isnan(nothing.low) and not nothing.significant
-    assert (nothing.pairs, nothing.asked, nothing.tasks) == (0, 6, 0)
-    assert paired([(nothing_at_all(), nothing_at_all())]).asked == 0
+    assert (nothing.pairs, nothing.requested, nothing.tasks) == (0, 6, 0)
+    empty = make_series("D", (1, 2), [])
+    assert paired([(empty, empty)]).requested == 0
 
 
-def nothing_at_all():
-    return make_series("D", (1, 2), [])
-
-
-def test_nan_is_left_out_task_by_task(series):
+def test_nan_is_ignored_per_task(series):
     first = series("A", {1: [NAN, 60.0, 5.0], 2: [52.0, 62.0, 5.0]})
     second = series("B", {1: [50.0, 60.0, NAN], 2: [50.0, 61.0, math.inf]})
     found = paired([(first, second)])
-    assert (found.pairs, found.asked, found.tasks, found.won, found.even) == (3, 6, 2, 2, 0)
-    assert found.mean == fmean([2.0, 0.5])  # a task counts once, however many of its seeds are there
+    assert (found.pairs, found.requested, found.tasks, found.won, found.even) == (3, 6, 2, 2, 0)
+    assert found.mean == fmean([2.0, 0.5])  # a task counts once, regardless of its number of seeds
     assert found.units == 2
 
 
@@ -93,7 +90,7 @@ def test_a_single_task_has_an_interval_over_seeds(series):
     assert (found.low, found.high) == around(2.0, 4.302652729911275 / math.sqrt(3))
     alone = paired([(series("C", {1: [51.0]}), second)])
     assert alone.mean == 1.0 and math.isnan(alone.low) and not alone.significant
-    # One task left of several is no interval over seeds in disguise.
+    # If only one of several tasks has values, there is no interval over seeds.
     one_left = paired([(series("D", {1: [1.0, NAN], 2: [2.0, NAN]}), series("E", {1: [1.0, 1.0], 2: [1.0, 1.0]}))])
     assert (one_left.over, one_left.tasks) == ("tasks", 1) and math.isnan(one_left.low)
 
@@ -109,12 +106,12 @@ def test_forty_four_tasks(series):
 
 
 def test_over_shot_counts_a_task_counts_once(series):
-    """Two shot counts of the same tasks do not make twice as many tasks, nor does a lost seed shift their weight."""
+    """Two shot counts do not double the number of tasks, and a missing seed does not change their weights."""
     second = [series("B", {1: [50.0, 50.0], 2: [50.0, 50.0]}, shots=n) for n in (1, 2)]
     first = [series("A", {1: [51.0, 52.0], 2: [51.0, 52.0]}, shots=1), series("A", {1: [55.0, 58.0], 2: None}, shots=2)]
     found = paired(list(zip(first, second, strict=True)))
     assert found.mean == fmean([3.0, 5.0]) and found.units == 2
-    assert (found.pairs, found.asked) == (6, 8)
+    assert (found.pairs, found.requested) == (6, 8)
     one = [series("C", {1: [g], 2: [g + 1]}, shots=n) for n, g in ((1, 3.0), (2, 5.0))]
     other = [series("D", {1: [0.0], 2: [0.0]}, shots=n) for n in (1, 2)]
     found = paired(list(zip(one, other, strict=True)))
@@ -122,11 +119,11 @@ def test_over_shot_counts_a_task_counts_once(series):
     assert (found.low, found.high) == around(4.5, 12.706204736174698 * 0.5)
 
 
-def test_zero_shot_is_the_partner_of_every_seed(series):
+def test_zero_shot_is_paired_with_every_seed(series):
     zero = series("Z", {1: [50.0, 60.0]}, shots=-1)
     first = series("A", {1: [51.0, 60.0], 2: [53.0, 60.0], 3: [52.0, 60.0]})
     found = paired([(first, zero)])
-    assert (found.mean, found.pairs, found.asked, found.won, found.even) == (1.0, 6, 6, 1, 1)
+    assert (found.mean, found.pairs, found.requested, found.won, found.even) == (1.0, 6, 6, 1, 1)
     assert paired([(zero, first)]).mean == -1.0
     other = series("Y", {1: [51.0, 61.0]}, shots=-1)
     assert paired([(other, zero)]).pairs == 2
@@ -137,7 +134,7 @@ def test_other_tasks_are_refused(series):
         paired([(series("A", {1: [1.0, 2.0]}), series("B", {1: [1.0]}))])
 
 
-def test_the_mark_and_the_sign_agree_where_figures_round_to_zero():
+def test_the_mark_and_the_sign_agree_if_values_round_to_zero():
     def row(low, high):
         d = Paired((low + high) / 2, low, high, "tasks", 8, 5, 1, 8, 24, 24)
         return paired_table([("A", "4", d)]).rows[0]

@@ -1,8 +1,9 @@
 import math
+import re
 
 import pytest
 
-from common.paths import EVALUATION
+from common.paths import EVALUATION, RESULTS
 from reporting.protocols import (
     HeldOut,
     base_to_new_report,
@@ -35,7 +36,7 @@ def test_harmonic_mean():
     assert harmonic_mean(0, 0) == 0 == harmonic_mean(80, 0) and math.isnan(harmonic_mean(NAN, 5))
 
 
-def test_h_of_the_mean_row_is_of_the_means(make_series_of):
+def test_h_of_the_mean_row_is_that_of_the_means(make_series_of):
     base = make_series_of("base", [[90, 50], [90, 70]])
     new = make_series_of("new", [[30, 50], [30, 70]])
     table = base_to_new_table(base, new)
@@ -46,25 +47,25 @@ def test_h_of_the_mean_row_is_of_the_means(make_series_of):
     assert table.rules == {2}
 
 
-def test_only_seeds_that_have_both_count_and_it_says_so(make_series_of):
+def test_only_seeds_with_both_parts_count_and_a_note_says_so(make_series_of):
     base = make_series_of("base", [[90, 50], [10, 10]])
     new = make_series_of("new", [[30, 50], None])
-    table, told = base_to_new_report(base, new)
+    table, notes = base_to_new_report(base, new)
     assert table.splitlines()[1].split("  ")[-1].strip() == "(1 of 2 seeds)"
     assert "90.0" in table and "10.0" not in table
-    assert "No finished run on new classes with seed 2." in told and "base classes with seed" not in told
+    assert "No finished run on new classes with seed 2." in notes and "base classes with seed" not in notes
     one = base_to_new_table(make_series_of("one", [[90, 50]], (1,)), make_series_of("two", [[30, 50]], (1,)))
     assert one.header == ["task", "metric", "base", "new", "H"] and one.rows[0][2:] == ["90.0", "30.0", "45.0"]
     nothing = make_series("none", (1, 2), [])
     assert base_to_new_report(nothing, nothing) == ["No finished run."]
 
 
-def test_what_is_not_a_number_is_said(make_series_of):
+def test_nan_has_a_note(make_series_of):
     base = make_series_of("base", [[90, 50], [90, 50]])
     new = make_series_of("new", [[30, 50], [NAN, 50]])
-    table, told = base_to_new_report(base, new)
+    table, notes = base_to_new_report(base, new)
     assert [line.split() for line in table.splitlines()][2] == ["a", "overall", "90.0", "±", "0.0", "-", "-"]
-    assert "Not a number: a (new classes, seed 2, " in told
+    assert "Not a number: a (new classes, seed 2, " in notes
     with pytest.raises(RunError, match="different tasks"):
         base_to_new_table(base, make_series_of("other", [[1, 2], [1, 2]], names=("a", "c")))
 
@@ -85,30 +86,30 @@ def test_new_tasks(make_run):
         ["c", "overall", "-", "50.0", "-"],
         ["mean", "", "47.3 (1 of 2 seeds)", "50.0", "-2.7"],
     ]
-    _, told = new_tasks_report(zero_shot, parts, [1, 2])
-    assert "Held out together: a, c; b." in told and "No finished test of b with seed 2." in told
-    assert "Not a number: c (held out, seed 2, " in told
+    _, notes = new_tasks_report(zero_shot, parts, [1, 2])
+    assert "Held out together: a, c; b." in notes and "No finished test of b with seed 2." in notes
+    assert "Not a number: c (held out, seed 2, " in notes
     # Without zero-shot CLIP, and without any test.
-    table, told = new_tasks_report(None, [parts[0], HeldOut((1,), {})], [1, 2], list("abc"))
-    assert "Zero-shot CLIP has no finished run." in told
+    table, notes = new_tasks_report(None, [parts[0], HeldOut((1,), {})], [1, 2], list("abc"))
+    assert "Zero-shot CLIP has no finished run." in notes
     of_b = next(line for line in table.splitlines() if line.startswith("b "))
     assert of_b.split() == ["b", "-", "(0", "of", "2", "seeds)", "-", "-"]
     assert new_tasks_report(None, [HeldOut((1,), {})], [1], list("abc")) == ["No finished run."]
-    # All of another collection, one of whose tasks is not new.
-    whole = HeldOut(None, tested("abc", {1: [41, 61, 51]}), learned=("x", "b"))
-    table, told = new_tasks_report(zero_shot, [whole], [1])
+    # All tasks of another collection, one of which is not new.
+    whole = HeldOut(None, tested("abc", {1: [41, 61, 51]}), trained_on=("x", "b"))
+    table, notes = new_tasks_report(zero_shot, [whole], [1])
     assert table.splitlines()[-1].split() == ["mean", "51.0", "50.0", "+1.0"]
-    assert "Not new: tasks of the same name were trained on (b)." in told
+    assert re.search(r"Not new: .* \(b\)\.", notes)
     with pytest.raises(RunError, match="different tasks"):
         new_tasks_report(zero_shot, [HeldOut((1, 2), parts[0].runs)], [1, 2])
 
 
-def test_an_evaluation_is_read_as_one_and_is_no_run(make_run, tmp_path):
+def test_an_evaluation_is_not_a_run(make_run, tmp_path):
     folder = make_run([50.0])
-    (folder / "results.json").rename(folder / EVALUATION)
+    (folder / RESULTS).rename(folder / EVALUATION)
     run = read_run(folder, EVALUATION)
     assert run.mean == 50.0 and run.checkpoint == "1"
     assert find_runs(tmp_path) == ([], [])
     (folder / EVALUATION).write_text("{")
-    with pytest.raises(RunError, match="evaluation.json cannot be read"):
+    with pytest.raises(RunError, match=f"{EVALUATION} cannot be read"):
         read_run(folder, EVALUATION)

@@ -1,17 +1,18 @@
-"""Published figures: those of the file, and ours beside them."""
+"""The published figures in the file, and their table next to ours."""
 
 import pytest
 
+from common.catalogue import METHODS
 from reporting.collection import read_collection
-from reporting.published import COLLECTIONS, FILE, METHODS, SHOTS, published_table, read_published
+from reporting.published import COLLECTIONS, FILE, PUBLISHED_NAMES, SHOTS, published_table, read_published
 
-# The file's lines, cut at their commas and no more: collection, method, parameters, minutes, shots, mean, deviation.
+# The file's lines, split at commas: collection, method, parameters, minutes, shots, mean, deviation.
 LINES = [line.split(",") for line in FILE.read_text("utf-8").splitlines()[1:]]
 
 
 @pytest.fixture
 def group(make_run, tmp_path):
-    """group({shots: accuracies by seed}, method) is the group of such runs."""
+    """group({shots: accuracies by seed}, method) is a group of runs with these accuracies."""
 
     def make(by_shots, method="SoftCPT-NATA", **more):
         for shots, accuracies in by_shots.items():
@@ -22,12 +23,18 @@ def group(make_run, tmp_path):
     return make
 
 
-def test_every_figure_of_the_file_is_read():
+def test_all_figures_of_the_file_are_read():
     figures = read_published()
     assert len(figures) == len(LINES) == 4 * (12 * 6 + 1)
     for collection, method, _, _, shots, mean, std in LINES:
         figure = figures[collection, method, shots]
         assert (figure.mean, figure.std) == (mean, std)
+
+
+def test_the_catalogue_has_all_published_methods():
+    assert PUBLISHED_NAMES.keys() <= METHODS.keys()
+    ours = {PUBLISHED_NAMES.get(name, name) for name in METHODS}
+    assert {line[1] for line in LINES} <= ours
 
 
 def test_published_averages_are_those_of_the_five_numbers_of_shots():
@@ -48,7 +55,7 @@ def test_the_table_shows_the_files_own_figures(group, dataset, method):
         16: {1: 70.5, 2: 70.5},
     }
     table = published_table(dataset, group(ours, method))
-    collection, name = COLLECTIONS[dataset], METHODS.get(method, method)
+    collection, name = COLLECTIONS[dataset], PUBLISHED_NAMES.get(method, method)
     theirs = {s: (mean, std) for c, m, _, _, s, mean, std in LINES if (c, m) == (collection, name)}
     assert [row[1] for row in table.rows] == ["1", "2", "4", "8", "16", "avg"]
     assert [row[3] for row in table.rows] == [f"{mean} ± {std}" for mean, std in theirs.values()]
@@ -56,16 +63,16 @@ def test_the_table_shows_the_files_own_figures(group, dataset, method):
     assert table.rows[0][4] == f"{51.0 - float(theirs['1'][0]):+.2f}"
 
 
-def test_fewer_seeds_or_shots_are_said(group):
+def test_fewer_seeds_have_a_note_and_fewer_shots_no_average(group):
     rows = published_table("plant6", group({1: {1: 50.0, 2: 52.0}, 4: {1: 60.0}})).rows
-    assert [row[1:3] for row in rows] == [["1", "51.00 ± 1.00"], ["4", "60.00 (1 of 2 seeds)"]]  # and no average
+    assert [row[1:3] for row in rows] == [["1", "51.00 ± 1.00"], ["4", "60.00 (1 of 2 seeds)"]]
 
 
-def test_zero_shot_and_what_is_not_published(group, make_run):
+def test_zero_shot_and_methods_or_collections_that_are_not_published(group, make_run):
     make_run([10.0], "Tip-Adapter", backbone="RN50")
     zero = {"shots": -1, "seed": 1, "counts": {"trainable_parameters": 0}}
     made = group({0: {1: 51.0}}, "ZeroshotCLIP", **{"counts": zero["counts"]})
-    assert published_table("plant6", made).rows == [["ZeroshotCLIP", "avg", "51.00", "50.96", "+0.04"]]
+    assert published_table("plant6", made).rows == [["Zero-shot CLIP", "avg", "51.00", "50.96", "+0.04"]]
     assert published_table("garden8", made).rows == []
 
 

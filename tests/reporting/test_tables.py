@@ -31,7 +31,7 @@ def test_seed_table(make_series_of):
     assert lines[-2] == "-" * len(lines[-2])
 
 
-def test_a_mean_over_fewer_seeds_says_so(make_series_of):
+def test_a_mean_over_fewer_seeds_has_a_note(make_series_of):
     series = make_series_of("A", [[50.0], [52.0]])
     assert "mean ± std (2 of 3 seeds)" in seed_table(series).markdown()
     assert "(2 of 3 seeds)" in seed_table(series).text().splitlines()[1]
@@ -46,12 +46,12 @@ def test_one_seed_has_no_deviation(make_series_of):
     assert method_table([("A", series)]).rows[0][2] == "50.0"
 
 
-def test_method_table_stresses_the_best_and_keeps_methods_without_runs(make_series_of):
+def test_method_table_marks_the_best_and_keeps_methods_without_runs(make_series_of):
     first = make_series_of("A", [[50.0, 80.04]], seeds=(1,))
     second = make_series_of("B", [[60.0, 80.0]], seeds=(1,))
     nothing = make_series("C", (1,), [])
     table = method_table([("A", first), ("B", second), ("C", nothing)])
-    # 80.04 and 80.0 read alike, so neither may look better.
+    # 80.04 and 80.0 are printed alike, so both are the best.
     assert table.best == {(1, 1), (0, 2), (1, 2), (1, 3)}
     assert table.rows[2] == ["C (no finished run)", "-", "-", "-", "-", "-"]
     assert cells(table.markdown().splitlines()[3])[1] == "**60.0**"
@@ -59,24 +59,24 @@ def test_method_table_stresses_the_best_and_keeps_methods_without_runs(make_seri
     assert "\033" not in table.text()
 
 
-def test_nan_is_a_dash_and_never_the_best(make_series_of):
+def test_nan_is_a_dash_and_not_the_best(make_series_of):
     nan, number = make_series_of("A", [[float("nan")]], (1,)), make_series_of("B", [[9.0]], (1,))
     table = method_table([("A", nan), ("B", number)])
     assert table.rows[0][1:3] == ["-", "-"]
     assert table.best == set()
 
 
-def test_a_wide_table_is_turned_over(make_series_of):
+def test_a_wide_table_is_transposed(make_series_of):
     names = [f"attribute number {i}" for i in range(44)]
     series = [(m, make_series_of(m, [[float(i) for i in range(44)]], (1,), names=names)) for m in "AB"]
     wide = method_table(series)
-    assert wide.fitted(10_000) is wide
-    turned = wide.fitted(100, rules=[44])
-    assert turned.header == ["method", "A", "B"]
-    assert turned.rows[43] == ["attribute number 43", "43.0", "43.0"]
-    assert turned.rows[44][0] == "mean ± std"
-    assert turned.best == {(i, j) for i in range(45) for j in (1, 2)}
-    assert turned.text().splitlines()[46].startswith("---")
+    assert wide.fit_width(10_000) is wide
+    tall = wide.fit_width(100, rules=[44])
+    assert tall.header == ["method", "A", "B"]
+    assert tall.rows[43] == ["attribute number 43", "43.0", "43.0"]
+    assert tall.rows[44][0] == "mean ± std"
+    assert tall.best == {(i, j) for i in range(45) for j in (1, 2)}
+    assert tall.text().splitlines()[46].startswith("---")
 
 
 def test_shots_table(make_series_of):
@@ -88,7 +88,7 @@ def test_shots_table(make_series_of):
     assert table.best == {(1, 1)}
 
 
-def test_columns_stay_aligned_with_wide_characters_and_markdown_survives_bars():
+def test_wide_characters_stay_aligned_and_bars_are_escaped_in_markdown():
     table = Table(["task", "value"], [["花的颜色", "1.0"], ["a|b", "22.0"]])
     first, second = table.text().splitlines()[-2:]
     assert first == "花的颜色    1.0"

@@ -3,6 +3,7 @@
 import pytest
 
 import parse_test_res
+from common.paths import LOG
 
 OURS = """epoch [50/50] batch [5/7] loss 0.9222 (0.9078) acc 71.8750 (69.3750)
 {before}Finish training
@@ -32,11 +33,11 @@ Do evaluation on test set
 
 @pytest.fixture(params=[OURS, COOPS], ids=["ours", "CoOp's"])
 def logs(request, tmp_path):
-    """logs(folder, accuracies) writes seed1, seed2, ...; a result before training ended must not count."""
+    """logs(folder, accuracies) writes seed1, seed2, ...; results before the end of training must be ignored."""
 
     def write(folder, accuracies, form=request.param):
         for seed, accuracy in enumerate(accuracies, start=1):
-            path = tmp_path / folder / f"seed{seed}" / "log.txt"
+            path = tmp_path / folder / f"seed{seed}" / LOG
             path.parent.mkdir(parents=True)
             path.write_text(form.format(accuracy=accuracy, before="=> result\n* accuracy: 1.0%\n"))
         return str(tmp_path / folder)
@@ -44,7 +45,7 @@ def logs(request, tmp_path):
     return write
 
 
-def test_a_summary_reads_as_coop_prints_it(logs, capsys):
+def test_a_summary_has_the_format_of_coop(logs, capsys):
     folder = logs("runs", ["50.0", "52.0", "57.25"])
     assert parse_test_res.main([folder]) == 0
     # 53.0833; deviations -3.0833, -1.0833, 4.1667; the mean of their squares 9.3472, its root 3.0573
@@ -83,18 +84,18 @@ def test_logs_of_evaluations(logs, tmp_path, capsys):
     assert "* accuracy: 40.00% +- 0.00%" in capsys.readouterr().out
 
 
-def test_a_log_that_is_left_out_is_named(logs, tmp_path, capsys):
+def test_an_ignored_log_is_reported(logs, tmp_path, capsys):
     folder = logs("runs", ["50.0", "52.0"])
     (tmp_path / "runs" / "seed3").mkdir()
-    (tmp_path / "runs" / "seed3" / "log.txt").write_text("epoch 1\n* accuracy: 99.0%\n")
+    (tmp_path / "runs" / "seed3" / LOG).write_text("epoch 1\n* accuracy: 99.0%\n")
     assert parse_test_res.main([folder]) == 0
     captured = capsys.readouterr()
-    assert "* accuracy: 51.00%" in captured.out and "seed3/log.txt has no accuracy" in captured.err
+    assert "* accuracy: 51.00%" in captured.out and f"seed3/{LOG} has no accuracy" in captured.err
 
 
-@pytest.mark.parametrize("words", [["--multi-exp"], []])
-def test_bad_input_is_one_line(tmp_path, capsys, words):
-    assert parse_test_res.main([str(tmp_path / "nowhere"), *words]) == 2
+@pytest.mark.parametrize("flags", [["--multi-exp"], []])
+def test_bad_input_is_reported_in_one_line(tmp_path, capsys, flags):
+    assert parse_test_res.main([str(tmp_path / "nowhere"), *flags]) == 2
     (tmp_path / "seed1").mkdir()
     assert parse_test_res.main([str(tmp_path)]) == 2
     assert parse_test_res.main([str(tmp_path), "--keyword", "("]) == 2

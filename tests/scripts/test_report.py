@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from scripts import report
-from tests.support.runs import make_run  # noqa: F401
 from tests.scripts.conftest import ROOT
+from tests.support.runs import make_run  # noqa: F401
 
 
 def test_a_table_here_and_the_rest_on_a_page(make_run, tmp_path, capsys):  # noqa: F811

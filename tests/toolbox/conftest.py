@@ -1,4 +1,4 @@
-"""A drawn data set of three colours, a trainer for it, and a configuration small enough for a test."""
+"""A generated data set of three colours, trainers for it, and a configuration small enough for a test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dassl.utils import Registry
 from PIL import Image
 from torch.nn import functional as F
 
-IMAGES_A_CLASS = 8
+IMAGES_PER_CLASS = 8
 
 
 @pytest.fixture(autouse=True)
-def stdout_comes_back():
-    """A test that fails with a Logger open must not take the others' output with it."""
+def restore_stdout():
+    """A test that fails with an open Logger must not capture the output of later tests."""
     before = sys.stdout
     yield
     sys.stdout = before
@@ -31,11 +31,11 @@ def stdout_comes_back():
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory):
-    """24 PNG images of 20 x 16 pixels: noise on red, green or blue."""
+    """A folder of 24 PNG images of 20 x 16 pixels: noise on red, green or blue."""
     folder = tmp_path_factory.mktemp("colours")
     noise = np.random.default_rng(0)
     for label in range(3):
-        for number in range(IMAGES_A_CLASS):
+        for number in range(IMAGES_PER_CLASS):
             pixels = noise.integers(0, 90, (16, 20, 3), dtype=np.uint8)
             pixels[..., label] += 150
             Image.fromarray(pixels).save(folder / f"{label}_{number}.png")
@@ -48,12 +48,12 @@ def items(image_folder):
     return [
         Datum(str(image_folder / f"{label}_{number}.png"), label, number % 2, ("red", "green", "blue")[label])
         for label in range(3)
-        for number in range(IMAGES_A_CLASS)
+        for number in range(IMAGES_PER_CLASS)
     ]
 
 
 class SmallNet(Backbone):
-    """Eight features of 8 x 8 patches."""
+    """Eight features from 8 x 8 patches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class SmallNet(Backbone):
 
 
 class ColourTrainer(TrainerX):
-    """Cross entropy."""
+    """Minimises the cross entropy and records the batches."""
 
     def forward_backward(self, batch):
         images, labels, _ = self.parse_batch_train(batch)
@@ -83,7 +83,7 @@ class ColourTrainer(TrainerX):
 
 
 class PairTrainer(TrainerXU):
-    """Notes which images come together."""
+    """Records the sizes of the batches that are paired."""
 
     def forward_backward(self, batch_x, batch_u):
         self.parse_batch_train(batch_x, batch_u)
@@ -93,7 +93,7 @@ class PairTrainer(TrainerXU):
 
 @pytest.fixture
 def registered(monkeypatch, items):
-    """The registries, with the data set, backbone and trainers of this file in them for one test."""
+    """Register the data set, backbone and trainers of this file for one test."""
 
     class Colours(DatasetBase):
         def __init__(self, cfg):
@@ -104,20 +104,20 @@ def registered(monkeypatch, items):
     def smallnet(pretrained=True, **kwargs):
         return SmallNet()
 
-    for registry, things in (
+    for registry, objects in (
         (DATASET_REGISTRY, [Colours]),
         (BACKBONE_REGISTRY, [smallnet]),
         (TRAINER_REGISTRY, [ColourTrainer, PairTrainer]),
     ):
         assert isinstance(registry, Registry)
         monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
-        for thing in things:
-            registry.register(thing)
+        for obj in objects:
+            registry.register(obj)
 
 
 @pytest.fixture
 def cfg(registered, tmp_path):
-    """Two epochs of ``ColourTrainer``, four images a class, batches of four."""
+    """Two epochs of ``ColourTrainer``, four images per class, batches of four."""
     cfg = get_cfg_default()
     cfg.OUTPUT_DIR = str(tmp_path / "run")
     cfg.USE_CUDA = False

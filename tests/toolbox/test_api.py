@@ -1,4 +1,4 @@
-"""Backbones, networks and operations by what they should do (test_side_by_side.py holds what upstream's do)."""
+"""Properties of backbones, networks and operations (test_side_by_side.py compares them with upstream's)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_version():
     assert dassl.__version__ == "0.7.0"
 
 
-def test_names_that_nobody_has_are_ordinary_errors():
+def test_unknown_names_raise_ordinary_errors():
     assert not hasattr(dassl.engine, "Nothing")
     with pytest.raises(ImportError, match="cannot import name"):
         exec("from dassl.modeling.backbone import nothing")
@@ -29,7 +29,7 @@ def test_names_that_nobody_has_are_ordinary_errors():
 @pytest.mark.parametrize("name", ["resnet18", "resnet18_ms_l12", "resnet18_efdmix_l1", "torchvision:squeezenet1_0"])
 def test_backbones(name):
     if "squeezenet" in name:
-        with pytest.raises(ValueError, match="no linear classifier"):
+        with pytest.raises(ValueError, match="squeezenet1_0 has no linear classifier"):
             build_backbone(name, pretrained=False)
         return
     backbone = build_backbone(name, pretrained=False)
@@ -61,7 +61,7 @@ def test_unknown_backbones_and_networks():
         build_network("fcn_3x32")
 
 
-def test_a_block_of_ones_own():
+def test_a_custom_block():
     class Block(torch.nn.Module):
         expansion = 2
 
@@ -76,12 +76,12 @@ def test_a_block_of_ones_own():
     backbone = ResNet(Block, [1, 1, 2, 1], ms_class=ops.MixStyle, ms_layers=["layer2"], ms_p=1.0)
     assert backbone(torch.rand(2, 3, 64, 32)).shape == (2, backbone.out_features) == (2, 1024)
     assert backbone.featuremaps(torch.rand(2, 3, 64, 32)).shape == (2, 1024, 2, 1)
-    with pytest.raises(ValueError, match="layer4 is no place"):
+    with pytest.raises(ValueError, match="layer4 .*choose from layer1, layer2, layer3"):
         ResNet(Block, [1, 1, 1, 1], ms_class=ops.MixStyle, ms_layers=["layer4"])
 
 
 def test_published_weights(tmp_path, monkeypatch):
-    """A classifier in the file is left aside; what the backbone has and the file has not is named."""
+    """A classifier in the file is ignored; parameters that the file lacks are reported."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     source = build_backbone("cnn_digitsdg", verbose=False)
     torch.save({**source.state_dict(), "fc.weight": torch.ones(2, 2)}, tmp_path / "whole.pth")
@@ -89,7 +89,7 @@ def test_published_weights(tmp_path, monkeypatch):
     target = build_backbone("cnn_digitsdg", verbose=False)
     init_pretrained_weights(target, (tmp_path / "whole.pth").as_uri())
     assert torch.equal(source.conv3.conv.weight, target.conv3.conv.weight)
-    with pytest.raises(ValueError, match=r"part.pth has no conv1.conv.weight.*7 parameters in all.*ConvNet"):
+    with pytest.raises(ValueError, match=r"part.pth lacks 7 parameters of ConvNet.* conv1.conv.weight"):
         init_pretrained_weights(target, (tmp_path / "part.pth").as_uri())
     assert set(model_urls) == {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}
 
@@ -98,30 +98,30 @@ IMAGES = torch.rand(3, 3, 28, 28)
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    "make, pattern",
     [
         (lambda: build_backbone("cnn_digitsdg")(IMAGES), "32x32 pixels, but got 28x28"),
         (lambda: build_backbone("cnn_digitsingle")(IMAGES), "32x32 pixels, but got 28x28"),
-        (lambda: WideResNet(27, 2), "6 n [+] 4 layers deep .* not 27"),
+        (lambda: WideResNet(27, 2), "6 n [+] 4 layers .* not 27"),
         (lambda: ops.Attention(8, 4), "8 channels .* squeeze"),
         (lambda: ops.Conv2dDynamic(3, 4, 4, 1, 2), "odd, but is 4"),
         (lambda: ops.Conv2dDynamic(3, 4, 3, 1, 0), "kernel_size // 2 = 1, but is 0"),
-        (lambda: ops.TransNorm2d(3)(IMAGES), "batch of 3 has no halves"),
+        (lambda: ops.TransNorm2d(3)(IMAGES), "batch of 3 cannot be halved"),
         (lambda: ops.TransNorm1d(3)(IMAGES), "2-D .* got 4-D"),
         (lambda: ops.SinkhornDivergence("l1")(IMAGES[0, 0], IMAGES[0, 1]), 'euclidean.* is "l1"'),
-        (lambda: ops.MinibatchEnergyDistance()(IMAGES[:, 0, 0], IMAGES[:, 0, 0]), "3 and 3 have no halves"),
+        (lambda: ops.MinibatchEnergyDistance()(IMAGES[:, 0, 0], IMAGES[:, 0, 0]), "3 and 3 cannot be halved"),
         (lambda: FCN(3, 3, padding_type="mirror"), 'reflect, replicate, zero, not "mirror"'),
         (lambda: get_norm_layer("layer"), 'batch, instance, none, not "layer"'),
     ],
 )
-def test_wrong_arguments_are_named(make, words):
-    with pytest.raises((ValueError, NotImplementedError), match=words) as caught:
+def test_invalid_arguments_are_reported(make, pattern):
+    with pytest.raises((ValueError, NotImplementedError), match=pattern) as caught:
         make()
     assert "\n" not in str(caught.value)
 
 
 def test_transport_plans():
-    """In double precision: with many iterations the plan has uniform marginals, and costs what sorting costs."""
+    """In double precision and with many iterations, the plan has uniform marginals and the cost of sorting."""
     x = torch.tensor([[0.0], [0.5], [1.0]], dtype=torch.float64)
     y = torch.tensor([[1.2], [-0.1], [0.4]], dtype=torch.float64)
     sinkhorn = ops.SinkhornDivergence("euclidean", eps=0.01, max_iter=500)
@@ -133,12 +133,12 @@ def test_transport_plans():
     assert sinkhorn(x, x).item() == pytest.approx(0, abs=1e-9)
 
 
-def test_dynamic_convolution_by_its_parts():
-    """In double precision: one convolution whose kernel is the sum of all, padded and weighted."""
+def test_dynamic_convolution_equals_its_parts():
+    """In double precision, it equals one convolution whose kernel is the weighted sum of all padded kernels."""
     conv = ops.Conv2dDynamic(16, 4, 3, 2, 1).double()
     x = torch.randn(1, 16, 9, 9, dtype=torch.float64)
     small = conv.kernel_templates
-    spread = torch.block_diag(*[torch.ones(1, 4) for _ in range(4)]).double()  # 4 groups: 4 inputs an output
+    spread = torch.block_diag(*[torch.ones(1, 4) for _ in range(4)]).double()  # 4 groups: 4 inputs per output
     grouped = torch.einsum("oi,oihw->oihw", spread, small["conv_nn"].weight.repeat(1, 4, 1, 1))
     kernels = [
         grouped,
@@ -176,7 +176,7 @@ def test_style_mixing(mix):
         torch.manual_seed(0)
         layer.beta = torch.distributions.Beta(1e6, 1.0)  # weight 1 for the sample itself: nothing changes
         assert torch.allclose(layer(x), x, atol=1e-3)
-        layer.beta = torch.distributions.Beta(1.0, 1e6)  # weight 1 for the partner: its values, sorted, are taken over
+        layer.beta = torch.distributions.Beta(1.0, 1e6)  # weight 1 for the partner: the sorted values are the partner's
         mixed = layer(x)
         assert not torch.allclose(mixed, x, atol=1e-3)
         means = sorted(x.mean((2, 3)).flatten().tolist())
@@ -212,7 +212,7 @@ def test_other_operations():
     assert ops.Sequential2(ops.Sequential2(torch.nn.Identity()))(torch.ones(1)).item() == 1
 
 
-def test_mmd_is_small_for_equal_and_large_for_different():
+def test_mmd_is_small_for_equal_and_large_for_different_distributions():
     torch.manual_seed(0)
     a, b, c = torch.randn(200, 3), torch.randn(200, 3), torch.randn(200, 3) + 3
     for kernel in ("linear", "poly", "rbf"):

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, safe to read, good to go on from."""
+"""Checkpoints: written atomically, read safely, resumed correctly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
 
 
 def trained(epochs=2, width=3):
-    """A linear model after a few steps, with its optimizer and schedule."""
+    """Return a linear model after a few steps, with its optimizer and schedule."""
     model = nn.Linear(2, width)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     scheduler = StepLR(optimizer, 1, gamma=0.5)
@@ -52,7 +52,7 @@ def save(folder, epoch=2, model_name="", **more):
     return model
 
 
-def test_names_pointer_and_best(tmp_path):
+def test_file_names_and_best_model(tmp_path):
     state = {"state_dict": OrderedDict({"module.weight": torch.ones(2)}), "epoch": 3}
     save_checkpoint(state, str(tmp_path), is_best=True)
     assert sorted(os.listdir(tmp_path)) == ["checkpoint", "model-best.pth.tar", "model.pth.tar-3"]
@@ -60,7 +60,7 @@ def test_names_pointer_and_best(tmp_path):
     assert list(load_checkpoint(str(tmp_path / "model-best.pth.tar"))["state_dict"]) == ["weight"]
 
 
-def test_everything_comes_back(tmp_path):
+def test_resuming_restores_everything(tmp_path):
     saved = save(tmp_path)
     model, optimizer, scheduler = trained(0)
     assert resume_from_checkpoint(str(tmp_path), model, optimizer, scheduler) == 2
@@ -71,7 +71,7 @@ def test_everything_comes_back(tmp_path):
 
 def test_numpy_results_are_saved_as_plain_numbers(tmp_path):
     save(tmp_path, val_result=np.float64(63.1), extra={"list": [np.int64(3), np.arange(2)]})
-    raw = torch.load(tmp_path / "model.pth.tar-2", weights_only=True)  # the strict reader takes it
+    raw = torch.load(tmp_path / "model.pth.tar-2", weights_only=True)  # the strict reader accepts it
     assert type(raw["val_result"]) is float and type(raw["extra"]["list"][0]) is int
 
 
@@ -79,12 +79,12 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     save(tmp_path)
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
 
-    def dies_half_way(state, path, **kwargs):
+    def crash_while_saving(state, path, **kwargs):
         with open(path, "wb") as file:
             file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch, "save", dies_half_way)
+    monkeypatch.setattr(torch, "save", crash_while_saving)
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path)
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
@@ -94,26 +94,26 @@ def test_a_crash_before_the_pointer_is_replaced(tmp_path, monkeypatch):
     save(tmp_path)
     replace = os.replace
 
-    def no_pointer(source, target):
+    def fail_for_pointer(source, target):
         if os.path.basename(target) == "checkpoint":
             raise OSError("no space left")
         replace(source, target)
 
-    monkeypatch.setattr(os, "replace", no_pointer)
+    monkeypatch.setattr(os, "replace", fail_for_pointer)
     with pytest.raises(OSError, match="no space"):
         save(tmp_path, epoch=3)
     assert sorted(os.listdir(tmp_path)) == ["checkpoint", "model.pth.tar-2", "model.pth.tar-3"]
     assert resume_from_checkpoint(str(tmp_path), nn.Linear(2, 3)) == 2
 
 
-def test_a_new_file_has_ordinary_rights(tmp_path):
+def test_a_new_file_has_default_permissions(tmp_path):
     save(tmp_path)
     (tmp_path / "plain").write_text("")
     assert (tmp_path / "model.pth.tar-2").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("pointer", [None, "", "model.pth.tar-77\n"])
-def test_without_its_pointer_the_latest_is_taken(tmp_path, pointer):
+def test_without_a_valid_pointer_the_latest_checkpoint_is_used(tmp_path, pointer):
     for epoch in (2, 9, 10):
         save(tmp_path, epoch)
     os.remove(tmp_path / "checkpoint")
@@ -128,7 +128,7 @@ def test_an_empty_folder_has_nothing_to_resume(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickle"])
-def test_a_damaged_checkpoint_is_named_in_one_line(tmp_path, damage):
+def test_a_damaged_checkpoint_raises_a_one_line_error(tmp_path, damage):
     save(tmp_path)
     path = tmp_path / "model.pth.tar-2"
     data = path.read_bytes()
@@ -156,7 +156,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     assert isinstance(checkpoint["bomb"], Placeholder) and checkpoint["state_dict"]["w"].item() == 1
 
 
-def test_missing_and_unnamed_files():
+def test_missing_files_and_paths():
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_checkpoint("nowhere/model.pth.tar-1")
     with pytest.raises(ValueError, match="None"):
@@ -164,7 +164,7 @@ def test_missing_and_unnamed_files():
 
 
 class PluginWarmup(LRScheduler):
-    """A warm-up as upstream's, which hides another schedule in an attribute and has no state_dict of its own."""
+    """A warm-up like upstream's: it keeps another schedule in an attribute and inherits state_dict."""
 
     def __init__(self, optimizer, successor):
         self.successor = successor
@@ -189,7 +189,7 @@ def test_a_scheduler_inside_a_scheduler(tmp_path, by_upstream):
         "state_dict": model.state_dict(),
         "epoch": 3,
         "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),  # with the inner scheduler as an object
+        "scheduler": scheduler.state_dict(),  # includes the inner scheduler as an object
     }
     if by_upstream:
         for _, patched in [(optimizer, "step")]:
@@ -211,7 +211,7 @@ def two_models():
     return trainer
 
 
-def test_two_models_of_different_epochs_go_back_to_the_common_one(tmp_path, capsys):
+def test_two_models_resume_at_their_last_common_epoch(tmp_path, capsys):
     trainer = two_models()
     assert trainer.resume_model_if_exist(str(tmp_path)) == 0
     for epoch in (0, 1):
@@ -226,7 +226,7 @@ def test_two_models_of_different_epochs_go_back_to_the_common_one(tmp_path, caps
     assert TrainerBase().resume_model_if_exist(str(tmp_path)) == 0  # no models, as in zero-shot trainers
 
 
-def test_load_model_says_what_it_loads_and_what_there_is(tmp_path, capsys):
+def test_load_model_prints_what_it_loads_and_lists_saved_epochs(tmp_path, capsys):
     trainer = two_models()
     trainer.save_model(0, str(tmp_path), model_name="model-best.pth.tar", val_result=63.14)
     trainer.save_model(4, str(tmp_path))
@@ -241,7 +241,7 @@ def test_load_model_says_what_it_loads_and_what_there_is(tmp_path, capsys):
     assert "load_model() is skipped" in capsys.readouterr().out
 
 
-def test_a_checkpoint_of_another_model_is_named_in_one_line(tmp_path):
+def test_a_checkpoint_of_another_model_raises_a_one_line_error(tmp_path):
     save(tmp_path / "a")
     other = TrainerBase()
     other.register_model("a", *trained(0, width=5))
@@ -252,7 +252,7 @@ def test_a_checkpoint_of_another_model_is_named_in_one_line(tmp_path):
         other.resume_model_if_exist(str(tmp_path))
 
 
-def test_a_checkpoint_of_another_optimizer_is_named(tmp_path):
+def test_a_checkpoint_of_another_optimizer_is_reported(tmp_path):
     save(tmp_path)
     model = nn.Linear(2, 3)
     with pytest.raises(CheckpointError, match="another optimizer"):
@@ -263,7 +263,7 @@ def test_a_checkpoint_of_another_optimizer_is_named(tmp_path):
         resume_from_checkpoint(str(tmp_path), model)
 
 
-def test_pretrained_weights_load_what_fits(tmp_path, capsys):
+def test_pretrained_weights_load_matching_tensors(tmp_path, capsys):
     path = str(tmp_path / "w.pth")
     torch.save({"state_dict": {"module.weight": torch.full((3, 2), 7.0), "bias": torch.ones(9)}}, path)
     model = nn.Linear(2, 3)
@@ -278,7 +278,7 @@ def test_pretrained_weights_load_what_fits(tmp_path, capsys):
         load_pretrained_weights(model, path)
 
 
-def test_layers_are_opened_and_counted():
+def test_opening_and_counting_layers():
     model = nn.Sequential()
     model.add_module("base", nn.Linear(2, 3))
     model.add_module("norm", nn.BatchNorm1d(3))

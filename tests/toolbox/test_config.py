@@ -1,4 +1,4 @@
-"""Every key of upstream's configuration is there, with its default."""
+"""The configuration has all of upstream's keys and defaults."""
 
 from __future__ import annotations
 
@@ -152,11 +152,11 @@ def flat(node: CfgNode, prefix: str = "") -> list[str]:
     return lines
 
 
-def test_keys_and_defaults_are_upstreams():
+def test_keys_and_defaults_match_upstream():
     assert sorted(flat(get_cfg_default())) == sorted(KEYS.split("\n")[1:-1])
 
 
-def test_each_copy_is_its_own():
+def test_copies_are_independent():
     changed = get_cfg_default()
     changed.INPUT.PIXEL_MEAN[0] = 9.0
     changed.DATALOADER.TRAIN_X.BATCH_SIZE = 7
@@ -171,6 +171,6 @@ def test_clean_cfg_keeps_the_name_and_the_trainers_own_section():
     assert sorted(cfg.TRAINER) == ["FIXMATCH", "NAME"]
 
 
-def test_a_key_that_does_not_exist_is_refused():
+def test_an_unknown_key_is_rejected():
     with pytest.raises((KeyError, AssertionError)):
         get_cfg_default().merge_from_list(["OPTIM.LRR", 1.0])

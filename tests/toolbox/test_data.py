@@ -1,13 +1,15 @@
-"""Few-shot draws, samplers, loaders, archives."""
+"""Few-shot draws, samplers, loaders and archives."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import random
 import tarfile
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +21,7 @@ from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum, build_data
 from dassl.data.datasets.archives import extract_archive
 from dassl.data.samplers import build_sampler
 
-from .upstream_figures import FEW_SHOTS, SAMPLES
+UPSTREAM = json.loads((Path(__file__).parent / "upstream_figures.json").read_text())
 
 FORTY = [
     SimpleNamespace(index=i, label=7 * i % 5, domain=3 * i % 4 if i % 9 else 0, classname=str(7 * i % 5))
@@ -32,13 +34,15 @@ def draw(num_shots, **kwargs):
     return [item.index for item in dataset.generate_fewshot_dataset(FORTY, num_shots=num_shots, **kwargs)]
 
 
-@pytest.mark.parametrize("num_shots, repeat", FEW_SHOTS)
-def test_shots_are_those_that_upstream_draws(num_shots, repeat):
-    random.seed(num_shots)
-    assert draw(num_shots, repeat=repeat) == FEW_SHOTS[num_shots, repeat]
+@pytest.mark.parametrize(
+    "case", UPSTREAM["few_shots"]["cases"], ids=lambda case: f"{case['num_shots']}-{case['repeat']}"
+)
+def test_shots_match_upstream(case):
+    random.seed(case["num_shots"])
+    assert draw(case["num_shots"], repeat=case["repeat"]) == case["images"]
 
 
-def test_shots_are_random_samples_class_by_class():
+def test_shots_are_random_samples_of_each_class():
     random.seed(11)
     drawn = draw(2)
     random.seed(11)
@@ -46,7 +50,7 @@ def test_shots_are_random_samples_class_by_class():
     assert drawn == [i for label in order for i in random.sample([x.index for x in FORTY if x.label == label], 2)]
 
 
-def test_no_shots_mean_everything():
+def test_without_shots_all_images_are_used():
     dataset = DatasetBase(train_x=FORTY, test=FORTY)
     assert dataset.generate_fewshot_dataset(FORTY, num_shots=-1) is FORTY
     assert dataset.generate_fewshot_dataset(FORTY, FORTY[:5]) == (FORTY, FORTY[:5])
@@ -54,13 +58,16 @@ def test_no_shots_mean_everything():
     assert [len(part) for part in both] == [5, 5]
 
 
-@pytest.mark.parametrize("name, batch_size, n_domain, n_ins", SAMPLES)
-def test_samplers_draw_as_upstreams(name, batch_size, n_domain, n_ins):
+@pytest.mark.parametrize(
+    "case", UPSTREAM["sampler_orders"]["cases"], ids=lambda case: "-".join(map(str, list(case.values())[:-1]))
+)
+def test_sampler_orders_match_upstream(case):
+    name, batch_size, n_domain, n_ins = (case[key] for key in ("sampler", "batch_size", "n_domain", "n_ins"))
     random.seed(5)
     np.random.seed(5)
     sampler = build_sampler(name, data_source=FORTY, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins)
     order = list(sampler)
-    assert order == SAMPLES[name, batch_size, n_domain, n_ins]
+    assert order == case["order"]
     domains = n_domain if n_domain and "Random" in name else 4
     field, share = ("label", n_ins) if "Class" in name else ("domain", batch_size // domains)
     if len(order) >= batch_size:
@@ -69,7 +76,7 @@ def test_samplers_draw_as_upstreams(name, batch_size, n_domain, n_ins):
 
 
 @pytest.mark.parametrize(
-    "name, settings, words",
+    "name, settings, pattern",
     [
         ("RandomDomainSampler", {"batch_size": 6, "n_domain": 4}, "BATCH_SIZE"),
         ("RandomDomainSampler", {"batch_size": 8, "n_domain": 8}, "N_DOMAIN"),
@@ -79,19 +86,19 @@ def test_samplers_draw_as_upstreams(name, batch_size, n_domain, n_ins):
         ("RandomSmapler", {}, "RandomSmapler"),
     ],
 )
-def test_samplers_that_cannot_work_say_why(name, settings, words):
-    with pytest.raises(ValueError, match=words):
+def test_invalid_samplers_are_reported(name, settings, pattern):
+    with pytest.raises(ValueError, match=pattern):
         build_sampler(name, data_source=FORTY, **settings)
 
 
-def test_datum_wants_a_file(image_folder):
+def test_datum_requires_a_file(image_folder):
     with pytest.raises(FileNotFoundError, match="nowhere.png.*DATASET.ROOT"):
         Datum("nowhere.png")
     with pytest.raises(TypeError, match="str"):
         Datum(image_folder / "0_0.png")
     datum = pickle.loads(pickle.dumps(Datum(str(image_folder / "0_0.png"), 2, 1, "red")))
     assert (datum.label, datum.domain, datum.classname) == (2, 1, "red")
-    assert set(vars(datum)) == {"_impath", "_label", "_domain", "_classname"}  # the format of plugins' pickles
+    assert set(vars(datum)) == {"_impath", "_label", "_domain", "_classname"}  # plugins pickle these
 
 
 def test_dataset_base(items):
@@ -111,7 +118,7 @@ def test_dataset_base(items):
         dataset.check_input_domains(["a"], ["c"])
 
 
-def test_an_unknown_dataset_is_told_the_nearest(cfg):
+def test_an_unknown_dataset_error_has_the_nearest_name(cfg):
     cfg.DATASET.NAME = "Colors"
     with pytest.raises(ValueError, match=r"\[Colors\].*Colours"):
         build_dataset(cfg)
@@ -129,7 +136,7 @@ def test_data_manager(cfg, capsys):
     assert "# train_x  12" in capsys.readouterr().out
 
 
-def test_order_of_batches_is_the_seeds(cfg):
+def test_the_order_of_batches_depends_on_the_seed(cfg):
     def order():
         random.seed(3)
         torch.manual_seed(3)
@@ -140,7 +147,7 @@ def test_order_of_batches_is_the_seeds(cfg):
     assert first == order() and first[:12] != first[12:]
 
 
-def test_training_drops_the_rest_unless_it_is_all(cfg, items):
+def test_training_drops_an_incomplete_batch_unless_it_is_the_only_one(cfg, items):
     def zero(image):
         return 0
 
@@ -196,7 +203,7 @@ def test_archives_are_extracted(tmp_path):
     ],
     ids=["up", "absolute", "inner-up", "symlink", "hardlink", "fifo"],
 )
-def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, members):
+def test_an_archive_that_leaves_its_folder_is_rejected(tmp_path, members):
     inside = tmp_path / "inside"
     inside.mkdir()
     (tmp_path / "outside").write_text("mine")
@@ -206,7 +213,7 @@ def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, members):
     assert os.listdir(inside) == [] and not (tmp_path / "evil.txt").exists()
 
 
-def test_a_zip_that_leaves_its_folder_and_a_damaged_one(tmp_path):
+def test_unsafe_and_damaged_zip_files_are_rejected(tmp_path):
     bad = tmp_path / "bad.zip"
     with zipfile.ZipFile(bad, "w") as zipped:
         zipped.writestr("good.txt", "x")

@@ -1,4 +1,4 @@
-"""Results against figures worked out by hand."""
+"""Results compared with figures calculated by hand."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_classification_prints_and_returns(tmp_path, capsys):
     assert matrix[0, 1].item() == pytest.approx(1 / 3)
 
 
-def test_reset_forgets(tmp_path):
+def test_reset_discards_batches(tmp_path):
     built = evaluator(tmp_path)
     built.reset()
     with pytest.raises(ValueError, match="no batch"):
@@ -72,7 +72,7 @@ def test_reset_forgets(tmp_path):
     assert built.evaluate() == {"accuracy": 100.0, "error_rate": 0.0, "macro_f1": 100.0}
 
 
-def test_what_is_missing_is_named():
+def test_missing_names_are_reported():
     cfg = get_cfg_default()
     cfg.TEST.PER_CLASS_RESULT = True
     with pytest.raises(ValueError, match="lab2cname"):

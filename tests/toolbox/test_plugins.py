@@ -1,4 +1,4 @@
-"""What public plugins were seen to rely on, beyond the documented interface."""
+"""Behaviour that public plugins rely on, beyond the documented interface."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-def test_the_tensorboard_writer_is_to_be_had_from_the_trainers_module():
+def test_the_trainer_module_provides_the_tensorboard_writer():
     code = """
 import sys
 import dassl.engine.trainer as trainer

@@ -1,4 +1,4 @@
-"""Learning rates, samples, orders, batches, logits, steps, results ...: what upstream 0.6.3 gives on PyTorch 2.1.2."""
+"""Compares learning rates, samples, batches, logits, steps and results with upstream 0.6.3 on PyTorch 2.1.2."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ UPSTREAM = json.loads((Path(__file__).parent / "upstream_behaviour.json").read_t
 
 
 @pytest.fixture(autouse=True)
-def as_before(monkeypatch):
-    """Registries and random numbers are other tests', too."""
+def restore_state(monkeypatch):
+    """Restore registries and random generators, which other tests use too."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     for registry in (DATASET_REGISTRY, BACKBONE_REGISTRY, TRAINER_REGISTRY):
         monkeypatch.setattr(registry, "_obj_map", dict(registry._obj_map))
@@ -33,21 +33,21 @@ def as_before(monkeypatch):
     torch.set_rng_state(states[2])
 
 
-# Upstream's figures were made with Pillow 13. Others (Python 3.10 has none newer than 12) round some pixels of a
-# resized image to the neighbouring grey level, which moves its mean: by 2.2e-4 with Pillow 12.3.
+# Upstream's figures were made with Pillow 13. Other versions (Python 3.10 only has up to 12) round some pixels of a
+# resized image to the neighbouring grey level, which changes its mean: by 2.2e-4 with Pillow 12.3.
 RESIZED = ("transforms", "batches")
 ROUNDING = 2e-6 if PIL.__version__.startswith("13.") else 5e-4
 
 
-def differences(upstream, ours, where="", least=2e-6):
-    """Lines "where: upstream's, ours"; floating point numbers may differ in the sixth digit, or by ``least``."""
+def differences(upstream, ours, where="", tolerance=2e-6):
+    """Return lines "where: upstream's, ours"; floats may differ by 5e-6 relatively, or by ``tolerance``."""
     if isinstance(upstream, dict) and isinstance(ours, dict) and upstream.keys() == ours.keys():
-        return [line for key in upstream for line in differences(upstream[key], ours[key], f"{where}/{key}", least)]
+        return [line for key in upstream for line in differences(upstream[key], ours[key], f"{where}/{key}", tolerance)]
     if isinstance(upstream, list) and isinstance(ours, list) and len(upstream) == len(ours):
         pairs = enumerate(zip(upstream, ours, strict=True))
-        return [line for place, pair in pairs for line in differences(*pair, f"{where}/{place}", least)]
+        return [line for place, pair in pairs for line in differences(*pair, f"{where}/{place}", tolerance)]
     if isinstance(upstream, float) and isinstance(ours, float):
-        equal = math.isclose(upstream, ours, rel_tol=5e-6, abs_tol=least)
+        equal = math.isclose(upstream, ours, rel_tol=5e-6, abs_tol=tolerance)
     else:
         equal = type(upstream) is type(ours) and upstream == ours
     return [] if equal else [f"{where}: {upstream!r}, {ours!r}"]
@@ -58,9 +58,9 @@ def test_all_cases_have_figures():
 
 
 @pytest.mark.parametrize("name", side_by_side.CASES)
-def test_as_upstream(name):
+def test_results_match_upstream(name):
     ours = json.loads(json.dumps(side_by_side.CASES[name]()))
-    assert differences(UPSTREAM[name], ours, least=ROUNDING if name in RESIZED else 2e-6)[:5] == []
+    assert differences(UPSTREAM[name], ours, tolerance=ROUNDING if name in RESIZED else 2e-6)[:5] == []
 
 
 def test_differences_are_found():

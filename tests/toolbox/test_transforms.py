@@ -40,7 +40,7 @@ def test_every_choice_gives_a_tensor_of_the_size(choice):
 @pytest.mark.parametrize(
     "name", ["randaugment", "randaugment2", "randaugment_fixmatch", "imagenet_policy", "svhn_policy"]
 )
-def test_augmentations_survive_many_draws(name):
+def test_augmentations_give_varied_images(name):
     cfg = input_cfg(name)
     cfg.INPUT.RANDAUGMENT_N = 3
     transform = build_transform(cfg)
@@ -49,7 +49,7 @@ def test_augmentations_survive_many_draws(name):
     assert len({transform(IMAGE).sum().item() for _ in range(40)}) > 10
 
 
-def test_configurations_older_than_the_crop_scale(capsys):
+def test_a_configuration_without_the_crop_scale(capsys):
     cfg = input_cfg("random_resized_crop")
     del cfg.INPUT["RRCROP_SCALE"]
     assert build_transform(cfg)(IMAGE).shape == (3, 24, 20)
@@ -72,8 +72,8 @@ def test_the_test_transform_resizes_crops_and_normalises(capsys):
     cfg = input_cfg("random_flip", "normalize", "cutout")
     tensor = build_transform(cfg, is_train=False)(Image.new("RGB", (60, 40), (255, 0, 0)))
     assert tensor.shape == (3, 24, 20)
-    wanted = (torch.tensor([1.0, 0, 0]) - torch.tensor(cfg.INPUT.PIXEL_MEAN)) / torch.tensor(cfg.INPUT.PIXEL_STD)
-    assert torch.allclose(tensor[:, 5, 5], wanted)
+    expected = (torch.tensor([1.0, 0, 0]) - torch.tensor(cfg.INPUT.PIXEL_MEAN)) / torch.tensor(cfg.INPUT.PIXEL_STD)
+    assert torch.allclose(tensor[:, 5, 5], expected)
     assert capsys.readouterr().out.splitlines()[:3] == [
         "Building transform_test",
         "+ resize the smaller edge to 24",
@@ -81,14 +81,14 @@ def test_the_test_transform_resizes_crops_and_normalises(capsys):
     ]
 
 
-def test_choices_given_by_hand_and_none_at_all():
+def test_explicit_choices_and_no_transform():
     assert len(build_transform(input_cfg("random_flip"), choices=["normalize"]).transforms) == 3
     cfg = input_cfg()
     cfg.INPUT.NO_TRANSFORM = True
     assert build_transform(cfg) is None
 
 
-def test_a_misspelt_choice_is_told_the_nearest():
+def test_a_misspelt_choice_error_has_the_nearest_name():
     with pytest.raises(ValueError, match="'random_flop'.*'random_flip'"):
         build_transform(input_cfg("random_flop"))
     cfg = input_cfg()

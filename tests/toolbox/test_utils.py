@@ -122,12 +122,12 @@ def test_seed():
     assert draws[0] == draws[1]
 
 
-def test_env_info_names_the_versions():
+def test_env_info_includes_the_versions():
     info = collect_env_info()
     assert f"PyTorch: {torch.__version__}" in info and f"NumPy: {np.__version__}" in info
 
 
-def test_logger_copies_and_restores(tmp_path, capsys):
+def test_logger_copies_and_restores_stdout(tmp_path, capsys):
     console = sys.stdout
     for run in ("one", "two"):
         logger = setup_logger(str(tmp_path / run))
@@ -164,7 +164,7 @@ def test_a_log_without_the_console(tmp_path, capsys):
 def test_a_logger_is_a_stream(tmp_path, capsys):
     with Logger(str(tmp_path / "log.txt")) as logger:
         assert logger.encoding == logger.console.encoding and logger.isatty() is False and logger.writable()
-    assert logger.write("x") == 1  # closed: on to the console alone
+    assert logger.write("x") == 1  # closed: to the console only
     assert capsys.readouterr().out == "x" and (tmp_path / "log.txt").read_text() == ""
 
 

@@ -1,12 +1,12 @@
-"""What Dassl does, as figures: the cases use names that upstream 0.6.3 and this distribution share.
+"""Figures that describe the behaviour of Dassl; the cases use names that upstream 0.6.3 and this distribution share.
 
-``upstream_behaviour.json`` holds what upstream gives. To make it anew, where ``dassl`` is upstream's, on a PyTorch
-that it runs on (2.1, with scikit-learn, and stand-ins for what its own data sets import):
+``upstream_behaviour.json`` has upstream's figures. To create it again, install upstream's ``dassl`` with a PyTorch that
+it supports (2.1), scikit-learn, and stubs for the packages that its own data sets import, then run:
 
     python -m tests.toolbox.side_by_side > tests/toolbox/upstream_behaviour.json
 """
 
-from . import data, models, training  # noqa: F401 (they enter their cases)
+from . import data, models, training  # noqa: F401 (importing them registers their cases)
 from .common import CASES, register
 
 __all__ = ["CASES", "register"]

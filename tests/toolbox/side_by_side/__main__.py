@@ -1,4 +1,4 @@
-"""Prints the figures: see the package."""
+"""Prints the figures; see the package docstring."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import CASES, register
 
 
 def rounded(value: object) -> object:
-    """Floating point numbers to eight digits, however deep."""
+    """Round floats to eight digits, at any depth."""
     if isinstance(value, dict):
         return {key: rounded(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -20,7 +20,7 @@ def rounded(value: object) -> object:
 
 
 def main() -> None:
-    """Print all figures, a case a line."""
+    """Print all figures, one case per line."""
     warnings.filterwarnings("ignore")
     register()
     with contextlib.redirect_stdout(io.StringIO()):

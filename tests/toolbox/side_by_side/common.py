@@ -1,4 +1,4 @@
-"""What the cases share: values that no version changes, a small data set and trainers."""
+"""Shared by the cases: values that do not depend on versions, a small data set and trainers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import os.path as osp
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,24 +19,27 @@ from dassl.metrics import compute_accuracy
 from dassl.modeling import BACKBONE_REGISTRY, Backbone
 from PIL import Image
 from torch.nn import functional as F
+from yacs.config import CfgNode
+
+Module = TypeVar("Module", bound=nn.Module)
 
 CASES: dict[str, Callable[[], object]] = {}
 
 
 def case(function: Callable[[], object]) -> Callable[[], object]:
-    """Enter a function whose result is compared."""
+    """Register a function whose result is compared."""
     CASES[function.__name__] = function
     return function
 
 
 def numbers(*shape: int, start: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Values between -1 and 1 that no random generator gives, so that no version changes them."""
+    """Return values between -1 and 1; they use no random generator, so they do not depend on versions."""
     count = math.prod(shape)
     return torch.sin(torch.arange(start, start + count, dtype=torch.float64) * 1.7).view(shape).to(dtype)
 
 
-def fill(module: nn.Module) -> nn.Module:
-    """Small weights that depend on their place in the state dict; variances of batch norm stay positive."""
+def fill(module: Module) -> Module:
+    """Set small weights that depend on their position in the state dict; batch norm variances stay positive."""
     with torch.no_grad():
         for place, (name, value) in enumerate(sorted(module.state_dict().items())):
             if value.is_floating_point():
@@ -46,7 +50,7 @@ def fill(module: nn.Module) -> nn.Module:
 
 
 def images(folder: str) -> list[Datum]:
-    """36 images of 30 x 26 pixels: three classes in four domains."""
+    """Write 36 images of 30 x 26 pixels: three classes in four domains."""
     items = []
     y, x = np.mgrid[0:26, 0:30]
     for number in range(36):
@@ -58,14 +62,14 @@ def images(folder: str) -> list[Datum]:
     return items
 
 
-def said(text: str, folder: str) -> list[str]:
-    """Lines without folders, times and the rest of what a machine puts in."""
+def log_lines(text: str, folder: str) -> list[str]:
+    """Split a log into lines and mask everything that depends on the machine: folders, times, processors."""
     lines = [re.sub(r"(time|data|eta|Elapsed:?) [\d.:]+( \([\d.]+\))?", r"\1 *", line) for line in text.splitlines()]
     return [line.replace(folder, "FOLDER") for line in lines if "rocessor" not in line]
 
 
 def shape_sum(state: dict) -> str:
-    """A short sum over names and shapes of parameters, in order."""
+    """Return a short hash of the names and shapes of parameters, in order."""
     lines = "\n".join(f"{name} {tuple(value.shape)}" for name, value in state.items())
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
@@ -91,38 +95,38 @@ def tinynet(pretrained: bool = True, **kwargs: object) -> TinyNet:
 class Waves(DatasetBase):
     """A registered data set of the images in DATASET.ROOT."""
 
-    def __init__(self, cfg: object) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         items = images(cfg.DATASET.ROOT)
         train = self.generate_fewshot_dataset(items, num_shots=cfg.DATASET.NUM_SHOTS)
         super().__init__(train_x=train, train_u=items[:24], val=items[::2], test=items)
 
 
 class WaveTrainer(TrainerX):
-    """Cross entropy; keeps losses and learning rates."""
+    """Minimises the cross entropy; records losses and learning rates."""
 
     def forward_backward(self, batch: dict) -> dict:
         images, labels, _ = self.parse_batch_train(batch)
         logits = self.model(images)
         loss = F.cross_entropy(logits, labels)
         self.model_backward_and_update(loss)
-        self.kept = [*getattr(self, "kept", []), [loss.item(), self.get_current_lr()]]
+        self.records = [*getattr(self, "records", []), [loss.item(), self.get_current_lr()]]
         if self.batch_idx + 1 == self.num_batches:
             self.update_lr()
         return {"loss": loss.item(), "acc": compute_accuracy(logits, labels)[0].item()}
 
 
 class PairTrainer(TrainerXU):
-    """Keeps which images come together."""
+    """Records which images are paired."""
 
     def forward_backward(self, batch_x: dict, batch_u: dict) -> dict:
         images, labels, unlabelled = self.parse_batch_train(batch_x, batch_u)
         names = [[osp.basename(path) for path in batch["impath"]] for batch in (batch_x, batch_u)]
-        self.kept = [*getattr(self, "kept", []), [*names, self.batch_idx, images.mean().item()]]
+        self.records = [*getattr(self, "records", []), [*names, self.batch_idx, images.mean().item()]]
         return {"sum": float(labels.sum()), "unlabelled": unlabelled.mean().item()}
 
 
-def wave_cfg(folder: str, **changes: object) -> object:
-    """A configuration for ``Waves`` and ``WaveTrainer``; ``changes`` have dots written as two underscores."""
+def wave_cfg(folder: str, **changes: object) -> CfgNode:
+    """Return a configuration for ``Waves`` and ``WaveTrainer``; ``changes`` use two underscores for a dot."""
     cfg = get_cfg_default()
     cfg.merge_from_list(
         ["DATASET.NAME", "Waves", "DATASET.ROOT", folder, "OUTPUT_DIR", folder, "USE_CUDA", False]
@@ -135,7 +139,7 @@ def wave_cfg(folder: str, **changes: object) -> object:
 
 
 def register() -> None:
-    """Enter this file's data set, backbone and trainer."""
+    """Register the data set, backbone and trainers of this file."""
     DATASET_REGISTRY.register(Waves, force=True)
     BACKBONE_REGISTRY.register(tinynet, force=True)
     TRAINER_REGISTRY.register(WaveTrainer, force=True)

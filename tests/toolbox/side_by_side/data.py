@@ -1,4 +1,4 @@
-"""Few shots, samplers, transforms, batches."""
+"""Cases: few shots, samplers, transforms, batches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os.path as osp
 import random
 import tempfile
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,13 @@ from dassl.data.transforms import build_transform, randaugment
 from dassl.utils import set_random_seed
 from PIL import Image
 
-from .common import case, images, said, wave_cfg
+from .common import case, images, log_lines, wave_cfg
 
 
 @case
 def few_shots() -> dict:
     """Shots -> the images drawn for training and validation."""
-    items = [
+    items: Any = [
         SimpleNamespace(impath=str(i), label=7 * i % 5, domain=0, classname=str(7 * i % 5), index=i) for i in range(40)
     ]
     dataset = DatasetBase(train_x=items, test=items)
@@ -38,9 +39,9 @@ def few_shots() -> dict:
 
 @case
 def sampler_orders() -> dict:
-    """Sampler, batch size, domains, instances -> length, and two epochs' orders."""
-    items = [SimpleNamespace(label=i * i % 7 % 4, domain=3 * i % 4 if i % 9 else 0) for i in range(48)]
-    found = {}
+    """Sampler, batch size, domains, instances -> length, and the orders of two epochs."""
+    items: Any = [SimpleNamespace(label=i * i % 7 % 4, domain=3 * i % 4 if i % 9 else 0) for i in range(48)]
+    found: dict[str, object] = {}
     for name, batch, domains, instances in (
         ("RandomSampler", 4, 0, 0),
         ("SequentialSampler", 4, 0, 0),
@@ -52,7 +53,7 @@ def sampler_orders() -> dict:
     ):
         set_random_seed(3)
         try:
-            sampler = build_sampler(
+            sampler: Any = build_sampler(
                 name, cfg=None, data_source=items, batch_size=batch, n_domain=domains, n_ins=instances
             )
         except (AssertionError, ValueError):
@@ -77,7 +78,7 @@ TRANSFORMS = (
 
 @case
 def transforms() -> dict:
-    """Choices -> the log, and channel means of eight seeded views."""
+    """Choices -> the log, and the channel means of eight seeded views."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         image = Image.open(images(folder)[7].impath)
@@ -87,6 +88,7 @@ def transforms() -> dict:
         log = io.StringIO()
         with contextlib.redirect_stdout(log):
             train, test = build_transform(cfg), build_transform(cfg, is_train=False)
+        assert train is not None and test is not None
         set_random_seed(11)
         views = torch.stack([train(image) for _ in range(8)])
         found[" ".join(choices)] = [
@@ -99,7 +101,7 @@ def transforms() -> dict:
 
 @case
 def single_operations() -> dict:
-    """The operations of random augmentation that take a strength, at two strengths."""
+    """Operations of random augmentation -> channel means at two strengths."""
     with tempfile.TemporaryDirectory() as folder:
         image = Image.open(images(folder)[4].impath)
         image.load()
@@ -120,7 +122,7 @@ def single_operations() -> dict:
 
 @case
 def batches() -> dict:
-    """Sampler -> order and pixels of two epochs' batches through a ``DataManager``, and what it prints."""
+    """Sampler -> order and pixels of the batches of two epochs from a ``DataManager``, and its output."""
     found = {}
     for sampler, changes in (
         ("RandomSampler", {}),
@@ -135,7 +137,9 @@ def batches() -> dict:
             set_random_seed(7)
             manager = DataManager(cfg)
             seen = []
-            for loader in (manager.train_loader_x, manager.train_loader_x, manager.train_loader_u, manager.val_loader):
+            loaders = (manager.train_loader_x, manager.train_loader_x, manager.train_loader_u, manager.val_loader)
+            for loader in loaders:
+                assert loader is not None
                 for batch in loader:
                     views = {key: value for key, value in batch.items() if "img" in key}
                     pixels = {
@@ -145,6 +149,6 @@ def batches() -> dict:
                     names = [osp.basename(path) for path in batch["impath"]]
                     labels = [batch[key].tolist() for key in ("label", "domain", "index")]
                     seen.append([names, labels, pixels])
-        facts = [manager.num_classes, manager.num_source_domains, sorted(manager.lab2cname.items())]
-        found[f"{sampler} {sorted(changes.items())}"] = [seen, facts, said(log.getvalue(), folder)]
+        summary = [manager.num_classes, manager.num_source_domains, sorted(manager.lab2cname.items())]
+        found[f"{sampler} {sorted(changes.items())}"] = [seen, summary, log_lines(log.getvalue(), folder)]
     return found

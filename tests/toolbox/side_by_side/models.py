@@ -1,4 +1,4 @@
-"""Backbones, networks, operations."""
+"""Cases: backbones, networks, operations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -21,7 +22,7 @@ from .common import case, fill, numbers, shape_sum, wave_cfg
 
 @contextlib.contextmanager
 def unchecked_distributions() -> Iterator[None]:
-    """MixStyle's Beta distribution looks at its parameters' values, which nothing on the meta device has."""
+    """MixStyle's Beta distribution checks the values of its parameters, which do not exist on the meta device."""
     torch.distributions.Distribution.set_default_validate_args(False)
     try:
         yield
@@ -31,9 +32,9 @@ def unchecked_distributions() -> Iterator[None]:
 
 @case
 def state_dicts() -> dict:
-    """Backbone or network -> its width, number of parameters, and a sum over their names and shapes.
+    """Backbone or network -> its width, number of parameters, and a hash of their names and shapes.
 
-    torchvision's EfficientNet has names of its own; the deepest ones take long.
+    Skips EfficientNets, whose names are torchvision's, and some deep networks, which are slow.
     """
     found = {}
     with torch.device("meta"), unchecked_distributions(), contextlib.redirect_stdout(io.StringIO()):
@@ -63,7 +64,7 @@ SMALL = {
 
 @case
 def drawn_weights() -> dict:
-    """Backbone or network -> sums over what a seed initialises, and the next random number."""
+    """Backbone or network -> the sum of its seeded initial weights, and the next random number."""
     found = {}
     for name in [*(name for name in SMALL if "50" not in name), "fcn_3x32_gctx_stn"]:
         torch.manual_seed(1)
@@ -77,26 +78,28 @@ def drawn_weights() -> dict:
 
 @case
 def logits() -> dict:
-    """Backbone -> a ``SimpleNet``'s logits in evaluation, and while training with seeded mixing."""
+    """Backbone -> logits of a ``SimpleNet`` in evaluation, and in training with seeded mixing."""
     found = {}
     for name, side in SMALL.items():
         with contextlib.redirect_stdout(io.StringIO()):
-            changes = {} if "50" in name else {"MODEL__HEAD__NAME": "mlp", "MODEL__HEAD__HIDDEN_LAYERS": (6, 7)}
+            changes: dict[str, Any] = (
+                {} if "50" in name else {"MODEL__HEAD__NAME": "mlp", "MODEL__HEAD__HIDDEN_LAYERS": (6, 7)}
+            )
             cfg = wave_cfg("x", MODEL__BACKBONE__NAME=name, MODEL__BACKBONE__PRETRAINED=False, **changes)
             model = fill(SimpleNet(cfg, cfg.MODEL, 4)).double()
         batch = numbers(4, 3, side, side)
         set_random_seed(5)
         evaluated = model.eval()(batch)
         features = model(batch, return_feature=True)[1]
-        trained = model.train()(batch) if name != "cnn_digit5_m3sda" else evaluated  # that has dropout
+        trained = model.train()(batch) if name != "cnn_digit5_m3sda" else evaluated  # it has dropout
         found[name] = [evaluated.tolist(), features.shape[1], features.mean(1).tolist(), trained.tolist()]
     return found
 
 
 @case
 def networks() -> dict:
-    """The perturbing networks: image, perturbation and warped image; their initialisations and norms."""
-    found = {}
+    """Networks that perturb images -> image, perturbation and warped image; their initialisations."""
+    found: dict[str, object] = {}
     for name in ("fcn_3x32_gctx", "fcn_3x32_gctx_stn", "fcn_3x64_gctx"):
         net = fill(build_network(name, verbose=False)).double().eval()
         outputs = net(numbers(2, 3, 32, 32), lmda=0.3, return_stn_output=True)
@@ -113,31 +116,37 @@ def networks() -> dict:
     return found
 
 
+def gradient(value: torch.Tensor) -> list:
+    """Return the gradient of a leaf tensor as nested lists."""
+    assert value.grad is not None
+    return value.grad.tolist()
+
+
 @case
 def operations() -> dict:
-    """The layers and functions of ``dassl.modeling.ops``, in double precision."""
+    """Layers and functions of ``dassl.modeling.ops``, in double precision."""
     x, y, maps = numbers(6, 5), numbers(6, 5, start=40) + 0.2, numbers(6, 32, 5, 7)
-    found = {}
+    found: dict[str, object] = {}
     found["Attention"] = fill(ops.Attention(32, 3)).double()(maps).tolist()
     for size, stride, channels in ((3, 1, 32), (5, 2, 16)):
         conv = fill(ops.Conv2dDynamic(32, channels, size, stride, size // 2, squeeze=4)).double()
         found[f"Conv2dDynamic {size}"] = [shape_sum(conv.state_dict()), conv(maps).mean((2, 3)).tolist()]
-    for kind, data in ((ops.TransNorm1d, x), (ops.TransNorm2d, maps)):
+    for norm_class, data in ((ops.TransNorm1d, x), (ops.TransNorm2d, maps)):
         for alpha in (True, False):
-            norm = kind(data.shape[1], adaptive_alpha=alpha).double()
+            norm = norm_class(data.shape[1], adaptive_alpha=alpha).double()
             trained, again = norm(data), norm(data * 2 + 1)
             running = {name: value.tolist() for name, value in norm.state_dict().items()}
-            found[f"{kind.__name__} {alpha}"] = [
+            found[f"{norm_class.__name__} {alpha}"] = [
                 [part.flatten(2).mean(2).tolist() if part.dim() == 4 else part.tolist() for part in parts]
                 for parts in [(trained, again, norm.eval()(data))]
             ] + [running]
     for metric in ("cosine", "euclidean", "fast_euclidean"):
-        for kind in (ops.SinkhornDivergence, ops.MinibatchEnergyDistance):
+        for divergence_class in (ops.SinkhornDivergence, ops.MinibatchEnergyDistance):
             for through in (True, False):
                 start = x.clone().requires_grad_()
-                value = kind(metric, eps=0.1, max_iter=7, bp_to_sinkhorn=through)(start, y)
+                value = divergence_class(metric, eps=0.1, max_iter=7, bp_to_sinkhorn=through)(start, y)
                 value.backward()
-                found[f"{kind.__name__} {metric} {through}"] = [value.item(), start.grad.tolist()]
+                found[f"{divergence_class.__name__} {metric} {through}"] = [value.item(), gradient(start)]
     found["plan"] = ops.SinkhornDivergence().transport_cost(x, y, return_pi=True)[1].tolist()
     found["distance"] = optimal_transport.OptimalTransport.distance(x, y).tolist()
     for kernel in ("linear", "poly", "rbf"):
@@ -145,29 +154,30 @@ def operations() -> dict:
             mmd = ops.MaximumMeanDiscrepancy(kernel, normalize)
             found[f"mmd {kernel} {normalize}"] = mmd(x, y).item()
     found["mmd parts"] = [mmd.poly_mmd(x, y, 0.5, 1.0, 3).item(), mmd.remove_self_distance(x @ y.t()).tolist()]
-    for kind in (ops.MixStyle, ops.EFDMix):
+    for mixer_class in (ops.MixStyle, ops.EFDMix):
         for mix in ("random", "crossdomain"):
             set_random_seed(6)
-            found[f"{kind.__name__} {mix}"] = kind(p=0.9, alpha=0.3, mix=mix)(maps).std((2, 3)).tolist()
+            found[f"{mixer_class.__name__} {mix}"] = mixer_class(p=0.9, alpha=0.3, mix=mix)(maps).std((2, 3)).tolist()
     for order in (True, False):
         torch.manual_seed(8)
         mixed = ops.mixup(maps, maps.flip(0), x, y, 0.7, order)
         found[f"mixup {order}"] = [mixed[0].mean((1, 2, 3)).tolist(), mixed[1].tolist()]
     labels = torch.arange(6) % 5
     found["cross_entropy"] = [ops.cross_entropy(x, labels, 0.1, how).tolist() for how in ("mean", "sum", "none")]
-    norm = ops.DSBN2d(32, 3).double()
-    norm.select_bn(2)
-    norm(maps)
-    found["DSBN2d"] = [shape_sum(norm.state_dict()), norm.bn[2].running_var.tolist(), norm.bn[0].running_var.tolist()]
+    norm_by_domain = ops.DSBN2d(32, 3).double()
+    norm_by_domain.select_bn(2)
+    norm_by_domain(maps)
+    state = norm_by_domain.state_dict()
+    found["DSBN2d"] = [shape_sum(state), *(state[f"bn.{domain}.running_var"].tolist() for domain in (2, 0))]
     start = x.clone().requires_grad_()
     ops.ReverseGrad()(start, 0.3).pow(2).sum().backward()
-    found["ReverseGrad"] = start.grad.tolist()
+    found["ReverseGrad"] = gradient(start)
     return found
 
 
 @case
 def small_functions() -> dict:
-    """``dassl.modeling.ops.utils``, heads, meters."""
+    """Functions of ``dassl.modeling.ops.utils``, heads and meters."""
     torch.manual_seed(2)
     shuffled = op_utils.shuffle_index(torch.arange(7), torch.arange(7))[1].tolist()
     average, current = nn.Linear(2, 2), fill(nn.Linear(2, 2))

@@ -1,4 +1,4 @@
-"""Schedules, optimizers, metrics, results, runs, checkpoints."""
+"""Cases: schedules, optimizers, metrics, results, runs, checkpoints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from dassl.metrics import compute_accuracy, compute_distance_matrix
 from dassl.optim import build_lr_scheduler, build_optimizer, radam
 from dassl.utils import count_num_param, set_random_seed, torchtools
 
-from .common import case, fill, numbers, said, wave_cfg
+from .common import case, fill, log_lines, numbers, wave_cfg
 
 
 @case
 def learning_rates() -> dict:
-    """Schedule, warm-up and their settings -> the learning rate of nine epochs."""
+    """Schedule, warm-up and their settings -> the learning rates of nine epochs."""
     found = {}
     for name, stepsize in (("single_step", (3,)), ("multi_step", (2, 5)), ("cosine", (-1,))):
         for warmup, kind in ((-1, "linear"), (2, "constant"), (3, "linear")):
@@ -53,7 +53,7 @@ def learning_rates() -> dict:
 
 @case
 def learning_rates_resumed() -> dict:
-    """Without warm-up, four epochs and then, in new objects with the old ones' state, five more."""
+    """Schedule without warm-up -> four epochs, then five more in new objects with the saved state."""
     found = {}
     for name, stepsize in (("single_step", (3,)), ("multi_step", (2, 5)), ("cosine", (-1,))):
         cfg = get_cfg_default().OPTIM
@@ -75,7 +75,7 @@ def learning_rates_resumed() -> dict:
 
 
 def optimize(optimizer: torch.optim.Optimizer, params: list, steps: int = 9) -> list:
-    """The parameters after each step down a bowl with a ripple."""
+    """Return the parameters after each step on a quadratic function with a sine."""
     found = []
     for step in range(steps):
         for place, param in enumerate(params):
@@ -87,7 +87,7 @@ def optimize(optimizer: torch.optim.Optimizer, params: list, steps: int = 9) -> 
 
 @case
 def optimizers() -> dict:
-    """Optimizer -> two parameters in nine steps; staged learning rates -> groups."""
+    """Optimizer -> two parameters over nine steps; staged learning rates -> parameter groups."""
     found = {}
     for name in ("adam", "amsgrad", "sgd", "rmsprop", "radam", "adamw"):
         for nesterov in (False, True)[: 2 if name == "sgd" else 1]:
@@ -128,7 +128,7 @@ def metrics() -> dict:
 
 @case
 def evaluator() -> list:
-    """Results, printed lines and confusion matrix."""
+    """Results, printed lines and confusion matrix of the evaluator."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
         cfg = wave_cfg(folder, TEST__PER_CLASS_RESULT=True, TEST__COMPUTE_CMAT=True)
         built = build_evaluator(cfg, lab2cname={0: "red", 1: "green", 2: "blue", 3: "grey"})
@@ -136,12 +136,17 @@ def evaluator() -> list:
             built.process(numbers(30, 4, start=start), torch.arange(start, start + 30) % 7 % 4)
         results = built.evaluate()
         matrix = torch.load(osp.join(folder, "cmat.pt"), weights_only=False)
-    return [list(results), [float(value) for value in results.values()], matrix.tolist(), said(log.getvalue(), folder)]
+    return [
+        list(results),
+        [float(value) for value in results.values()],
+        matrix.tolist(),
+        log_lines(log.getvalue(), folder),
+    ]
 
 
 @case
 def a_run() -> list:
-    """A ``TrainerX`` of three epochs: losses, learning rates, printed lines, files, result."""
+    """A ``TrainerX`` run of three epochs: losses, learning rates, printed lines, files."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
         changes = {"OPTIM__WARMUP_EPOCH": 1, "TRAIN__PRINT_FREQ": 2, "TRAIN__CHECKPOINT_FREQ": 2}
         transforms = ("random_flip", "random_crop", "normalize")
@@ -153,12 +158,12 @@ def a_run() -> list:
             trainer.train()
         files = sorted(osp.relpath(osp.join(base, name), out) for base, _, names in os.walk(out) for name in names)
     files = [re.sub(r"tfevents.*", "tfevents", name) for name in files]
-    return [trainer.kept, said(log.getvalue(), folder), files]
+    return [trainer.records, log_lines(log.getvalue(), folder), files]
 
 
 @case
 def pairs() -> dict:
-    """TRAIN.COUNT_ITER -> the batches of a ``TrainerXU``'s two epochs, and what it prints."""
+    """TRAIN.COUNT_ITER -> the batches of two epochs of a ``TrainerXU``, and its output."""
     found = {}
     for count in ("train_x", "train_u", "smaller_one"):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
@@ -167,14 +172,14 @@ def pairs() -> dict:
             set_random_seed(2)
             trainer = build_trainer(wave_cfg(folder, INPUT__TRANSFORMS=("random_flip",), **changes))
             trainer.train()
-            lines = [line for line in said(log.getvalue(), folder) if line.startswith("epoch")]
-        found[count] = [trainer.kept, lines]
+            lines = [line for line in log_lines(log.getvalue(), folder) if line.startswith("epoch")]
+        found[count] = [trainer.records, lines]
     return found
 
 
 @case
 def saved_and_loaded() -> list:
-    """File names, printed lines and numbers of the checkpoint helpers and the functions about layers."""
+    """File names, printed lines and results of the checkpoint helpers and the layer functions."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as log:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
@@ -187,7 +192,7 @@ def saved_and_loaded() -> list:
         other = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 4))
         found = [sorted(os.listdir(folder)), dassl_utils.resume_from_checkpoint(folder, model, optimizer, scheduler)]
         dassl_utils.load_pretrained_weights(other, osp.join(folder, "model-best.pth.tar"))
-        found.append(other[0].weight.tolist())
+        found.append(other.state_dict()["0.weight"].tolist())
         dassl_utils.open_specified_layers(model, "0")
         found.append([[part.training, *(p.requires_grad for p in part.parameters())] for part in model])
         dassl_utils.open_all_layers(model)
@@ -205,4 +210,4 @@ def saved_and_loaded() -> list:
         with open(osp.join(folder, "deep", "x.json")) as file:
             found.append([file.read(), dassl_utils.read_json(osp.join(folder, "deep", "x.json"))])
         found.append(dassl_utils.check_isfile(osp.join(folder, "deep", "x.json")))
-    return [*found, said(log.getvalue(), folder)]
+    return [*found, log_lines(log.getvalue(), folder)]

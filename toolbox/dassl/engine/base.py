@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os.path as osp
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.nn as nn
@@ -12,6 +13,13 @@ from torch.optim import Optimizer
 
 from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint, tolist_if_not
 from dassl.utils.torchtools import find_checkpoint, load_model_weights, saved_epochs
+
+Result = TypeVar("Result")
+
+
+def _any_signature(method: Callable[..., Result]) -> Callable[..., Result]:
+    # For type checkers: upstream's own subclasses override these methods with other arguments.
+    return method
 
 
 class TrainerBase:
@@ -205,6 +213,7 @@ class TrainerBase:
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
+    @_any_signature
     def train(self, start_epoch: int, max_epoch: int) -> None:
         """Run the epochs ``start_epoch`` .. ``max_epoch - 1``. ``before_train`` may change ``self.start_epoch``."""
         self.start_epoch = start_epoch
@@ -240,6 +249,7 @@ class TrainerBase:
         """Evaluate; implemented by subclasses."""
         raise self._not_implemented("test")
 
+    @_any_signature
     def parse_batch_train(self, batch: Any) -> Any:
         """Return the parts of a training batch that the model needs; implemented by subclasses."""
         raise self._not_implemented("parse_batch_train")
@@ -248,6 +258,7 @@ class TrainerBase:
         """Return the parts of a test batch that the model needs; implemented by subclasses."""
         raise self._not_implemented("parse_batch_test")
 
+    @_any_signature
     def forward_backward(self, batch: Any) -> dict[str, float] | None:
         """Run one training step and return the numbers to log; implemented by subclasses."""
         raise self._not_implemented("forward_backward")

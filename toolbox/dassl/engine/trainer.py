@@ -112,7 +112,7 @@ class SimpleTrainer(TrainerBase):
             print(f"Detected {gpus} GPUs (use nn.DataParallel)")
             self.model = nn.DataParallel(self.model)
 
-    def train(self) -> None:  # type: ignore[override]  # upstream's signature
+    def train(self) -> None:
         """Train from ``start_epoch``, or from the checkpoint in RESUME or OUTPUT_DIR, to OPTIM.MAX_EPOCH, then test."""
         super().train(self.start_epoch, self.max_epoch)
 
@@ -283,7 +283,7 @@ class TrainerXU(SimpleTrainer):
             batch_u, iter_u = _next_or_restart(self.train_loader_u, iter_u)
             yield batch_x, batch_u
 
-    def parse_batch_train(  # type: ignore[override]  # upstream's signature
+    def parse_batch_train(
         self, batch_x: dict[str, Any], batch_u: dict[str, Any]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return labelled images, their labels and unlabelled images, on the device."""

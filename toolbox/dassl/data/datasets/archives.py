@@ -16,7 +16,7 @@ def _check_names(names: Iterable[str], archive: str) -> None:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor:
             raise ValueError(
-                f"Archive {archive} has a member {name!r} outside its folder; nothing was extracted, "
+                f"Archive {archive} has a member {name!r} outside its own folder; nothing was extracted, "
                 "download the file from its original source"
             )
 

@@ -27,7 +27,7 @@ def init_pretrained_weights(model: nn.Module, model_url: str) -> None:
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]  # newer than some of the files
     if missing:
         raise ValueError(
-            f"{model_url} has no {', '.join(missing[:3])} ({len(missing)} parameters in all) for {type(model).__name__}"
+            f"{model_url} lacks {len(missing)} parameters of {type(model).__name__}, such as {', '.join(missing[:3])}"
         )
 
 

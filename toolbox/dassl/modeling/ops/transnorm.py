@@ -77,9 +77,9 @@ class _TransNorm(nn.Module):
         self, mean_s: torch.Tensor, var_s: torch.Tensor, mean_t: torch.Tensor, var_t: torch.Tensor
     ) -> torch.Tensor:
         """Return weights (channels,) with mean 1: larger where mean / deviation of the two domains is closer."""
-        apart = (mean_s / (var_s + self.eps).sqrt() - mean_t / (var_t + self.eps).sqrt()).abs()
-        nearness = 1 / (1 + apart)
-        return self.num_features * nearness / nearness.sum()
+        distance = (mean_s / (var_s + self.eps).sqrt() - mean_t / (var_t + self.eps).sqrt()).abs()
+        similarity = 1 / (1 + distance)
+        return self.num_features * similarity / similarity.sum()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Normalise ``input``; the shape stays. ValueError for wrong dimensions, or an odd batch while training."""

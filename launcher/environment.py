@@ -1,10 +1,10 @@
-"""Questions about a Python environment that scripts/setup_env.sh asks; the standard library alone answers them.
+"""Questions about a Python environment that scripts/setup_env.sh asks. A program of its own, standard library only.
 
-    python check_env.py lacks ROOT FILE...   prints which lines of the requirement files the environment does not meet
-    python check_env.py ready ROOT FILE...   has ROOT/.venv been set up for these files as they are now?
-    python check_env.py stamp ROOT FILE...   notes in ROOT/.venv that it has
+    python environment.py lacks ROOT FILE...   prints which lines of the requirement files the environment does not meet
+    python environment.py ready ROOT FILE...   was ROOT/.venv set up for these files as they are now?
+    python environment.py stamp ROOT FILE...   records in ROOT/.venv that it was
 
-The exit status is 0 for yes (nothing lacking, ready, noted) and 1 for no.
+The exit status is 0 for yes (nothing lacking, ready, recorded) and 1 for no.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse(line: str, root: Path) -> tuple[str, list[tuple[str, str]]] | None:
         return (named.group(1) if named else "dassl"), []
     name = re.match(r"[A-Za-z0-9._-]+", line)
     if name is None:
-        raise SystemExit(f"{line!r} in the requirements is not understood.")
+        raise SystemExit(f"{line!r} in the requirements is not a requirement.")
     return name.group(), re.findall(r"([<>=!]=|[<>])\s*([^\s,]+)", line[name.end() :])
 
 

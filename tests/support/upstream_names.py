@@ -1,4 +1,4 @@
-"""Which names of `dassl` this repository uses, read from its source. Nothing of it is imported or run."""
+"""Finds the names of `dassl` that this repository uses, by reading its source without importing or running it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-FOLDERS = ("trainers", "datasets", "prompting", "reporting", "scripts", "benchmarks")
-# What a variable of this name holds, wherever it stands.
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+FOLDERS = (
+    "benchmarks",
+    "classifier",
+    "common",
+    "datasets",
+    "launcher",
+    "prompting",
+    "reporting",
+    "runs",
+    "scripts",
+    "trainers",
+)
+# Variables with these names hold instances of these classes in all files.
 VARIABLES = {"trainer": "TrainerX", "dm": "DataManager"}
 
 
 @dataclass
 class Uses:
-    """Everything found: full names imported, keyword arguments of calls, attributes by Dassl class, keys of the
-    configuration. Values are the files that use them."""
+    """All uses found: full imported names, keyword arguments of calls, attributes by Dassl class, configuration keys.
+
+    Each name maps to the files that use it.
+    """
 
     imports: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     keywords: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -26,13 +39,13 @@ class Uses:
 
 
 def sources() -> dict[str, ast.Module]:
-    """The syntax tree of every source file, by its path in the repository."""
+    """Return the syntax tree of every source file by its path in the repository."""
     files = [REPOSITORY / "train.py", *(file for folder in FOLDERS for file in (REPOSITORY / folder).rglob("*.py"))]
     return {file.relative_to(REPOSITORY).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """(name in the file, full name) of everything imported from dassl."""
+    """Yield (name in the file, full name) for every import from dassl."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "dassl":
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
@@ -43,7 +56,7 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 
 def chain(node: ast.AST) -> list[str]:
-    """["cfg", "OPTIM", "LR"] of the expression ``cfg.OPTIM.LR``; empty for anything but names joined by dots."""
+    """Return ["cfg", "OPTIM", "LR"] for the expression ``cfg.OPTIM.LR``; [] for anything but names joined by dots."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -56,9 +69,9 @@ def _is_super(node: ast.AST) -> bool:
 
 
 class _Classes:
-    """The repository's classes: which Dassl class each derives from, and what the family defines itself."""
+    """The repository's classes: the Dassl class that each derives from, and the names that its family defines."""
 
-    def __init__(self, trees: dict[str, ast.Module]):
+    def __init__(self, trees: dict[str, ast.Module]) -> None:
         self.nodes: dict[str, ast.ClassDef] = {}
         self.roots: dict[str, str] = {}
         for tree in trees.values():
@@ -66,43 +79,45 @@ class _Classes:
             self.nodes.update({node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)})
 
     def ancestors(self, name: str) -> Iterator[str]:
-        """The class, its bases and theirs, as far as they stand here; last the names of those that do not."""
+        """Yield the class and all its bases; bases outside the repository end the search."""
         yield name
         for base in self.nodes[name].bases if name in self.nodes else ():
             if parts := chain(base):
                 yield from self.ancestors(parts[-1])
 
     def root(self, name: str) -> str | None:
-        """The Dassl class that a class of the repository derives from."""
+        """Return the Dassl class that a class of the repository derives from."""
         found = [self.roots[base] for base in self.ancestors(name) if base not in self.nodes and base in self.roots]
         return found[0] if found else None
 
     def own(self, root: str) -> set[str]:
-        """What the classes derived from ``root`` define and assign themselves."""
+        """Return the names that the classes derived from ``root`` define or assign."""
         family = {base for name in self.nodes if self.root(name) == root for base in self.ancestors(name)}
-        names = set()
+        names: set[str] = set()
         for node in (self.nodes[name] for name in family if name in self.nodes):
-            for item in ast.walk(node):
-                if isinstance(item, ast.FunctionDef):
-                    names.add(item.name)
-                elif isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
-                    names.update({item.attr} if chain(item)[:1] == ["self"] else ())
+            for child in ast.walk(node):
+                if isinstance(child, ast.FunctionDef):
+                    names.add(child.name)
+                elif isinstance(child, ast.Attribute) and isinstance(child.ctx, ast.Store):
+                    names.update({child.attr} if chain(child)[:1] == ["self"] else ())
             for item in node.body:
-                targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
+                targets: list[ast.expr] = item.targets if isinstance(item, ast.Assign) else []
+                if isinstance(item, ast.AnnAssign) and item.value is not None:  # an annotation alone defines nothing
+                    targets = [item.target]
                 names.update(target.id for target in targets if isinstance(target, ast.Name))
         return names
 
     def methods(self, name: str) -> set[str]:
-        """The methods that a class defines."""
+        """Return the methods that a class defines."""
         return {item.name for item in self.nodes[name].body if isinstance(item, ast.FunctionDef)}
 
 
 def collect(defined: dict[str, set[str]], keys: set[str]) -> Uses:
-    """Everything of dassl that the repository uses.
+    """Find all names of dassl that the repository uses.
 
     Args:
-        defined: by Dassl class, the methods that it has: one of the same name here replaces it.
-        keys: the configuration's dotted keys; others are this repository's own.
+        defined: the methods of each Dassl class; a method of the same name here overrides it.
+        keys: dotted keys of Dassl's configuration; other keys are this repository's own.
     """
     trees, uses = sources(), Uses()
     classes = _Classes(trees)
@@ -119,12 +134,19 @@ def collect(defined: dict[str, set[str]], keys: set[str]) -> Uses:
             if parts[:1] == ["self"] and parts[1:2] in (["cfg"], ["dm"]):
                 parts = parts[1:]
             if len(parts) > 1 and parts[0] in VARIABLES:
-                root = VARIABLES[parts[0]]
-                if parts[1] not in own.get(root, ()):
-                    uses.attributes[root][parts[1]].add(file)
+                variable_class = VARIABLES[parts[0]]
+                if parts[1] not in own.get(variable_class, ()):
+                    uses.attributes[variable_class][parts[1]].add(file)
             if parts[:1] == ["cfg"] and (key := ".".join(parts[1:])) in keys:
                 uses.keys[key].add(file)
-            if isinstance(node, ast.ClassDef) and (root := classes.root(node.name)) in defined:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and "." in node.value
+                and node.value in keys
+            ):
+                uses.keys[node.value].add(file)
+            if isinstance(node, ast.ClassDef) and (root := classes.root(node.name)) is not None and root in defined:
                 methods = classes.methods(node.name) & defined[root]
                 for name in _inherited(node, own[root], defined[root]) | methods:
                     uses.attributes[root][name].add(file)

@@ -1,0 +1,90 @@
+"""The commands that run methods: one method, a comparison, the two protocols."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from common import catalogue
+from common.catalogue import METHODS
+from common.errors import unknown
+from launcher import arguments, frame, protocols
+from launcher import plan as planning
+from launcher.execution import closing_line, names_of_tasks, run_missing
+from launcher.plan import COMPARE, Plan
+from launcher.summaries import comparison_summary, method_summary
+
+# Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
+NEEDS_OPENCLIP, ANSWERED = 10, 11
+
+
+def answer(command: str, words: Sequence[str], check: bool) -> int:
+    """Carry a command out, or only ``check`` its words."""
+    words = list(words)
+    by_protocol = command in protocols.PROTOCOLS
+    if arguments.asks_for_help(words):
+        parser_of(command, words).print_help()
+        return ANSWERED if check else 0
+    if by_protocol:
+        plan: Plan = protocols.make_plan(command, words, None if check else names_of_tasks)
+    elif command == COMPARE:
+        plan = planning.compare_plan(words)
+    elif command in catalogue.commands():
+        plan = planning.method_plan(command, words)
+    else:
+        method = catalogue.named(command)
+        plan = planning.method_plan(method.command, words, method)
+    if check:
+        return NEEDS_OPENCLIP if plan.needs_openclip else 0
+    return carry_out(plan)
+
+
+def parser_of(command: str, words: Sequence[str]) -> frame.OneLineParser:
+    """The parser of a command, for its help."""
+    if command in protocols.PROTOCOLS:
+        return protocols.make_parser(command, words[0])
+    if command == COMPARE:
+        return planning.compare_parser()
+    if command in catalogue.commands():
+        return planning.method_parser(command)
+    method = catalogue.named(command)
+    return planning.method_parser(method.command, f"scripts/train.sh {method.name}", choice=False)
+
+
+def train(words: Sequence[str], check: bool) -> int:
+    """scripts/train.sh: any method by its name, or by its command."""
+    command, *rest = words or ["--help"]
+    if command in ("-h", "--help"):
+        print("usage: bash scripts/train.sh <method> <dataset> <shots> [options]\n\nmethods:")
+        for name in catalogue.commands():
+            methods = catalogue.methods_of(name)
+            print(f"  {name:14}{methods[0].about}")
+            print("".join(f"      {method.name}\n" for method in methods if len(methods) > 1), end="")
+        print("\nbash scripts/train.sh <method> --help lists a method's options and keys.")
+        return ANSWERED if check else 0
+    if command not in catalogue.commands() and command.lower() not in {name.lower() for name in METHODS}:
+        raise unknown("Method", command, [*catalogue.commands(), *METHODS])
+    return answer(command, rest, check)
+
+
+def carry_out(plan: Plan) -> int:
+    """Run, report, and return the exit status."""
+    started = time.monotonic()
+    for line in plan.left_out:
+        print(line, flush=True)
+    failures = run_missing(plan)
+    if plan.comparison is not None:
+        text, markdown = comparison_summary(plan, failures)
+        file = plan.output / plan.dataset / plan.comparison.report
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(markdown, "utf-8")
+        text += f"\nAlso in {file}"
+    elif isinstance(plan, (protocols.BaseToNew, protocols.NewTasks)):
+        text = protocols.report(plan)
+    else:
+        text = method_summary(plan)
+    print(f"\n{text}\nDone in {time.monotonic() - started:.0f} s", flush=True)
+    if failures:
+        print(closing_line(failures, len(plan.jobs)), file=sys.stderr)
+    return frame.FAILED if failures else 0
