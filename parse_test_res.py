@@ -10,20 +10,17 @@ with its own metric; those of single tasks are in results.json and shown by bash
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, pstdev
 
+from common.errors import InputError
 from common.paths import LOG
+from launcher import frame
 
 TRAINED, TESTED = "Finish training", "=> result"
-
-
-class Unreadable(Exception):
-    """Input that cannot be summarised; the message is one line."""
 
 
 def last_value(log: Path, pattern: re.Pattern[str], signal: str) -> float | None:
@@ -31,7 +28,7 @@ def last_value(log: Path, pattern: re.Pattern[str], signal: str) -> float | None
     try:
         lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
     except OSError as error:
-        raise Unreadable(f"{log} cannot be read: {error.strerror}; name the folder of the seeds.") from None
+        raise InputError(f"{log} cannot be read: {error.strerror}; name the folder of the seeds.") from None
     if signal not in lines:
         return None
     found = (pattern.search(line) for line in lines[lines.index(signal) :])
@@ -39,7 +36,7 @@ def last_value(log: Path, pattern: re.Pattern[str], signal: str) -> float | None
     try:
         return float(values[-1]) if values else None
     except ValueError:
-        raise Unreadable(f"{log}: '{values[-1]}' is not a number.") from None
+        raise InputError(f"{log}: '{values[-1]}' is not a number.") from None
 
 
 def visible(folder: Path) -> list[Path]:
@@ -47,7 +44,7 @@ def visible(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
-        raise Unreadable(f"{folder} cannot be read: {error.strerror}; name a folder of runs.") from None
+        raise InputError(f"{folder} cannot be read: {error.strerror}; name a folder of runs.") from None
 
 
 def summarise(folder: Path, shown: str, keyword: str, signal: str, ci95: bool) -> float:
@@ -66,7 +63,7 @@ def summarise(folder: Path, shown: str, keyword: str, signal: str, ci95: bool) -
         else:
             values.append((name, value))
     if not values:
-        raise Unreadable(f"Nothing found in {shown}: no {LOG} in its subfolders has {keyword} after '{signal}'.")
+        raise InputError(f"Nothing found in {shown}: no {LOG} in its subfolders has {keyword} after '{signal}'.")
     for name, value in values:
         print(f"file: {name}. {keyword}: {value:.2f}%. ")
     numbers = [value for _, value in values]
@@ -80,9 +77,9 @@ def summarise(folder: Path, shown: str, keyword: str, signal: str, ci95: bool) -
     return fmean(numbers)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns 0, or 2 with one line if there is nothing to summarise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def answer(argv: list[str]) -> int:
+    """Summarise what the command line names."""
+    parser = frame.parser("python parse_test_res.py", __doc__, ())
     parser.add_argument("directory", help=f"folder with a subfolder per seed, each with {LOG}")
     parser.add_argument("--ci95", action="store_true", help="half a 95%% confidence interval as the deviation")
     parser.add_argument("--test-log", action="store_true", help="read logs of evaluations, which have no training")
@@ -92,19 +89,23 @@ def main(argv: list[str] | None = None) -> int:
     signal = TESTED if args.test_log else TRAINED
     try:
         re.compile(args.keyword)
-        if not args.multi_exp:
-            summarise(Path(args.directory), args.directory, args.keyword, signal, args.ci95)
-            return 0
-        inner = visible(Path(args.directory))
-        if not inner:
-            raise Unreadable(f"Nothing found in {args.directory}: it has no subfolders.")
-        name = args.directory.rstrip("/")
-        means = [summarise(path, f"{name}/{path.name}", args.keyword, signal, args.ci95) for path in inner]
-    except (Unreadable, re.error) as error:
-        print(error if isinstance(error, Unreadable) else f"--keyword {args.keyword}: {error}", file=sys.stderr)
-        return 2
+    except re.error as error:
+        raise InputError(f"--keyword {args.keyword}: {error}") from None
+    if not args.multi_exp:
+        summarise(Path(args.directory), args.directory, args.keyword, signal, args.ci95)
+        return 0
+    inner = visible(Path(args.directory))
+    if not inner:
+        raise InputError(f"Nothing found in {args.directory}: it has no subfolders.")
+    name = args.directory.rstrip("/")
+    means = [summarise(path, f"{name}/{path.name}", args.keyword, signal, args.ci95) for path in inner]
     print(f"Average performance\n* {args.keyword}: {fmean(means):.2f}%")
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns 0, or 2 with one line if there is nothing to summarise."""
+    return frame.run(answer, argv)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The methods: one file each, which registers one Dassl trainer. Importing the package registers them all.
+"""The methods: one file each, which registers one Dassl trainer. Importing this package registers all of them.
 
-common/catalogue.py lists what they are called; trainers/engine/ holds what they share.
+common/catalogue.py lists the methods' names; trainers/engine/ holds the code that they share.
 """
 
 import pkgutil

@@ -1,21 +1,22 @@
 """CoCoOp: conditional prompt learning (arXiv 2203.05557).
 
-The context of a class prompt depends on the image x that is to be classified:
+The context of a class prompt depends on the image to classify, with feature x:
 
-    meta-net       pi(x) = W_2 relu(W_1 x + b_1) + b_2                      x: the image's feature, of unit norm
+    meta-net       pi(x) = W_2 relu(W_1 x + b_1) + b_2                      x of unit norm
     class prompt   [SOS] V_1 + pi(x) .. V_L + pi(x)  class name . [EOT]     -> text encoder -> class feature w_c(x)
     logits         exp(logit_scale) x cosine(x, w_c(x))
 
-V and the meta-net are learned, for each task of a collection by itself. There is a prompt for every pair of an image
-and a class of its task, so training takes one image at a time, and every test image costs what CoOp's whole test does.
+V and the meta-net are learned, separately for each task of a collection. There is a prompt for every pair of an image
+and a class of its task, so training uses one image at a time, and each test image costs as much text encoding as CoOp's
+whole test.
 
-After sections 3.2 and 4 of the paper and github.com/KaiyangZhou/CoOp. Ours deviates: the meta-net computes in float32
-whatever the tower computes in (published: float16).
+Follows sections 3.2 and 4 of the paper and github.com/KaiyangZhou/CoOp. Deviation: the meta-net computes in float32
+whatever the tower's precision (published: float16).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -28,15 +29,15 @@ from common.knobs import Knob
 from prompting.losses import unit
 from prompting.prompts import with_context
 from prompting.text_encoder import PackedPrompts, pack
-from trainers.engine.contexts import PromptLearner, word_vectors
+from trainers.engine.contexts import PromptLearner, module_list, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
 
-TEST_PROMPTS = 2048  # prompts encoded at a time when no gradient is wanted, or one image's if they are more
-REDUCTION = 16  # the meta-net's hidden layer is so many times narrower than the image feature
+TEST_PROMPTS = 2048  # prompts encoded at a time without gradients; always at least those of one image
+REDUCTION = 16  # width of the image feature / width of the meta-net's hidden layer
 
 
 class ImageContext(nn.Module):
-    """One task's context vectors and meta-net: ``start`` (n_ctx, ctx_dim) is what the vectors are at first."""
+    """One task's context vectors and meta-net; ``start`` (n_ctx, ctx_dim) holds the vectors' initial values."""
 
     def __init__(self, start: Tensor, feature_dim: int):
         super().__init__()
@@ -53,23 +54,26 @@ class ImageContext(nn.Module):
 class ImageContexts(PromptLearner):
     """An `ImageContext` for each task."""
 
+    tasks: Sequence[ImageContext]
+
     def __init__(self, starts: Sequence[Tensor], feature_dim: int):
         super().__init__()
         self.n_ctx = len(starts[0])
-        self.tasks = nn.ModuleList(ImageContext(start, feature_dim) for start in starts)
+        self.tasks = module_list(ImageContext(start, feature_dim) for start in starts)
 
     def context_of_class(self, task: int, flat_class: int) -> int:
-        return 0  # of one image; those of further images follow it
+        return 0  # the first image's; `_pack_images` numbers those of further images
 
 
 @TRAINER_REGISTRY.register()
 class CoCoOp(PromptTrainer):
-    """Conditional context optimization, each task trained by itself."""
+    """Conditional context optimization, each task trained on its own."""
 
+    model: ImageContexts
     section = "COCOOP"
     KNOBS = (
-        Knob("CONTEXT", "task", "each task has context vectors and a meta-net of its own", among=("task",)),
-        Knob("N_CTX", 4, "context vectors in a class prompt, when CTX_INIT is empty", least=1),
+        Knob("CONTEXT", "task", "task: each task has its own context vectors and meta-net", among=("task",)),
+        Knob("N_CTX", 4, "context vectors in a class prompt, if CTX_INIT is empty", least=1),
         Knob("CTX_INIT", "a photo of a", "words that the context starts from; they set N_CTX", training=True),
     )
 
@@ -81,11 +85,11 @@ class CoCoOp(PromptTrainer):
         super().check_cfg(cfg)
         if cfg.TRAINER.COCOOP.CONTEXT != "task":
             raise InputError(
-                f"TRAINER.COCOOP.CONTEXT is '{cfg.TRAINER.COCOOP.CONTEXT}', but CoCoOp trains every task by itself and "
-                "shares no context; leave it 'task', or use CoOp with CONTEXT shared."
+                f"TRAINER.COCOOP.CONTEXT is '{cfg.TRAINER.COCOOP.CONTEXT}', but CoCoOp trains each task on its own and "
+                "shares no context; set it to 'task', or use CoOp with CONTEXT shared."
             )
 
-    def build_learner(self) -> PromptLearner:
+    def build_learner(self) -> ImageContexts:
         text, k = self.tower.text, self.knobs
         words = word_vectors(text, k.CTX_INIT)
         if words is not None:
@@ -96,25 +100,27 @@ class CoCoOp(PromptTrainer):
         return ImageContexts(starts, text.feature_dim)
 
     def _pack_images(self, task: int, images: int) -> PackedPrompts:
-        """The prompts of some images with a task's classes, the first image's first."""
+        """Pack the prompts of ``images`` images with a task's classes: the first image's, then the second's, ..."""
         prompts = [self._prompts[c] for c in self.layout.classes_of(task)]
         return pack([with_context(p, i, self.model.n_ctx) for i in range(images) for p in prompts]).to(self.device)
 
     def logits_of_task(self, task: int, image_features: Tensor) -> Tensor:
-        """(images, feature_dim) of a task -> (images, classes of the task): every image with its own class features."""
+        """(images, feature_dim) of a task -> (images, classes of the task); every image has its own class features."""
         n_classes = len(self.layout.classes_of(task))
-        together = len(image_features) if torch.is_grad_enabled() else max(1, TEST_PROMPTS // n_classes)
+        chunk = len(image_features) if torch.is_grad_enabled() else max(1, TEST_PROMPTS // n_classes)
         parts = []
-        for x in image_features.split(together):
+        for x in image_features.split(chunk):
             contexts = self.model.tasks[task](x)
             w = unit(self.encode(self.tower.text, self._packed_images(task, len(x)), contexts))
             parts.append(self.tower.logit_scale * torch.einsum("id,icd->ic", x, w.unflatten(0, (-1, n_classes))))
         return torch.cat(parts)
 
-    def class_logits(self, image_features, task, text=None):
+    def class_logits(
+        self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         logits = self.task_by_task(image_features, task, self.logits_of_task)
         return logits, torch.arange(self.layout.n_classes, device=self.device)
 
-    def classifier(self):
-        """Images have no text features in common: every one has class features of its own."""
+    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Compute nothing ahead: images share no text features, since each has its own."""
         return lambda image_features, task: self.class_logits(image_features, task)[0]

@@ -2,12 +2,14 @@
 
     class prompt   [SOS] V_1 .. V_L  class name . [EOT]           -> text encoder -> class feature
 
-V is learned directly. On a collection, every task has a context of its own and is trained by itself (CoOp-CA in the
-published table), or every class has one and every task is trained by itself (CoOp-CS), or one context is shared by all
-tasks and trained on all at once (CoOp-MT).
+V is learned directly. On a collection there are three forms, named as in the published table:
 
-Deviation: the public code starts from words with one context for all classes, whatever is asked for; here every class's
-context starts from them.
+    CoOp-CA        one context per task, each task trained on its own
+    CoOp-CS        one context per class, each task trained on its own
+    CoOp-MT        one context for all tasks, trained on all of them jointly
+
+Deviation: with initial words, the public code always uses one context for all classes, even if one per class is set;
+here, every class's context starts from the words.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from dassl.engine import TRAINER_REGISTRY
 from yacs.config import CfgNode
 
 from common.knobs import Knob
-from trainers.engine.contexts import ClassContextTable, ContextTable, PromptLearner, word_vectors
+from trainers.engine.contexts import ClassContextTable, ContextTable, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
 
 CONTEXTS = {
-    "task": "a context per task, each task trained by itself",
-    "class": "a context per class, each task trained by itself",
+    "task": "a context per task, each task trained on its own",
+    "class": "a context per class, each task trained on its own",
     "shared": "one context for all tasks",
 }
 
@@ -32,7 +34,7 @@ class CoOp(PromptTrainer):
 
     section = "COOP"
     KNOBS = (
-        Knob("CONTEXT", "task", "what has a context of its own", among=CONTEXTS),
+        Knob("CONTEXT", "task", "how contexts are shared", among=CONTEXTS),
         Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
         Knob(
             "CTX_INIT", "", 'words that the context starts from, such as "a photo of a"; they set N_CTX', training=True
@@ -44,7 +46,7 @@ class CoOp(PromptTrainer):
     def one_task_batches(cls, cfg: CfgNode) -> bool:
         return cfg.TRAINER.COOP.CONTEXT != "shared"
 
-    def build_learner(self) -> PromptLearner:
+    def build_learner(self) -> ContextTable:
         k, width = self.knobs, self.tower.text.width
         start = word_vectors(self.tower.text, k.CTX_INIT)
         n_ctx = k.N_CTX if start is None else len(start)

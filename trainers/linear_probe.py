@@ -4,16 +4,16 @@ For each task, a multinomial logistic regression on the features x of the un-aug
 
     min_{W, b}  sum_i cross-entropy(W x_i + b, y_i) + |W|^2 / (2 C)
 
-C is chosen on the validation shots as CLIP's authors do: the best of seven decades 1e6, 1e4, .., 1e-6, then eight steps
-that halve, on a logarithmic scale, the interval from a tenth of it to ten times it, keeping the better end.
+C is chosen on the validation shots as CLIP's authors do: the best of 1e6, 1e4, .., 1e-6, then eight steps that halve,
+on a logarithmic scale, the interval from a tenth of it to ten times it, and keep the better end.
 
-Features keep the norms the tower gives them, as in the released script. The solver is L-BFGS-B of SciPy with the
-stopping rule of scikit-learn's `lbfgs`, which calls the same routine: the same steps and the same answer without that
-dependency, and the sums are PyTorch's, so they run on a GPU.
+Features are not normalised, as in the released script. The solver is SciPy's L-BFGS-B with the stopping rule of
+scikit-learn's `lbfgs`, which calls the same routine: the same steps and result without that dependency. PyTorch
+computes the objective, so it runs on a GPU.
 
-Deviations from the released script: its two metrics are swapped (a task with overall accuracy is validated and tested
-by the class mean, and the other way round), ours are not; its shots are drawn by itself, ours are those of all methods.
-The published table counts no parameters here; ours are classes x (feature_dim + 1).
+Deviations from the released script: it swaps its two metrics (a task with overall accuracy is validated and tested by
+the class mean, and vice versa), and ours does not; it draws shots of its own, and ours uses those of all methods. The
+published table counts no parameters here; ours has classes x (feature_dim + 1).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def logistic_regression(
 ) -> tuple[Tensor, Tensor]:
     """(n, d) features, (n,) int64 classes -> the (n_classes, d) W and (n_classes,) b above, float64.
 
-    ``tolerance`` bounds the largest entry of the gradient of the objective divided by n. Of two classes the first has
+    ``tolerance`` bounds the largest entry of the gradient of (objective / n). If there are two classes, the first has
     W_0 = 0 and b_0 = 0, as in scikit-learn.
     """
     x = x.double()
@@ -64,20 +64,20 @@ def logistic_regression(
 
 
 def search(score: Callable[[float], float], steps: int) -> float:
-    """The C that CLIP's search ends with; ``score`` is the validation accuracy of a C, asked once for each."""
-    known: dict[float, float] = {}
+    """Return the C that CLIP's search finds; ``score(C)`` is the validation accuracy, computed once per C."""
+    scores: dict[float, float] = {}
 
-    def of(exponent: float) -> float:
+    def score_at(exponent: float) -> float:
         key = round(exponent, 9)
-        if key not in known:
-            known[key] = score(10.0**key)
-        return known[key]
+        if key not in scores:
+            scores[key] = score(10.0**key)
+        return scores[key]
 
-    peak = max((float(np.log10(c)) for c in DECADES), key=of)
+    peak = max((float(np.log10(c)) for c in DECADES), key=score_at)
     best, left, right = peak, peak - 1, peak + 1
     for _ in range(steps):
         middle = (left + right) / 2
-        if of(left) < of(right):
+        if score_at(left) < score_at(right):
             best, left = right, middle
         else:
             best, right = left, middle
@@ -85,7 +85,10 @@ def search(score: Callable[[float], float], steps: int) -> float:
 
 
 class LinearClassifier(nn.Module):
-    """(batch, d) image features -> (batch, classes) logits; all tasks' classifiers, one under the other."""
+    """(batch, d) image features -> (batch, classes) logits; the rows are the classes of all tasks."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
 
     def __init__(self, n_classes: int, feature_dim: int):
         super().__init__()
@@ -100,11 +103,12 @@ class LinearClassifier(nn.Module):
 class LinearProbe(FittedTrainer):
     """LP-CLIP: logistic regression per task."""
 
+    model: LinearClassifier
     section = "LINEARPROBE"
     KNOBS = (
-        Knob("C", 0.0, "inverse strength of the penalty; 0: chosen on the validation shots", least=0, training=True),
-        Knob("STEPS", 8, "halvings of the interval in which C is searched", least=0, training=True),
-        Knob("MAX_ITER", 1000, "the solver's iterations at most", least=1, training=True),
+        Knob("C", 0.0, "inverse weight of the penalty; 0: choose it on the validation shots", least=0, training=True),
+        Knob("STEPS", 8, "halvings of the interval when C is searched", least=0, training=True),
+        Knob("MAX_ITER", 1000, "largest number of solver iterations", least=1, training=True),
     )
 
     @classmethod
@@ -119,9 +123,9 @@ class LinearProbe(FittedTrainer):
         x_val, y_val = split_features(self, "val")
         for index, task in enumerate(self.layout.tasks):
             classes = self.layout.classes_of(index)
-            mine, asked = self.task_of_class[y] == index, self.task_of_class[y_val] == index
-            shots, val = (x[mine], y[mine] - classes.start), (x_val[asked], y_val[asked] - classes.start)
-            c, (w, b) = self.fit_task(index, shots, val)
+            train, val = self.task_of_class[y] == index, self.task_of_class[y_val] == index
+            shots, val_shots = (x[train], y[train] - classes.start), (x_val[val], y_val[val] - classes.start)
+            c, (w, b) = self.fit_task(index, shots, val_shots)
             print(f"task {index} ({task.name}): C {c:.4g}")
             self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
             self.model.bias[classes.start : classes.stop] = b.to(self.model.bias.dtype)
@@ -129,7 +133,7 @@ class LinearProbe(FittedTrainer):
     def fit_task(
         self, index: int, shots: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]
     ) -> tuple[float, tuple[Tensor, Tensor]]:
-        """C, W and b of a task, from features and classes of its shots and of its validation shots."""
+        """Return a task's C, W and b, from features and classes of its shots and of its validation shots."""
         task = self.layout.tasks[index]
         fits: dict[float, tuple[Tensor, Tensor]] = {}
 

@@ -1,22 +1,22 @@
 """ProGrad: prompt-aligned gradients (arXiv 2205.14865).
 
-CoOp, whose step never goes against what zero-shot CLIP knows. With G_d the gradient of the cross-entropy and G_g that
-of the KL divergence from zero-shot CLIP's predictions to the model's, the context follows
+CoOp whose steps never oppose zero-shot CLIP. With G_d the gradient of the cross-entropy and G_g the gradient of the KL
+divergence from zero-shot CLIP's predictions to the model's, the context is trained with the gradient
 
-    G = G_d                                            where G_d . G_g >= 0 (they agree),
-    G = G_d - LAMBDA (G_d . G_g) / |G_g|^2 G_g         where they conflict; LAMBDA = 1 removes the conflict wholly.
+    G = G_d                                            if G_d . G_g >= 0 (they agree),
+    G = G_d - LAMBDA (G_d . G_g) / |G_g|^2 G_g         if they conflict; LAMBDA = 1 removes the whole conflict.
 
-On a collection every task has a context of its own and is trained by itself, so G_d and G_g are those of one task, as
-the rule needs: a conflict in one task must not bend another's step.
+On a collection every task has a context of its own and is trained on its own, so G_d and G_g belong to one task, as the
+rule requires: a conflict in one task must not change another task's step.
 
 As in the public code (BeierZhu/Prompt-align): temperature T = 1 in the KL divergence, and a context that starts from
-zeros followed by the words of the task's template, the phrase behind the class name moved to the front ("a type of pet,
-a photo of a"). The authors take LAMBDA 0.8 for Flowers102, DTD and EuroSAT at 8 and 16 shots, and 50 epochs at 1 shot,
-100 at 2 and 4, 200 at 8 and 16 (configs rn50_ep100 and rn50_ep200).
+zeros followed by the words of the task's template, with the phrase after the class name moved to the front ("a type of
+pet, a photo of a"). The authors use LAMBDA 0.8 for Flowers102, DTD and EuroSAT at 8 and 16 shots, and 50 epochs at 1
+shot, 100 at 2 and 4, 200 at 8 and 16 (configs rn50_ep100 and rn50_ep200).
 
-Deviations: zero-shot CLIP reads each task's template, which differs from the authors' own list in wording for some data
-sets; all words of the template are learned (the public code counts what spaces part, so in a phrase with a comma the
-last word stays fixed, between context and name); learned vectors and the projection are in float32.
+Deviations: zero-shot CLIP uses each task's template, whose wording differs from the authors' own list for some data
+sets; all words of the template are learned (the public code counts words split at spaces, so in a phrase with a comma
+the last word stays fixed, between context and name); learned vectors and the projection are float32.
 """
 
 from __future__ import annotations
@@ -31,35 +31,37 @@ from common.errors import InputError
 from common.knobs import Knob
 from prompting.tasks import Task
 from prompting.templates import words_before_name
-from trainers.engine.contexts import ContextTable, PromptLearner, word_vectors
+from trainers.engine.contexts import ContextTable, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
 
 
 def project(domain: Tensor, general: Tensor, strength: float = 1.0) -> Tensor:
-    """G: the ``domain`` gradient without (a share ``strength`` of) its part that goes against the ``general`` one."""
+    """Return G: the ``domain`` gradient, minus ``strength`` times its component that opposes ``general``."""
     direction = general / general.norm().clamp(min=torch.finfo(general.dtype).tiny)
     return domain - strength * (domain * direction).sum().clamp(max=0) * direction
 
 
 def divergence(logits: Tensor, zero_shot: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL divergence from zero-shot predictions, up to their entropy, which no gradient sees; (batch, n) both.
+    """Return the KL divergence from zero-shot predictions, up to their entropy, which is constant; both are (batch, n).
 
-    Times T^2, so that its gradient's size does not depend on T. Classes of other tasks (-inf) have no part in it.
+    It is multiplied by T^2, so that the size of its gradient does not depend on T. Classes of other tasks (-inf) are
+    ignored.
     """
-    wanted = F.softmax(zero_shot / temperature, dim=-1)
-    log_p = F.log_softmax(logits / temperature, dim=-1).masked_fill(wanted == 0, 0)
-    return -(wanted * log_p).sum(-1).mean() * temperature**2
+    target = F.softmax(zero_shot / temperature, dim=-1)
+    log_p = F.log_softmax(logits / temperature, dim=-1).masked_fill(target == 0, 0)
+    return -(target * log_p).sum(-1).mean() * temperature**2
 
 
 @TRAINER_REGISTRY.register()
 class ProGrad(PromptTrainer):
-    """Context optimization by gradients that agree with zero-shot CLIP."""
+    """Context optimization with gradients that agree with zero-shot CLIP."""
 
+    general_loss: Tensor  # of the current batch
     section = "PROGRAD"
     KNOBS = (
         Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
         Knob("CTX_INIT", True, "start from the words of the task's template; False: normal, std 0.02", training=True),
-        Knob("LAMBDA", 1.0, "share of the conflicting part that is removed", training=True),
+        Knob("LAMBDA", 1.0, "share of the conflicting component to remove", training=True),
         Knob("T", 1.0, "temperature of both predictions in the KL divergence", above=0, training=True),
         Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
     )
@@ -68,19 +70,19 @@ class ProGrad(PromptTrainer):
     def one_task_batches(cls, cfg: CfgNode) -> bool:
         return True
 
-    def build_learner(self) -> PromptLearner:
+    def build_learner(self) -> ContextTable:
         k, text = self.knobs, self.tower.text
         start = torch.stack([self._start(task) for task in self.layout.tasks]) if k.CTX_INIT else None
         return ContextTable(len(self.layout), k.N_CTX, text.width, k.CLASS_TOKEN_POSITION, start)
 
     def _start(self, task: Task) -> Tensor:
-        """(N_CTX, ctx_dim) zeros, at their end the words of the task's template."""
+        """Return (N_CTX, ctx_dim): zeros followed by the words of the task's template."""
         n_ctx, text = self.knobs.N_CTX, self.tower.text
         start, words = torch.zeros(n_ctx, text.width), word_vectors(text, words_before_name(task.template))
         if words is not None and len(words) > n_ctx:
             raise InputError(
                 f"The template of task '{task.name}' has {len(words)} tokens beside the name, but "
-                f"TRAINER.PROGRAD.N_CTX is {n_ctx}; raise it or set TRAINER.PROGRAD.CTX_INIT False."
+                f"TRAINER.PROGRAD.N_CTX is {n_ctx}; raise N_CTX, or set TRAINER.PROGRAD.CTX_INIT False."
             )
         if words is not None:
             start[n_ctx - len(words) :] = words
@@ -95,7 +97,7 @@ class ProGrad(PromptTrainer):
         return F.cross_entropy(logits, column), logits, column
 
     def model_backward(self, loss: Tensor) -> None:
-        """Leave the projected gradients in the contexts; those of tasks that are not in the batch get none."""
+        """Set the contexts' gradients to the projected ones; contexts of tasks that are not in the batch get none."""
         self.detect_anomaly(loss)
         self.detect_anomaly(self.general_loss)
         contexts = list(self.model.parameters())

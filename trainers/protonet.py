@@ -3,13 +3,13 @@
     prototype      p_c = mean over the shots i of class c of x_i        (eq. 1)
     probability    p(c | x) = softmax_c( -|x - p_c|^2 )                 (eq. 2, over the classes of x's own task)
 
-x is the feature as the tower gives it. With DISTANCE cosine, shots are scaled to unit norm and the logits are
-exp(logit_scale) x cosine(x, p_c). Nothing is trained and no parameter is counted.
+x is the tower's feature, not normalised. With DISTANCE cosine, shots are scaled to unit norm and the logits are
+exp(logit_scale) x cosine(x, p_c). Nothing is trained, so no parameters are counted.
 
-What the published SoftCPT table calls ProtoNet is not known: the released code does not contain it, the table counts no
-parameters, and its README cites the paper above and nothing else. The network, its training, the distance and the
-augmentation are not published. The printed figures (10.1 % at 1 shot on General-10, where a linear probe has 37.3 %)
-look lower than class means of CLIP features may be expected to be, so that this file may well do better: it is
+It is not known how the ProtoNet of the published SoftCPT table was made. The released code does not contain it, the
+table counts no parameters for it, and the README cites only the paper above. The network, its training, the distance
+and the augmentation are not published. The printed figures (10.1 % at 1 shot on General-10, where a linear probe has
+37.3 %) are lower than one would expect from class means of CLIP features, so this file may reach more: it is
 prototypical networks on CLIP's features, not a reproduction of those figures.
 """
 
@@ -24,11 +24,13 @@ from common.knobs import Knob
 from prompting.losses import unit
 from trainers.engine.fitted_trainer import FittedTrainer, split_features
 
-DISTANCES = {"euclidean": "squared distance of features", "cosine": "of features of unit norm"}
+DISTANCES = {"euclidean": "squared distance of features", "cosine": "cosine similarity"}
 
 
 class Prototypes(nn.Module):
     """(batch, d) image features -> (batch, classes) logits."""
+
+    prototypes: Tensor
 
     def __init__(self, n_classes: int, feature_dim: int, distance: str, scale: float):
         super().__init__()
@@ -36,14 +38,14 @@ class Prototypes(nn.Module):
         self.register_buffer("prototypes", torch.zeros(n_classes, feature_dim))
 
     def fit(self, x: Tensor, y: Tensor) -> None:
-        """(n, d) features and (n,) classes of the shots."""
+        """Set the prototypes from (n, d) features and (n,) classes of the shots."""
         total = torch.zeros_like(self.prototypes).index_add_(0, y, x.to(self.prototypes.dtype))
         self.prototypes = total / torch.bincount(y, minlength=len(total)).clamp(min=1).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.distance == "cosine":
             return self.scale * x @ unit(self.prototypes).t()
-        # |x|^2 is the same for all classes; without it there is less to cancel.
+        # |x|^2 is the same for all classes; leaving it out loses less precision.
         return 2 * x @ self.prototypes.t() - self.prototypes.square().sum(1)
 
 
@@ -51,8 +53,9 @@ class Prototypes(nn.Module):
 class ProtoNet(FittedTrainer):
     """Nearest class mean of CLIP's image features."""
 
+    model: Prototypes
     section = "PROTONET"
-    KNOBS = (Knob("DISTANCE", "euclidean", "of an image to a class mean", among=DISTANCES),)
+    KNOBS = (Knob("DISTANCE", "euclidean", "how an image is compared with a class mean", among=DISTANCES),)
 
     @classmethod
     def raw_features(cls, cfg: CfgNode) -> bool:

@@ -1,26 +1,26 @@
 """SoftCPT: soft context sharing for prompt tuning (arXiv 2208.13474).
 
-The prompt context of every task is written by one small meta network that all tasks share:
+One small meta network, shared by all tasks, generates the prompt context of every task:
 
     task prompt    [SOS] U_1 .. U_M  task name . [EOT]            -> text encoder -> task feature f_t
     sub-network    f_t -> S^t_1 .. S^t_L                          one linear map
     class prompt   [SOS] S^t_1 .. S^t_L  class name . [EOT]       -> text encoder -> class feature
 
-U and the linear map are all that is learned, on the few shots of all tasks at once.
+Only U and the linear map are learned, on the few shots of all tasks jointly.
 
-The class-specific variants write a context for every class c, and encode class names twice:
+The class-specific variants generate a context for every class c, and encode class names twice:
 
     class prompt   [SOS] V_1 .. V_K  class name . [EOT]           -> text encoder -> g_c
     sub-network    [g_c ; f_t] -> S^c_1 .. S^c_L                  also: of their mean (linmean), of g_c alone (lincls)
     class prompt   [SOS] S^c_1 .. S^c_L  class name . [EOT]       -> text encoder -> class feature
 
-A variant's name says where V and U come from: NA none, CA/TA one set for all classes/tasks, CS/TS one set each.
-SoftCPT*, here STAR, has no U, and a bias; the released code does not contain it, so this is read from the published
-count of parameters, 1024 * 8192 + 8192.
+A variant's name states how V and U are shared: NA no V, CA/TA one set for all classes/tasks, CS/TS one set each.
+SoftCPT*, here STAR, has a bias and no U. The released code does not contain it; this form is inferred from the
+published number of parameters, 1024 * 8192 + 8192.
 
-Deviations from the released code: sub-networks compute in float32 under a float16 tower; with lincls, which never reads
-the task feature, there is no U; sampled classes are drawn for the tasks of a batch only, as others have no part in its
-loss, and what is not drawn is not encoded in the first pass either. The sub-network mlp is ours.
+Deviations from the released code: sub-networks compute in float32 even if the tower uses float16; lincls has no U,
+since it does not use the task feature; classes are sampled for the tasks of a batch only, since other tasks do not
+affect its loss, and classes that are not sampled are not encoded in the first pass either. The sub-network mlp is ours.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from collections.abc import Sequence
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from common.errors import InputError
@@ -54,7 +54,7 @@ CLASS_SPECIFIC = ("CATA", "CATS", "CSTA", "CSTS")
 
 
 class MetaNetwork(PromptLearner):
-    """Writes one context per task, or per class, from names and learnable vectors (paper, section on the meta network).
+    """Generates one context per task or class from names and learnable vectors (paper, section on the meta network).
 
     Args:
         text: the frozen text tower.
@@ -62,13 +62,18 @@ class MetaNetwork(PromptLearner):
         n_ctx: L, context vectors per class prompt.
         task_n_ctx: M, learnable vectors per task prompt.
         per_task: one set of task context vectors per task (TS) instead of one for all (TA).
-        position: of the class name in the prompts that are written.
-        class_n_ctx: K, learnable vectors per first class prompt; None (NA) writes a context per task.
+        position: of the class name in the class prompts.
+        class_n_ctx: K, learnable vectors per class prompt of the first pass; None (NA) for a context per task.
         per_class: one set of class context vectors per class (CS) instead of one for all (CA).
-        kind: which sub-network, one of SUB_NETWORKS.
-        bias: whether a linear sub-network has one.
-        features: how the sub-network's features are scaled, one of SCALES.
+        kind: of sub-network, one of SUB_NETWORKS.
+        bias: add a bias to a linear sub-network.
+        features: scaling of the sub-network's input, one of SCALES.
     """
+
+    task_context: nn.Parameter | None
+    class_context: nn.Parameter | None
+    task_scale: FeatureScale
+    class_scale: FeatureScale
 
     def __init__(
         self,
@@ -88,72 +93,75 @@ class MetaNetwork(PromptLearner):
         super().__init__()
         self.n_ctx, self.position, self.kind, self._layout = n_ctx, position, kind, layout
         self.class_specific = class_n_ctx is not None
-        # No modules, so that the frozen tower in them is no part of what is learned and saved.
+        # NamePrompts are not modules: the frozen tower in them must not become part of what is learned and saved.
         names = [task.name for task in layout.tasks]
-        self._tasks = None if kind == "lincls" else NamePrompts(text, names, task_n_ctx, per_task)
-        self.task_context = self._tasks.new_context() if self._tasks else None
-        self._classes = NamePrompts(text, layout.classnames, class_n_ctx, per_class) if self.class_specific else None
-        self.class_context = self._classes.new_context() if self._classes else None
-        if self._tasks:
-            self.task_scale = FeatureScale(features, lambda: self._tasks.all_features(self.task_context))
-        if self._classes:
-            self.class_scale = FeatureScale(features, lambda: self._classes.all_features(self.class_context))
+        tasks = None if kind == "lincls" else NamePrompts(text, names, task_n_ctx, per_task)
+        self.task_context = tasks.new_context() if tasks else None
+        classes = None if class_n_ctx is None else NamePrompts(text, layout.classnames, class_n_ctx, per_class)
+        self.class_context = classes.new_context() if classes else None
+        if tasks:
+            self.task_scale = FeatureScale(features, lambda: tasks.all_features(self.task_context))
+        if classes:
+            self.class_scale = FeatureScale(features, lambda: classes.all_features(self.class_context))
+        self._tasks, self._classes = tasks, classes
         self.sub_network = build_sub_network(kind, text.feature_dim, n_ctx, text.width, self.class_specific, bias)
 
     def context_of_class(self, task: int, flat_class: int) -> int:
         return flat_class if self.class_specific else task
 
     def _task_features(self, tasks: Sequence[int]) -> Tensor:
+        assert self._tasks is not None  # only lincls has none, and it does not read task features
         return self.task_scale(self._tasks.features(tasks, self.task_context))
 
     def task_features(self) -> Tensor | None:
         return self._tasks.all_features(self.task_context) if self._tasks else None
 
     def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
-        """(all tasks, L, ctx_dim) S^t or (all classes, L, ctx_dim) S^c, zeros for what is not asked for."""
+        """Return S^t, (all tasks, L, ctx_dim), or S^c, (all classes, L, ctx_dim); rows that are not requested are 0."""
         tasks = list(tasks)
-        if not self.class_specific:
-            features, wanted, of = self._task_features(tasks), tasks, len(self._layout)
+        if self._classes is None:
+            features, rows, n_contexts = self._task_features(tasks), tasks, len(self._layout)
         else:
-            wanted = self._layout.classes_of_all(tasks) if classes is None else list(classes)
-            of = self._layout.n_classes
-            features = self.class_scale(self._classes.features(wanted, self.class_context))
+            rows = self._layout.classes_of_all(tasks) if classes is None else list(classes)
+            n_contexts = self._layout.n_classes
+            features = self.class_scale(self._classes.features(rows, self.class_context))
             if self._tasks:
-                row = {task: i for i, task in enumerate(tasks)}
-                rows = [row[task] for task in self._layout.task_of_class[wanted].tolist()]
+                index = {task: i for i, task in enumerate(tasks)}
+                task_rows = [index[task] for task in self._layout.task_of_class[rows].tolist()]
                 task_features = self._task_features(tasks)
-                features = join(self.kind, features, task_features[torch.tensor(rows, device=features.device)])
-        written = self.sub_network(features)
-        contexts = written.new_zeros(of, *written.shape[1:])
-        return contexts.index_copy(0, torch.tensor(wanted, device=written.device), written)
+                features = join(self.kind, features, task_features[torch.tensor(task_rows, device=features.device)])
+        generated = self.sub_network(features)
+        contexts = generated.new_zeros(n_contexts, *generated.shape[1:])
+        return contexts.index_copy(0, torch.tensor(rows, device=generated.device), generated)
 
 
 @TRAINER_REGISTRY.register()
 class SoftCPT(PromptTrainer):
     """Soft context sharing for prompt tuning, in all variants."""
 
+    model: MetaNetwork
     section = "SOFTCPT"
     KNOBS = (
-        Knob("VARIANT", "NATA", "where class and task contexts come from", among=VARIANTS),
+        Knob("VARIANT", "NATA", "how class and task contexts are shared", among=VARIANTS),
         Knob(
             "SUB_NETWORK",
             "linear",
-            "what writes the contexts; linmean and lincls are for class-specific variants",
+            "what generates the contexts; linmean and lincls are for class-specific variants",
             among=("linear", "mlp", "linmean", "lincls"),
         ),
         Knob(
             "FEATURES",
             "raw",
-            "norm of the sub-network's input: raw (published), unit, or standard (for any tower, see docs/methods.md)",
+            "scale of the sub-network's input: raw (published), unit, or standard (for any tower, see docs/methods.md)",
             among=("raw", "unit", "standard"),
         ),
         Knob("N_CTX", 16, "L: context vectors in a class prompt", least=1),
         Knob("TASK_N_CTX", 4, "M: learnable vectors in a task prompt; STAR has none", least=0),
-        Knob("CLASS_N_CTX", 4, "K: learnable vectors in a class-specific variant's first class prompt", least=0),
+        Knob("CLASS_N_CTX", 4, "K: learnable vectors in the first class prompt of a class-specific variant", least=0),
         Knob(
             "CLASS_SAMPLE_RATE",
             0.0,
-            "class-specific variants train on the classes of a batch and this share of the others; 0: on all classes",
+            "class-specific variants train on a batch's classes and this share of the others; 0: on all classes",
             least=0,
             most=1,
             training=True,
@@ -166,11 +174,11 @@ class SoftCPT(PromptTrainer):
         k = cfg.TRAINER.SOFTCPT
         if k.SUB_NETWORK in ("linmean", "lincls") and k.VARIANT not in CLASS_SPECIFIC:
             raise InputError(
-                f"The sub-network {k.SUB_NETWORK} reads class features, and SoftCPT's variant {k.VARIANT} has none; "
+                f"The sub-network {k.SUB_NETWORK} needs class features, but SoftCPT's variant {k.VARIANT} has none; "
                 f"use one of {', '.join(CLASS_SPECIFIC)}."
             )
 
-    def build_learner(self) -> PromptLearner:
+    def build_learner(self) -> MetaNetwork:
         k = self.knobs
         star = k.VARIANT == "STAR"
         return MetaNetwork(
@@ -188,13 +196,13 @@ class SoftCPT(PromptTrainer):
         )
 
     def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
-        """Those of a batch and, of each of its tasks, a random share of the others, rounded up (released code)."""
+        """Return a batch's classes, plus a random share of its tasks' other classes, rounded up (released code)."""
         rate = self.knobs.CLASS_SAMPLE_RATE
         if not rate or not self.model.class_specific:
             return None
         chosen = set(label.tolist())
         for t in task.unique().tolist():
             others = [c for c in self.layout.classes_of(t) if c not in chosen]
-            drawn = torch.randperm(len(others))[: math.ceil(len(others) * rate)]
-            chosen.update(others[i] for i in drawn.tolist())
+            sampled = torch.randperm(len(others))[: math.ceil(len(others) * rate)]
+            chosen.update(others[i] for i in sampled.tolist())
         return sorted(chosen)

@@ -1,25 +1,28 @@
-"""Tip-Adapter and Tip-Adapter-F (arXiv 2111.03930): the few shots as a cache beside zero-shot CLIP.
+"""Tip-Adapter and Tip-Adapter-F (arXiv 2111.03930): a cache of the few shots, added to zero-shot CLIP.
 
 For each task, with image feature x, shots' features k_i (keys) and one-hot classes (values), all features of unit norm:
 
     logits_c = exp(logit_scale) x.w_c + alpha sum_{i in class c} exp(-beta (1 - x.k_i))            (paper, eq. 5 and 6)
 
-w_c is the text feature of the task's template. A key is the mean over ten augmented views of a shot, of unit norm.
-Nothing is learned in Tip-Adapter; Tip-Adapter-F trains the keys: AdamW, learning rate 0.001, 20 epochs, cosine, batches
-of 256, cross-entropy. Then alpha and beta are searched on the validation shots, on a grid, for each task. F's trainable
-parameters are images x feature_dim.
+w_c is the text feature of the task's template. A key is the mean feature of ten augmented views of a shot, scaled to
+unit norm. Tip-Adapter learns nothing. Tip-Adapter-F trains the keys: AdamW, learning rate 0.001, 20 epochs, cosine,
+batches of 256, cross-entropy; it has images x feature_dim parameters. Both then search alpha and beta for each task, on
+a grid and the validation shots.
 
-Deviations from the public code: it takes the epoch of F that is best on the TEST images and reports the better of that
-and of the searched result; ours takes the last epoch and the searched values. It has grids and starting values for each
-data set; ours has those of ImageNet for all. It averages views before normalising them, ours after. Its learning rate
-falls at every step, ours at every epoch. It drops no incomplete batch, ours does when a task has a whole one. Ours
-compares candidates by the task's own metric, not always by overall accuracy.
+Deviations from the public code:
+* It uses the epoch of F that is best on the TEST images, and reports the better of that result and the searched one.
+  Ours uses the last epoch and the searched values.
+* It has grids and initial values for each data set. Ours uses those of ImageNet for all.
+* It averages views before normalising them, ours after.
+* Its learning rate falls at every step, ours at every epoch.
+* It keeps incomplete batches. Ours drops them if a task has a complete one.
+* Ours compares candidates by the task's own metric, not always by overall accuracy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,11 +36,16 @@ from common.errors import InputError
 from common.knobs import Knob
 from prompting.losses import unit, within_task
 from trainers.engine.fitted_trainer import accuracy, split_features
-from trainers.engine.task_trainer import TaskTrainer
+from trainers.engine.task_trainer import TaskTrainer, images_of
 
 
 class Cache(nn.Module):
     """The shots of one task: keys (shots, d) of unit norm, their classes (shots,) within the task, alpha and beta."""
+
+    keys: Tensor
+    values: Tensor
+    alpha: Tensor
+    beta: Tensor
 
     def __init__(self, shots: int, feature_dim: int, n_classes: int, alpha: float, beta: float, trained: bool):
         super().__init__()
@@ -52,12 +60,12 @@ class Cache(nn.Module):
         self.register_buffer("beta", torch.tensor(beta))
 
     def votes(self, affinity: Tensor, beta: Tensor | float) -> Tensor:
-        """(batch, shots) x.k_i -> (batch, classes) sum over a class's shots of exp(-beta (1 - x.k_i))."""
-        near = (beta * (affinity - 1)).exp()
-        return near.new_zeros(len(near), self.n_classes).index_add(1, self.values, near)
+        """(batch, shots) x.k_i -> (batch, classes) sums over a class's shots of exp(-beta (1 - x.k_i))."""
+        weights = (beta * (affinity - 1)).exp()
+        return weights.new_zeros(len(weights), self.n_classes).index_add(1, self.values, weights)
 
     def forward(self, image_features: Tensor) -> Tensor:
-        """(batch, d) features of unit norm -> (batch, classes) what the cache adds to the task's zero-shot logits."""
+        """(batch, d) features of unit norm -> (batch, classes) the cache's part of the task's logits."""
         return self.alpha * self.votes(image_features @ self.keys.t(), self.beta)
 
 
@@ -68,12 +76,12 @@ class TipAdapter(TaskTrainer):
     section = "TIPADAPTER"
     KNOBS = (
         Knob("FINETUNE", False, "False: Tip-Adapter, nothing is trained; True: Tip-Adapter-F trains the keys"),
-        Knob("VIEWS", 10, "augmented views of a shot; its key is their mean", least=1, training=True),
-        Knob("ALPHA", 1.17, "weight of the cache while keys are trained, and without a search", training=True),
-        Knob("BETA", 1.0, "sharpness of the cache, likewise", training=True),
-        Knob("SEARCH", True, "search alpha and beta on the validation shots afterwards", training=True),
-        Knob("MOST_ALPHA", 3.0, "alpha's grid goes from 0.1 to this", training=True),
-        Knob("MOST_BETA", 7.0, "beta's grid goes from 0.1 to this", training=True),
+        Knob("VIEWS", 10, "augmented views per shot; its key is their mean", least=1, training=True),
+        Knob("ALPHA", 1.17, "alpha, weight of the cache: while keys are trained, and without a search", training=True),
+        Knob("BETA", 1.0, "beta, sharpness of the cache: in the same cases", training=True),
+        Knob("SEARCH", True, "search alpha and beta on the validation shots at the end", training=True),
+        Knob("MOST_ALPHA", 3.0, "upper end of alpha's grid, which starts at 0.1", training=True),
+        Knob("MOST_BETA", 7.0, "upper end of beta's grid, which starts at 0.1", training=True),
         Knob("STEPS_ALPHA", 20, "values in alpha's grid", least=1, training=True),
         Knob("STEPS_BETA", 200, "values in beta's grid", least=1, training=True),
     )
@@ -87,7 +95,7 @@ class TipAdapter(TaskTrainer):
         if cfg.TRAINER.TIPADAPTER.FINETUNE and cfg.TEST.FINAL_MODEL == "best_val":
             raise InputError("Tip-Adapter-F searches alpha and beta at the end; set TEST.FINAL_MODEL last_step.")
         if cfg.SEED < 0:
-            raise InputError("Tip-Adapter's keys are views of a seeded draw; give a --seed of at least 0.")
+            raise InputError("Tip-Adapter's keys come from seeded views; set --seed to 0 or more.")
 
     def build_learner(self) -> nn.ModuleList:
         k, labels = self.knobs, torch.tensor([item.label for item in self.dm.dataset.train_x])
@@ -99,15 +107,20 @@ class TipAdapter(TaskTrainer):
 
     def make_optimizer(self) -> tuple[Optimizer, Any]:
         optim = self.cfg.OPTIM
-        # eps as published. Dassl's own AdamW would leave it at 1e-8, and the gradients here are not large beside 1e-4.
+        # The published eps. Dassl's own AdamW would use 1e-8, and gradients here are not much larger than 1e-4.
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=optim.LR, weight_decay=optim.WEIGHT_DECAY, eps=1e-4)
         return optimizer, build_lr_scheduler(optimizer, optim)
 
+    @property
+    def caches(self) -> Sequence[Cache]:
+        """One cache per task: ``self.model``, typed by its elements."""
+        return cast("Sequence[Cache]", self.model)
+
     def task_logits(self, task: int, image_features: Tensor) -> Tensor:
-        """(batch, d) -> (batch, classes of the task): the equation above."""
+        """(batch, d) -> (batch, classes of the task), by the equation above."""
         classes = self.layout.classes_of(task)
         text_features = self.handwritten_features[classes.start : classes.stop]
-        return self.logits(image_features, text_features) + self.model[task](image_features)
+        return self.logits(image_features, text_features) + self.caches[task](image_features)
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda image_features, task: self.task_by_task(image_features, task, self.task_logits)
@@ -120,40 +133,40 @@ class TipAdapter(TaskTrainer):
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
 
-    # -- the cache, and what is searched --
+    # -- filling the caches, and the search --
 
     @torch.no_grad()
     def fill_caches(self) -> None:
-        """Keys and values from augmented views of the shots."""
-        images = self.dm.train_loader_x.dataset
+        """Set keys and values from augmented views of the shots."""
+        images = images_of(self.dm.train_loader_x)
         views = self.features.views(images, range(self.knobs.VIEWS), self.watch.encoding)
-        keys = unit(sum(views.values())).to(self.device)
+        keys = unit(sum(views.values(), torch.zeros(()))).to(self.device)
         label = torch.tensor([item.label for item in images.data_source], device=self.device)
-        for t, cache in enumerate(self.model):
-            mine = self.task_of_class[label] == t
-            cache.keys.copy_(keys[mine])
-            cache.values.copy_(label[mine] - self.layout.offsets[t])
+        for t, cache in enumerate(self.caches):
+            shots = self.task_of_class[label] == t
+            cache.keys.copy_(keys[shots])
+            cache.values.copy_(label[shots] - self.layout.offsets[t])
 
     @torch.no_grad()
     def search(self) -> None:
-        """Each task's alpha and beta: the first best on its validation shots, beta in the outer loop."""
+        """Set each task's alpha and beta: the first best pair on its validation shots, with beta in the outer loop."""
         x, y = split_features(self, "val")
         k = self.knobs
-        for t, (cache, task) in enumerate(zip(self.model, self.layout.tasks, strict=True)):
-            mine = self.task_of_class[y] == t
-            if not k.SEARCH or not mine.any():
+        for t, (cache, task) in enumerate(zip(self.caches, self.layout.tasks, strict=True)):
+            val = self.task_of_class[y] == t
+            if not k.SEARCH or not val.any():
                 print(f"task {t} ({task.name}): alpha and beta are not searched")
                 continue
             classes = self.layout.classes_of(t)
-            label = y[mine] - classes.start
-            clip = self.logits(x[mine], self.handwritten_features[classes.start : classes.stop])
-            affinity, best = x[mine] @ cache.keys.t(), -1.0
+            label = y[val] - classes.start
+            zero_shot = self.logits(x[val], self.handwritten_features[classes.start : classes.stop])
+            affinity, best = x[val] @ cache.keys.t(), -1.0
             for beta in grid(k.MOST_BETA, k.STEPS_BETA):
                 votes = cache.votes(affinity, beta)
                 for alpha in grid(k.MOST_ALPHA, k.STEPS_ALPHA):
-                    reached = accuracy((clip + alpha * votes).argmax(1), label, task.metric)
-                    if reached > best:
-                        best = reached
+                    score = accuracy((zero_shot + alpha * votes).argmax(1), label, task.metric)
+                    if score > best:
+                        best = score
                         cache.alpha.fill_(alpha)
                         cache.beta.fill_(beta)
             print(
@@ -179,11 +192,11 @@ class TipAdapter(TaskTrainer):
             self.fill_caches()
 
     def after_epoch(self) -> None:
-        if self.epoch + 1 == self.max_epoch:  # before the last checkpoint, which holds what is found
+        if self.epoch + 1 == self.max_epoch:  # before the last checkpoint is saved, so that it contains the result
             self.search()
         super().after_epoch()
 
 
-def grid(most: float, steps: int) -> list[float]:
-    """The public code's candidates: ``steps`` values from 0.1 on, evenly, the last one step below ``most``."""
-    return [i * (most - 0.1) / steps + 0.1 for i in range(steps)]
+def grid(end: float, steps: int) -> list[float]:
+    """Return the public code's candidates: ``steps`` evenly spaced values from 0.1, the last one step below ``end``."""
+    return [i * (end - 0.1) / steps + 0.1 for i in range(steps)]

@@ -3,8 +3,8 @@
     class feature   w_c = unit( mean_k unit( text encoder(template_k with class name c) ) )
     logits          exp(logit_scale) x cosine(image feature, w_c)
 
-Either each task has one template, its own, or seven general ones join it: the ensemble of CoOp's ZeroshotCLIP2, which
-on ImageNet consists of the seven alone.
+A class is described by its task's own template, or by an ensemble of that template and seven general ones, as in CoOp's
+ZeroshotCLIP2. On ImageNet the ensemble consists of the seven general templates only.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ class ZeroshotCLIP(TaskTrainer):
         return lambda image_features, task: self.logits(image_features, features)
 
     def train(self) -> None:
-        """There is nothing to train: test."""
+        """Only test: nothing is trained."""
         self.test()

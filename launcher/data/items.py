@@ -64,7 +64,7 @@ def find_items(name: str, data: str | Path, command: str) -> tuple[str, Path, li
     return file.stem, root, items_of(DATASET_REGISTRY.get(cfg.DATASET.NAME), cfg, root)
 
 
-def items_of(kind: type, cfg: Any, root: Path) -> list[Item]:
+def items_of(kind: Any, cfg: Any, root: Path) -> list[Item]:
     """The items of a registered data set."""
     from datasets.declared import FolderCollection
     from datasets.source import Part, Source, SourceCollection

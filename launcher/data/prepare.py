@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launcher import frame
 from launcher.commands import ANSWERED
@@ -22,6 +22,9 @@ from launcher.data.fetch import (
     kept_bytes,
 )
 from launcher.data.items import Item, check_names, find_items, make_parser
+
+if TYPE_CHECKING:  # it imports dassl
+    from datasets.source import Source
 
 
 def in_place(download: Any, source: Any, root: Path) -> Any:

@@ -1,1 +1,1 @@
-"""What the methods in trainers/ share: tasks in batches, the tower's features, training, testing, checkpoints."""
+"""What the methods in trainers/ share: batches per task, image features, training, testing, checkpoints."""

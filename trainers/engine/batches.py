@@ -1,24 +1,24 @@
-"""Batches of one task each."""
+"""Batches that contain images of a single task."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 
-class OneTaskBatches(Sampler):
-    """Every batch holds samples of a single task; each task is batched as if it were a data set of its own.
+class OneTaskBatches(Sampler[list[int]]):
+    """Batches of one task each, as if every task were a data set of its own.
 
-    That is: shuffled within the task, batches of ``batch_size``, a last incomplete batch dropped unless it is the only
-    one (Dassl's rule). Batches of different tasks are shuffled among each other. A method whose parameters belong to
-    one task each, and whose optimiser leaves parameters without gradient alone, thereby trains every task exactly as
-    if by itself.
+    A task's images are shuffled and split into batches of ``batch_size``. An incomplete last batch is dropped unless it
+    is the task's only one (Dassl's rule). The batches of all tasks are then shuffled together. If every parameter
+    belongs to one task, and the optimiser skips parameters without a gradient, each task is trained exactly as if it
+    were alone.
 
-    With ``steps``, every task has so many batches in all of ``epochs`` epochs, whatever its size: from as many passes
-    over its images as an epoch's share takes, incomplete batches kept. Shares differ by one at most. ``epoch`` is set
-    from outside.
+    With ``steps``, every task has that many batches over all ``epochs`` epochs, whatever its size: an epoch makes as
+    many passes over the task's images as its share needs, and incomplete batches are kept. The shares of any two
+    epochs differ by at most one batch. The caller sets ``epoch``.
     """
 
     def __init__(self, tasks: Sequence[int], batch_size: int, steps: int | None = None, epochs: int = 1):
@@ -38,26 +38,28 @@ class OneTaskBatches(Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         batches = []
         for members in self.members.values():
-            mine: list[torch.Tensor] = []
-            while len(mine) < self._count(members):
-                mine += members[torch.randperm(len(members))].split(self.batch_size)
-            batches += [batch.tolist() for batch in mine[: self._count(members)]]
+            drawn: list[torch.Tensor] = []
+            while len(drawn) < self._count(members):
+                drawn += members[torch.randperm(len(members))].split(self.batch_size)
+            batches += [batch.tolist() for batch in drawn[: self._count(members)]]
         for index in torch.randperm(len(batches)).tolist():
             yield batches[index]
 
 
-class JointThenOneTask(Sampler):
-    """The batches of ``joint`` before epoch ``first``, those of ``separate`` from it on. ``epoch`` is set from
-    outside."""
+class JointThenOneTask(Sampler[list[int]]):
+    """The batches of ``joint`` before epoch ``first``, and those of ``separate`` from then on.
 
-    def __init__(self, joint: Sampler, separate: OneTaskBatches, first: int):
+    The caller sets ``epoch``.
+    """
+
+    def __init__(self, joint: BatchSampler, separate: OneTaskBatches, first: int):
         self.joint, self.separate, self.first, self.epoch = joint, separate, first, 0
 
-    def _now(self) -> Sampler:
+    def _current(self) -> BatchSampler | OneTaskBatches:
         return self.joint if self.epoch < self.first else self.separate
 
     def __len__(self) -> int:
-        return len(self._now())
+        return len(self._current())
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._now())
+        return iter(self._current())

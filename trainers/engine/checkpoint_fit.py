@@ -1,8 +1,8 @@
-"""Does a checkpoint fit? A check whether parameters learned by one method on some tasks can be used here.
+"""Checks that a checkpoint fits: that parameters trained by one run can be used by another.
 
-A run's folder records the tasks and classes that its parameters were trained on, and for how long, in tasks.json, and
-the method with its settings in config.yaml. Shapes do not suffice: contexts of four tasks would load for four other
-tasks, and CoOp's for ProGrad.
+A run's folder records in tasks.json the tasks and classes that its parameters were trained on and the training time,
+and in config.yaml the method and its settings. Comparing shapes is not enough: contexts of four tasks would load for
+four other tasks, and CoOp's would load for ProGrad.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from prompting.tasks import TaskLayout
 from trainers.engine.settings import noted_settings, plain, value_of
 
 T = TypeVar("T")
-LISTED = 3  # names in a message
+MAX_NAMES = 3  # task names in a message
 
 
 def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0) -> None:
-    """Record, beside a run's checkpoints, their tasks and the seconds of training so far."""
+    """Record the tasks of a run's checkpoints, and the seconds of training so far, in the run's folder."""
     path = Path(folder) / TASKS
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
@@ -44,23 +44,23 @@ def _noted(folder: Path | str, read: Callable[[dict], T]) -> T | None:
 
 
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
-    """(name, class names) of the tasks that a run's checkpoints were trained on; None if that is not recorded."""
+    """Return (name, class names) of the tasks that a run's checkpoints were trained on; None if not recorded."""
     return _noted(folder, lambda noted: [(task["name"], list(task["classnames"])) for task in noted["tasks"]])
 
 
 def noted_seconds(folder: Path | str) -> float:
-    """The seconds of training in a run's newest checkpoint; 0 if that is not recorded."""
+    """Return the seconds of training in a run's newest checkpoint; 0 if not recorded."""
     return _noted(folder, lambda noted: float(noted.get("seconds", 0.0))) or 0.0
 
 
-def check_made_alike(folder: Path | str, cfg: CfgNode, section: str, knobs: Sequence[Knob]) -> None:
-    """InputError if a run's parameters were learned by another method, with other knobs, or for another CLIP.
+def check_compatible(folder: Path | str, cfg: CfgNode, section: str, knobs: Sequence[Knob]) -> None:
+    """Raise InputError if a run's parameters were trained by another method, with other knobs or for another CLIP.
 
     Args:
-        folder: the run's; one without config.yaml is trusted.
-        cfg: the settings with which the parameters are to be used.
+        folder: the run's folder; without a config.yaml it is trusted.
+        cfg: the settings to use the parameters with.
         section: the method's section, cfg.TRAINER.<section>.
-        knobs: the method's; those that only training reads may differ.
+        knobs: the method's knobs; those that only training reads may differ.
     """
     before = noted_settings(folder)
     if before is None:
@@ -68,39 +68,40 @@ def check_made_alike(folder: Path | str, cfg: CfgNode, section: str, knobs: Sequ
     own = f"TRAINER.{section}."
     names = [own + knob.name for knob in knobs if not knob.training]
     digests = (before.get("MODEL.BACKBONE.DIGEST"), cfg.MODEL.BACKBONE.DIGEST)
-    tower = "MODEL.BACKBONE.DIGEST" if all(digests) else "MODEL.BACKBONE.NAME"  # a file may lie anywhere
+    tower = "MODEL.BACKBONE.DIGEST" if all(digests) else "MODEL.BACKBONE.NAME"  # the file may have moved
     compared = ["TRAINER.NAME", *(key for key in names if key in before), tower]
     for key in compared:
         then, now = before.get(key), plain(value_of(cfg, key))
         if then != now:
             raise InputError(
-                f"The checkpoint in {folder} was trained with {key} {then}, and here it is {now}; set it to the same "
+                f"The checkpoint in {folder} was trained with {key} {then}, but here it is {now}; set it to the same "
                 "value, or name another run."
             )
 
 
 def check_tied(folder: Path | str, layout: TaskLayout, method: Method) -> None:
-    """InputError if a run's parameters belong to other tasks, or other classes, than those of ``layout``.
+    """Raise InputError if a run's parameters belong to other tasks, or other classes, than those of ``layout``.
 
-    Parameters of a single task can be used for any other single task, as the literature tests prompts trained on
-    ImageNet. If they belong to classes, tasks may have other names.
+    Parameters of a single task can be used for any other single task: the literature tests prompts trained on ImageNet
+    this way. Parameters that belong to classes need the same classes, but the tasks may have other names.
     """
-    learned = noted_tasks(folder)
-    if method.tied_to == "nothing" or learned is None:
+    trained = noted_tasks(folder)
+    if method.tied_to == "nothing" or trained is None:
         return
     here = [(task.name, list(task.classnames)) for task in layout.tasks]
     part = 0 if method.tied_to == "tasks" else 1
-    if [task[part] for task in learned] == [task[part] for task in here]:
+    if [task[part] for task in trained] == [task[part] for task in here]:
         return
-    if method.tied_to == "tasks" and len(learned) == len(here) == 1:
+    if method.tied_to == "tasks" and len(trained) == len(here) == 1:
         return
     raise InputError(
-        f"{method.name} in {folder} has {method.ties}, trained for {_listed(learned, part)}, and cannot be used for "
+        f"{method.name} in {folder} has {method.ties}, trained for {_listed(trained, part)}, and cannot be used for "
         f"{_listed(here, part)}; train a method whose parameters all tasks share, such as SoftCPT-NATA or CoOp-MT."
     )
 
 
 def _listed(tasks: list[tuple[str, list[str]]], part: int) -> str:
-    """The tasks in a few words; with the number of their classes if the classes differ."""
+    """Return a short list of the tasks' names, with their numbers of classes if ``part`` is 1."""
     names = [f"'{name}'" + (f" ({len(classes)} classes)" if part else "") for name, classes in tasks]
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more tasks" if len(names) > LISTED else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more tasks" if more > 0 else "")

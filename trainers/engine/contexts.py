@@ -1,38 +1,50 @@
-"""Where context vectors come from: what every learner says of its own, and those that are learned directly, which may
-start from words."""
+"""Context vectors: the base class of what prompt methods learn, and contexts that are learned directly."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from prompting.towers import TextTower
 
+M = TypeVar("M", bound=nn.Module)
+
+
+def module_list(modules: Iterable[M]) -> Sequence[M]:
+    """Return an nn.ModuleList, typed by its elements: PyTorch does not declare their type."""
+    return cast("Sequence[M]", nn.ModuleList(modules))
+
 
 class PromptLearner(nn.Module):
-    """What a method learns. Its parameters are all that is trained, saved and counted."""
+    """What a method learns. Only its parameters are trained, saved and counted."""
 
     n_ctx: int
     position: str = "end"
-    class_specific = False  # a context for every class; otherwise one for all tasks, or some for each
+    class_specific = False  # True: one context per class; False: one for all tasks, or one or more per task
 
     def context_of_class(self, task: int, flat_class: int) -> int:
-        """Which context the prompt of a class uses."""
+        """Return the index of the context that the prompt of a class uses."""
         raise NotImplementedError
 
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
-        """(contexts, n_ctx, ctx_dim) context vectors; only those of ``tasks`` need carry gradients."""
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
+        """Return all context vectors, (contexts, n_ctx, ctx_dim).
+
+        Only those of ``tasks`` need to carry gradients. With ``classes``, only the prompts of these classes are
+        encoded, so a class-specific learner may leave the other contexts at zero.
+        """
         raise NotImplementedError
 
     def task_features(self) -> Tensor | None:
-        """(tasks, feature_dim) what the method knows of the tasks by their names; None for most."""
+        """Return what the method computes from the tasks' names, (tasks, feature_dim); None for most methods."""
         return None
 
 
 def word_vectors(text: TextTower, words: str) -> Tensor | None:
-    """(tokens of ``words``, ctx_dim) float32 embeddings to start a context from; None when there are no words.
+    """Return the embeddings of ``words``, (tokens, ctx_dim) float32, to start a context from; None if ``words`` is
+    empty.
 
     Underscores mean spaces, as in CoOp's CTX_INIT.
     """
@@ -49,14 +61,16 @@ class ContextTable(PromptLearner):
         n_ctx: vectors in a context.
         ctx_dim: width of a vector.
         position: of the class name.
-        start: what contexts start from, (n_ctx, ctx_dim) for all or (n_contexts, n_ctx, ctx_dim); without it they are
+        start: initial values, (n_ctx, ctx_dim) for all contexts or (n_contexts, n_ctx, ctx_dim); without it they are
             drawn with standard deviation 0.02.
     """
+
+    ctx: nn.ParameterList
 
     def __init__(self, n_contexts: int, n_ctx: int, ctx_dim: int, position: str = "end", start: Tensor | None = None):
         super().__init__()
         self.n_ctx, self.position = n_ctx, position
-        # A parameter each, so that the optimiser leaves the contexts of tasks that are not in a batch untouched.
+        # One parameter each, so that the optimiser does not touch the contexts of tasks that are not in a batch.
         self.ctx = nn.ParameterList(torch.empty(n_ctx, ctx_dim).normal_(std=0.02) for _ in range(n_contexts))
         self._start(start)
 
@@ -70,18 +84,18 @@ class ContextTable(PromptLearner):
     def context_of_class(self, task: int, flat_class: int) -> int:
         return task if len(self.ctx) > 1 else 0
 
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
         used = set(tasks) if len(self.ctx) > 1 else {0}
         return torch.stack([ctx if index in used else ctx.detach() for index, ctx in enumerate(self.ctx)])
 
 
 class ClassContextTable(ContextTable):
-    """A context per class. Those of a task are one parameter, (classes of the task, n_ctx, ctx_dim), since a batch of a
-    task encodes all its classes.
+    """One context per class. Those of a task are one parameter, (classes of the task, n_ctx, ctx_dim), since a batch
+    with images of a task encodes all its classes.
 
     Args:
-        n_classes: classes of each task.
-        start: (n_ctx, ctx_dim), what every context starts from.
+        n_classes: number of classes of each task.
+        start: (n_ctx, ctx_dim), initial value of every context.
     """
 
     class_specific = True
@@ -96,6 +110,6 @@ class ClassContextTable(ContextTable):
     def context_of_class(self, task: int, flat_class: int) -> int:
         return flat_class
 
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
         used = set(tasks)
         return torch.cat([ctx if index in used else ctx.detach() for index, ctx in enumerate(self.ctx)])

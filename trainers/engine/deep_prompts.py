@@ -1,7 +1,7 @@
-"""What MaPLe and PromptSRC share: prompts in both towers, at the input and before some of the further blocks.
+"""What MaPLe and PromptSRC share: prompts in both towers, at the input and before some of the later blocks.
 
-On a collection every task has prompts of its own and is trained by itself. An image's feature depends on its task's
-prompts, so the feature bank cannot hold it: pixels come through to `class_logits`, which encodes them task by task.
+On a collection every task has prompts of its own and is trained on its own. An image's feature depends on its task's
+prompts, so the feature bank cannot store it: `class_logits` receives pixels and encodes them task by task.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ class DeepPrompts(PromptLearner):
         return task
 
     def text_prompts(self, task: int) -> Tensor:
-        """(depth, n_ctx, ctx_dim): the context, and what replaces it before the blocks 1 .. depth - 1."""
+        """Return (depth, n_ctx, ctx_dim): the context, then its replacements before blocks 1 .. depth - 1."""
         raise NotImplementedError
 
     def vision_prompts(self, task: int) -> Tensor:
-        """(depth, n, width): behind the image's patches, and what replaces them before the blocks 1 .. depth - 1."""
+        """Return (depth, n, width): tokens after the patches, then their replacements before blocks 1 .. depth - 1."""
         raise NotImplementedError
 
     def n_tasks(self) -> int:
         raise NotImplementedError
 
-    def contexts(self, tasks: Sequence[int]) -> Tensor:
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
         return self.layers(tasks)[0]
 
     def layers(self, tasks: Sequence[int]) -> Tensor:
-        """(depth, tasks, n_ctx, ctx_dim): the contexts of all tasks, and what replaces them; only those of ``tasks``
-        carry gradients."""
+        """Return (depth, all tasks, n_ctx, ctx_dim): contexts and their replacements; only those of ``tasks`` carry
+        gradients."""
         used = set(tasks)
-        every = (self.text_prompts(t) if t in used else self.text_prompts(t).detach() for t in range(self.n_tasks()))
-        return torch.stack(list(every), dim=1)
+        prompts = (self.text_prompts(t) if t in used else self.text_prompts(t).detach() for t in range(self.n_tasks()))
+        return torch.stack(list(prompts), dim=1)
 
 
 class DeepPromptTrainer(PromptTrainer):
-    """A trainer of `DeepPrompts`. Subclasses say in ``depth_keys`` which knobs hold a depth, and of which tower."""
+    """A trainer of `DeepPrompts`. Subclasses list in ``depth_keys`` the knobs that hold a depth, and of which tower."""
 
     model: DeepPrompts
-    depth_keys: dict[str, tuple[str, ...]]  # knob -> the towers ("text", "image") in which it counts blocks
+    depth_keys: dict[str, tuple[str, ...]]  # knob -> the towers ("text", "image") whose blocks it counts
 
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:
@@ -70,21 +70,21 @@ class DeepPromptTrainer(PromptTrainer):
                 if not 1 <= self.knobs[key] <= blocks[side]:
                     raise InputError(
                         f"TRAINER.{self.section}.{key} is {self.knobs[key]}, but the {side} tower of "
-                        f"'{self.tower.name}' has {blocks[side]} blocks; it must be from 1 to that."
+                        f"'{self.tower.name}' has {blocks[side]} blocks; set it to a value from 1 to {blocks[side]}."
                     )
         return self.build_prompts()
 
     def build_prompts(self) -> DeepPrompts:
-        """The method's learner; ``self.vision`` is there besides what `build_learner` finds."""
+        """Build the method's learner. Besides what `build_learner` can use, ``self.vision`` is set."""
         raise NotImplementedError
 
     # -- text --
 
-    def first_words(self, n_ctx: int) -> tuple[Tensor | None, list[int]]:
-        """What ``n_ctx`` context vectors start from and the tokens that stay between context and name.
+    def initial_context(self, n_ctx: int) -> tuple[Tensor | None, list[int]]:
+        """Return initial values for ``n_ctx`` context vectors, and the tokens that stay between context and name.
 
-        CTX_INIT's first ``n_ctx`` tokens become vectors, its others stay words, as in the public code up to 4 vectors;
-        where it has fewer than ``n_ctx``, vectors start from noise and no word is left.
+        The first ``n_ctx`` tokens of CTX_INIT become vectors and the others stay words, as the public code does up to 4
+        vectors. If CTX_INIT has fewer tokens than ``n_ctx``, this returns (None, []): the vectors start from noise.
         """
         text, words = self.tower.text, self.knobs.CTX_INIT.replace("_", " ").strip()
         vectors = word_vectors(text, words)
@@ -93,15 +93,15 @@ class DeepPromptTrainer(PromptTrainer):
         return vectors[:n_ctx], text.vocabulary.encode(words)[n_ctx:]
 
     def class_prompts(self) -> list[list[int]]:
-        """``[SOS] context, CTX_INIT's other words, name . [EOT]``."""
+        """Return the prompts ``[SOS] context, remaining words of CTX_INIT, name . [EOT]``."""
         n_ctx, vocabulary, names = self.model.n_ctx, self.tower.text.vocabulary, self.layout.classnames
-        _, words = self.first_words(n_ctx)
+        _, words = self.initial_context(n_ctx)
         return [
             bounded(vocabulary, [*prompt[1 : 1 + n_ctx], *words, *prompt[1 + n_ctx : -1]], name)
             for prompt, name in zip(super().class_prompts(), names, strict=True)
         ]
 
-    def text_features(self, tasks, classes=None):
+    def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         packed, columns = self.packed(tasks)
         contexts, *deep = self.model.layers(tasks)
         return unit(self.encode(self.tower.text, packed, contexts, deep)), columns
@@ -109,18 +109,21 @@ class DeepPromptTrainer(PromptTrainer):
     # -- images --
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """The pixels, as they are: whose prompts they go with is known in `class_logits`."""
+        """Return the pixels unchanged: `class_logits` encodes them, since only it knows whose prompts to use."""
         return images
 
     def prompted(self, images: Tensor, task: int) -> Tensor:
-        """(images, feature_dim) of unit norm, encoded with a task's prompts."""
+        """Encode images with a task's prompts: (images, feature_dim) of unit norm."""
         return self.vision(images, self.model.vision_prompts(task))
 
-    def class_logits(self, images, task, text=None):
+    def class_logits(
+        self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits of all classes; ``image_features`` are images, see `encode_images`."""
         w, columns = text or self.text_features(self.tasks_to_encode(task))
 
-        def of_task(index: int, mine: Tensor) -> Tensor:
-            return self.logits(self.prompted(mine, index), w[self.task_of_class[columns] == index])
+        def logits_of_task(index: int, images: Tensor) -> Tensor:
+            return self.logits(self.prompted(images, index), w[self.task_of_class[columns] == index])
 
-        logits = self.task_by_task(images, task, of_task)
+        logits = self.task_by_task(image_features, task, logits_of_task)
         return logits, torch.arange(self.layout.n_classes, device=self.device)

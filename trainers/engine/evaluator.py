@@ -1,53 +1,56 @@
-"""Accuracy of a collection: every task by its own metric, then the unweighted mean over tasks."""
+"""The accuracy of a collection: each task by its own metric, then the unweighted mean over tasks."""
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from typing import Any
 
 import torch
 from dassl.evaluation.evaluator import EvaluatorBase
 from torch import Tensor
+from yacs.config import CfgNode
 
 from prompting.tasks import METRICS, TaskLayout
 
 
 class TaskEvaluator(EvaluatorBase):
-    """Counts predictions per class and prints Dassl's result lines, `* accuracy` being the mean over tasks."""
+    """Counts predictions per class and prints Dassl's result lines; `* accuracy` is the mean over tasks."""
 
-    def __init__(self, cfg, layout: TaskLayout, **kwargs):
+    def __init__(self, cfg: CfgNode, layout: TaskLayout, **kwargs: Any):
         super().__init__(cfg)
         self.layout = layout
         self.reset()
 
     def reset(self) -> None:
         self.confusion = torch.zeros(self.layout.n_classes, self.layout.n_classes, dtype=torch.long)
-        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._processed: list[tuple[Tensor, Tensor, Tensor]] = []  # label, prediction, confidence
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
-        """``mo`` (batch, classes) logits, -inf outside a sample's task; ``gt`` (batch,) int64 flat class indices."""
+        """Count a batch: ``mo`` (batch, classes) logits, -inf outside a sample's task; ``gt`` (batch,) int64 flat
+        class indices."""
         confidence, predicted = (part.cpu() for part in mo.float().softmax(1).max(1))
         gt = gt.cpu()
-        self._seen.append((gt, predicted, confidence))
+        self._processed.append((gt, predicted, confidence))
         pairs = gt * self.layout.n_classes + predicted
         self.confusion += torch.bincount(pairs, minlength=self.confusion.numel()).view_as(self.confusion)
 
-    def mistakes(self, most: int) -> list[list[dict]]:
-        """For every task the images that it takes for another class: of each class the ``most`` most confident ones.
+    def mistakes(self, limit: int) -> list[list[dict]]:
+        """Return the wrongly classified images of every task, at most ``limit`` per class: the most confident ones.
 
-        Each is {"number": which image it was of those processed, from 0 on, "true", "predicted": class numbers in the
-        task, "confidence": 0 to 1}.
+        Each is {"number": position among the processed images, from 0, "true", "predicted": class numbers in the task,
+        "confidence": 0 to 1}.
         """
         found: list[list[dict]] = [[] for _ in self.layout.tasks]
-        if not self._seen:
+        if not self._processed:
             return found
-        label, predicted, confidence = (torch.cat(part) for part in zip(*self._seen, strict=True))
+        label, predicted, confidence = (torch.cat(part) for part in zip(*self._processed, strict=True))
         wrong = (label != predicted).nonzero().squeeze(1)
         order = wrong[confidence[wrong].argsort(descending=True, stable=True)]
-        counts = Counter()
+        counts: Counter[int] = Counter()
         for number in order.tolist():
             true = int(label[number])
             counts[true] += 1
-            if counts[true] <= most:
+            if counts[true] <= limit:
                 task = int(self.layout.task_of_class[true])
                 start = self.layout.offsets[task]
                 found[task].append(
@@ -61,7 +64,7 @@ class TaskEvaluator(EvaluatorBase):
         return [sorted(rows, key=lambda row: row["true"]) for rows in found]
 
     def per_task(self) -> list[dict]:
-        """Name, metric, accuracies in percent and counts of every task; a task without test images has accuracy NaN."""
+        """Return name, metric, accuracies in percent (NaN without test images) and counts of every task."""
         rows = []
         for index, task in enumerate(self.layout.tasks):
             classes = self.layout.classes_of(index)
@@ -86,18 +89,18 @@ class TaskEvaluator(EvaluatorBase):
         return rows
 
     def _confusion_of(self, classes: range) -> list[list[int]]:
-        """[true, predicted, count] wherever there are any; class numbers in the task."""
+        """Return [true, predicted, count] for every pair that occurs; classes are numbered within the task."""
         part = self.confusion[classes.start : classes.stop, classes.start : classes.stop]
         return [[true, predicted, int(part[true, predicted])] for true, predicted in part.nonzero().tolist()]
 
     def evaluate(self) -> OrderedDict[str, float]:
-        """Print the result and return it; the first value is what `trainer.test` returns."""
+        """Print the results and return them; `trainer.test` returns the first."""
         rows = self.per_task()
         confusion = self.confusion.double()
-        seen = confusion.sum(1) > 0
+        tested = confusion.sum(1) > 0
         f1 = 2 * confusion.diagonal() / (confusion.sum(0) + confusion.sum(1)).clamp(min=1)
         accuracy = sum(row["accuracy"] for row in rows) / len(rows)
-        results = OrderedDict(accuracy=accuracy, error_rate=100 - accuracy, macro_f1=100 * float(f1[seen].mean()))
+        results = OrderedDict(accuracy=accuracy, error_rate=100 - accuracy, macro_f1=100 * float(f1[tested].mean()))
         print(
             "=> result\n"
             f"* total: {sum(row['total'] for row in rows):,}\n"

@@ -1,7 +1,7 @@
-"""Methods that are fitted to features of un-augmented training images at once: no epochs, no text side.
+"""Methods that are fitted to the features of un-augmented training images in one go: no epochs, no text features.
 
-Their learner has one row a class on the flat class axis. An image's logits outside its own task are ignored, so a fit
-to all tasks together fits each task on its own.
+Their learner has one row per class on the flat class axis. Logits outside an image's own task are ignored, so fitting
+all tasks together fits each task on its own.
 """
 
 from __future__ import annotations
@@ -19,35 +19,39 @@ from trainers.engine.task_trainer import TaskTrainer, images_of
 
 
 def accuracy(predicted: Tensor, label: Tensor, metric: str) -> float:
-    """Share of correct predictions: "A" over all samples, "C" the mean over the classes that have any."""
-    right = predicted == label
+    """Return the share of correct predictions: "A" over all samples, "C" the mean over classes that have samples."""
+    correct = predicted == label
     if metric == "A":
-        return float(right.double().mean())
+        return float(correct.double().mean())
     total = torch.bincount(label)
-    correct = torch.bincount(label[right], minlength=len(total)).double()
-    return float((correct / total)[total > 0].mean())
+    hits = torch.bincount(label[correct], minlength=len(total)).double()
+    return float((hits / total)[total > 0].mean())
 
 
 def split_features(trainer: TaskTrainer, split: str) -> tuple[Tensor, Tensor]:
-    """(images, d) features and (images,) flat class indices of the un-augmented images of "train" or "val".
+    """Return the (images, d) features and (images,) flat class indices of the un-augmented "train" or "val" images.
 
-    Normalised unless the trainer asks for raw features; on its device; no rows if there are no such images.
+    Features are on the trainer's device, and normalised unless it uses raw features. Without such images there are no
+    rows.
     """
     data = trainer.dm.dataset
     items = data.train_x if split == "train" else data.val or []
     if not items:
-        nothing = torch.empty(0, trainer.tower.text.feature_dim, device=trainer.device)
-        return nothing, torch.empty(0, dtype=torch.long, device=trainer.device)
+        features = torch.empty(0, trainer.tower.text.feature_dim, device=trainer.device)
+        return features, torch.empty(0, dtype=torch.long, device=trainer.device)
     assert trainer.test_loader is not None
     images = SeededImages(trainer.cfg, items, transform=images_of(trainer.test_loader).transform)
     loader = trainer.cfg.DATALOADER
     batches: DataLoader = DataLoader(images, batch_size=loader.TEST.BATCH_SIZE, num_workers=loader.NUM_WORKERS)
-    features, labels = zip(*trainer.test_batches(batches), strict=True)
-    return torch.cat(features), torch.cat(labels)
+    parts, labels = zip(*trainer.test_batches(batches), strict=True)
+    return torch.cat(parts), torch.cat(labels)
 
 
 class FittedTrainer(TaskTrainer):
-    """Subclasses implement `build_learner` (a module: image features -> logits of all classes) and `fit`."""
+    """A trainer without epochs.
+
+    Subclasses implement `build_learner` (a module: image features -> logits of all classes) and `fit`.
+    """
 
     def fit(self) -> None:
         """Set the learner's tensors from `split_features`."""
@@ -56,7 +60,7 @@ class FittedTrainer(TaskTrainer):
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
         if cfg.RESUME:
-            raise InputError(f"{cfg.TRAINER.NAME} is fitted at once, there is nothing to resume; leave --resume out.")
+            raise InputError(f"{cfg.TRAINER.NAME} is fitted in one go, so there is nothing to resume; omit --resume.")
 
     def make_optimizer(self) -> tuple[None, None]:
         return None, None

@@ -1,10 +1,11 @@
-"""Image features of a run, from the bank: a frozen image tower sees every image, and every view of it, once."""
+"""The image features of a run, from the bank: the frozen image tower encodes every image, and every view, once."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import PIL
 import torch
@@ -18,58 +19,58 @@ from prompting.feature_bank import FeatureBank, FileDigests, tower_digest
 from prompting.losses import unit
 from prompting.towers import Tower
 
-CPU_PIXELS = 200_000  # measured: four images of 224 pixels are encoded four times faster than 64 at a time
-ONCE_BYTES = 4 << 30  # of what the images of a training set are turned into, kept for the whole run
+CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
+ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run
 
-Watch = Callable[[int, int], None]  # told (done, total)
+OnProgress = Callable[[int, int], None]  # called with (done, total)
 
 
 class ImageFeatures:
     """Encodes the images of SeededImages data sets with a tower, through a feature bank.
 
-    Methods with the same tower, augmentation, images, seed and epochs share one entry an epoch, since none of it
-    depends on the method.
+    The features do not depend on the method: methods with the same tower, augmentation, images, seed and epochs share
+    one entry per epoch.
     """
 
     def __init__(self, tower: Tower, bank: FeatureBank, device: torch.device, workers: int):
         self.tower, self.bank, self.device, self.workers = tower, bank, device, workers
-        # Without gradients a GPU takes far more than a training batch; a CPU is fastest on what its caches hold.
+        # Without gradients a GPU can take far more than a training batch; a CPU is fastest if its caches hold a batch.
         self.batch = 256 if device.type == "cuda" else max(1, CPU_PIXELS // tower.preprocessing.size**2)
         self.digests = FileDigests(bank.folder)
 
     @cached_property
-    def _tower_key(self) -> dict:
-        made_by = {module.__name__: module.__version__ for module in (torch, torchvision, PIL)}
-        return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **made_by}
+    def _tower_key(self) -> dict[str, Any]:
+        versions = {module.__name__: module.__version__ for module in (torch, torchvision, PIL)}
+        return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **versions}
 
-    def _key(self, images: SeededImages, **more) -> dict:
+    def _key(self, images: SeededImages, **more: Any) -> dict[str, Any]:
         try:
             files = self.digests.of([item.impath for item in images.data_source])
         except OSError as error:
             raise InputError(
                 f"Image {error.filename} cannot be read ({error.strerror}); replace or remove it."
             ) from None
-        # Some transforms have no repr of their own; the settings that all of them are made from say the rest.
+        # Some transforms have no repr of their own, so the settings that all are built from are added.
         transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(images.cfg.INPUT)
         return {**self._tower_key, "transform": transform, "files": files, **more}
 
-    def fixed(self, images: SeededImages, watch: Watch) -> Tensor:
-        """(images, feature_dim) float32 features of images that are not augmented, with the norms the tower gives them.
+    def fixed(self, images: SeededImages, watch: OnProgress) -> Tensor:
+        """Return the (images, feature_dim) float32 features of images that are not augmented, not normalised.
 
-        One entry serves the methods that want these and those that want unit norm.
+        So one entry serves methods that use raw features and methods that use unit norm.
         """
         key = self._key(images, normalized=False)
         return self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
 
-    def views(self, images: SeededImages, epochs: Sequence[int], watch: Watch) -> dict[int, Tensor]:
-        """The features of every image's view in every epoch: epoch -> (images, feature_dim) float32 of unit norm.
+    def views(self, images: SeededImages, epochs: Sequence[int], watch: OnProgress) -> dict[int, Tensor]:
+        """Return the features of every image's view in each epoch: epoch -> (images, feature_dim) float32 of unit norm.
 
-        Each epoch is kept as soon as it is done, so that a killed run goes on with the next one. Images that are not
-        augmented are encoded once, not once an epoch.
+        Each epoch is stored as soon as it is done, so that a killed run continues with the next one. Images that are
+        not augmented are encoded once, not once per epoch.
         """
         if not_augmented(images.cfg):
             return dict.fromkeys(epochs, unit(self.fixed(images, watch)))
-        names = [images.name_of(item) for item in images.data_source]  # views are drawn from them
+        names = [images.name_of(item) for item in images.data_source]  # views are drawn from the names
         key = self._key(images, names=names, seed=images.seed)
         keys = {epoch: {**key, "epoch": epoch} for epoch in epochs}
         tables = {epoch: self.bank.read(key) for epoch, key in keys.items()}
@@ -79,12 +80,12 @@ class ImageFeatures:
         for epoch, table in zip(missing, self._encode(images, missing, watch), strict=True):
             tables[epoch] = self.bank.put(keys[epoch], table)
         images.forget_decoded()
-        return tables
+        return {epoch: table for epoch, table in tables.items() if table is not None}
 
-    def once(self, images: SeededImages, encode: Callable[[Tensor], Tensor], watch: Watch) -> Tensor | None:
-        """(images, ...) what ``encode`` makes of images that are not augmented, on the CPU and in no bank.
+    def once(self, images: SeededImages, encode: Callable[[Tensor], Tensor], watch: OnProgress) -> Tensor | None:
+        """Apply ``encode`` to images that are not augmented: (images, ...) on the CPU, not stored in the bank.
 
-        None where images are augmented, or where all of it would be more than ONCE_BYTES.
+        Returns None if images are augmented, or if the result would take more than ONCE_BYTES.
         """
         if not not_augmented(images.cfg):
             return None
@@ -102,9 +103,9 @@ class ImageFeatures:
         return table
 
     def _encode(
-        self, images: SeededImages, epochs: Sequence[int], watch: Watch, normalize: bool = True
+        self, images: SeededImages, epochs: Sequence[int], watch: OnProgress, normalize: bool = True
     ) -> Iterator[Tensor]:
-        """One (images, feature_dim) table an epoch. Batches run across epochs, so that few images make large ones."""
+        """Yield one (images, feature_dim) table per epoch. Batches run across epochs, so that few images fill them."""
         if not epochs:
             return
         views = EpochViews(images, epochs)

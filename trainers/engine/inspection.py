@@ -1,4 +1,4 @@
-"""What a finished run learned, for a reader: which tasks are alike, and which words are nearest to the contexts."""
+"""What a finished run learned, for human readers: which tasks are similar, and the words nearest to the contexts."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from prompting.tasks import TaskLayout
 from prompting.towers import TextTower
 from trainers.engine.contexts import PromptLearner
 
-WORDS = 3  # nearest words of a context vector
-DESCRIBED = 64  # contexts whose words are listed
+WORDS = 3  # nearest words per context vector
+MAX_CONTEXTS = 64  # whose words are listed
 ALL_TASKS = "all tasks"
 
 
 @torch.no_grad()
 def describe(learner: PromptLearner, layout: TaskLayout, text: TextTower) -> dict | None:
-    """What results.json has under "contexts"; None for a method that has none, or whose contexts depend on the image.
+    """Return the entry "contexts" of results.json; None for a method without contexts, or if they depend on the image.
 
     Returns:
-        {"task_similarity": {"task features" | "contexts": (tasks, tasks) cosines}, "words": [{"of": what the context is
-        of, "nearest": for every context vector its nearest [word, Euclidean distance] pairs}, ...]}
+        {"task_similarity": {"task features" | "contexts": (tasks, tasks) cosines}, "words": [{"of": owner of the
+        context, "nearest": for every context vector its nearest [word, Euclidean distance] pairs}, ...]}
     """
     tasks = range(len(layout))
     try:
         contexts = learner.contexts(tasks).float()
     except NotImplementedError:
         return None
-    similar = {"task features": learner.task_features(), "contexts": by_task(contexts, layout, learner.class_specific)}
-    names = owners(len(contexts), layout, learner.class_specific)[:DESCRIBED]
+    vectors = {"task features": learner.task_features(), "contexts": by_task(contexts, layout, learner.class_specific)}
+    names = owners(len(contexts), layout, learner.class_specific)[:MAX_CONTEXTS]
     nearest = nearest_words(contexts[: len(names)], text)
     words = [{"of": name, "nearest": found} for name, found in zip(names, nearest, strict=False)]
-    cosines = {what: rounded(cosine(rows)) for what, rows in similar.items() if rows is not None}
+    cosines = {name: rounded(cosine(rows)) for name, rows in vectors.items() if rows is not None}
     return {"task_similarity": cosines, "words": words}
 
 
 def owners(count: int, layout: TaskLayout, class_specific: bool = False) -> list[str]:
-    """What each of ``count`` contexts is of: all tasks, a task, a class, or a task with several."""
+    """Name the owner of each of ``count`` contexts: all tasks, a task, a class, or a task with several contexts."""
     if class_specific:
         return list(layout.classnames)
     tasks = [task.name for task in layout.tasks]
@@ -49,8 +49,8 @@ def owners(count: int, layout: TaskLayout, class_specific: bool = False) -> list
 
 
 def by_task(contexts: Tensor, layout: TaskLayout, class_specific: bool = False) -> Tensor | None:
-    """(tasks, ...) what is each task's of (contexts, n_ctx, ctx_dim); of a context per class their mean. None where
-    tasks share one, or there is but one task."""
+    """(contexts, n_ctx, ctx_dim) -> (tasks, ...): each task's contexts, flattened; with one context per class, the
+    mean over the task's classes. None if all tasks share one context, or if there is only one task."""
     if len(contexts) == 1 or len(layout) == 1:
         return None
     if not class_specific:
@@ -66,7 +66,10 @@ def cosine(rows: Tensor) -> Tensor:
 
 
 def nearest_words(contexts: Tensor, text: TextTower) -> list[list[list]]:
-    """For every (n_ctx, ctx_dim) context and vector the nearest words of the vocabulary, by Euclidean distance."""
+    """Return the nearest words of the vocabulary, by Euclidean distance, for every vector of every context.
+
+    ``contexts`` is (contexts, n_ctx, ctx_dim). Empty if the vocabulary lists no words.
+    """
     known = text.vocabulary.words
     if not known:
         return []
@@ -80,5 +83,5 @@ def nearest_words(contexts: Tensor, text: TextTower) -> list[list[list]]:
 
 
 def rounded(matrix: Tensor) -> list[list[float]]:
-    """With four decimals, for JSON."""
+    """Round to four decimals, for JSON."""
     return [[round(value, 4) for value in row] for row in matrix.tolist()]

@@ -1,7 +1,7 @@
-"""Training prompts: a method is contexts + loss, everything else is here and in the task trainer.
+"""Training prompts: a method is contexts + loss, and everything else is here and in the task trainer.
 
-A prompt method says in `build_learner` where its context vectors come from, and may override `loss`. Laying out
-prompts and encoding them exist once.
+A prompt method builds the source of its context vectors in `build_learner` and may override `loss`. Prompts are laid
+out and encoded here, for all methods.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from trainers.engine.contexts import PromptLearner
 from trainers.engine.inspection import describe
 from trainers.engine.task_trainer import TaskTrainer
 
-ENCODE_ALL_FROM = 0.7  # a batch whose tasks have this share of all classes has all classes encoded
-PACKED_SETS = 64  # sets of tasks whose packed prompts are kept
+ENCODE_ALL_SHARE = 0.7  # if a batch's tasks have this share of all classes, all classes are encoded
+MAX_PACKED = 64  # sets of tasks whose packed prompts are kept
 
 
 class PromptTrainer(TaskTrainer):
@@ -39,7 +39,7 @@ class PromptTrainer(TaskTrainer):
         self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
 
     def class_prompts(self) -> list[list[int]]:
-        """The prompts of all classes, in flat order."""
+        """Return the prompts of all classes, in flat order."""
         learner, vocabulary = self.model, self.tower.text.vocabulary
         tasks = self.layout.task_of_class.tolist()
         return [
@@ -50,10 +50,10 @@ class PromptTrainer(TaskTrainer):
     # -- text --
 
     def packed(self, tasks: Sequence[int]) -> tuple[PackedPrompts, Tensor]:
-        """The packed prompts of some tasks' classes and their (n,) flat class indices; laid out once a set of tasks."""
+        """Return the packed prompts of some tasks' classes, and their (n,) flat class indices; cached."""
         key = tuple(tasks)
         if key not in self._packed:
-            if len(self._packed) > PACKED_SETS:  # with many tasks and small batches most sets never come again
+            if len(self._packed) > MAX_PACKED:  # with many tasks and small batches, most sets never occur again
                 self._packed.clear()
             columns = self.layout.classes_of_all(tasks)
             packed = self.pack_classes(columns)
@@ -61,13 +61,13 @@ class PromptTrainer(TaskTrainer):
         return self._packed[key]
 
     def pack_classes(self, columns: Sequence[int]) -> PackedPrompts:
-        """The packed prompts of some classes: one for each, unless the method says otherwise."""
+        """Pack the prompts of some classes: one per class, unless a method overrides this."""
         return pack([self._prompts[column] for column in columns])
 
     def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
-        """(n, feature_dim) float32 features of unit norm of some tasks' classes, and their (n,) flat class indices.
+        """Return (n, feature_dim) float32 features of unit norm of some tasks' classes, and (n,) flat class indices.
 
-        ``classes``, ascending: only these of the tasks' classes; the learner's ``contexts`` must accept them.
+        ``classes``, in ascending order, selects some of the tasks' classes.
         """
         if classes is None:
             packed, columns = self.packed(tasks)
@@ -80,17 +80,17 @@ class PromptTrainer(TaskTrainer):
 
     @property
     def batch_has_one_task(self) -> bool:
-        """True if the batches of the present epoch come from one task each."""
+        """True if every batch of the current epoch comes from a single task."""
         return self.one_task_batches(self.cfg)
 
     def tasks_to_encode(self, task: Tensor) -> list[int]:
-        """The tasks of a batch; all tasks if few are missing, since packing prompts again would cost more."""
+        """Return the tasks of a batch; or all tasks if few are missing, since packing another set would cost more."""
         tasks = task.unique().tolist()
-        enough = len(self.layout.classes_of_all(tasks)) >= ENCODE_ALL_FROM * self.layout.n_classes
+        enough = len(self.layout.classes_of_all(tasks)) >= ENCODE_ALL_SHARE * self.layout.n_classes
         return list(range(len(self.layout))) if enough and not self.batch_has_one_task else tasks
 
     def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
-        """For a method that trains on some of the tasks' classes: these, ascending. None: on all."""
+        """Return the classes that a batch trains on, in ascending order; None for all classes of its tasks."""
         return None
 
     # -- logits and loss --
@@ -98,9 +98,9 @@ class PromptTrainer(TaskTrainer):
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(batch, n) logits, -inf outside each image's own task, and the (n,) flat class indices of their columns.
+        """Return (batch, n) logits, -inf outside each image's own task, and the (n,) flat class indices of the columns.
 
-        ``text`` is a result of `text_features`; without it, that of the batch's tasks is computed.
+        ``text`` is a result of `text_features`; without it, the text features of the batch's tasks are computed.
         """
         text_features, columns = text or self.text_features(self.tasks_to_encode(task))
         return within_task(self.logits(image_features, text_features), task, self.task_of_class[columns]), columns

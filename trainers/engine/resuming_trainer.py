@@ -1,5 +1,7 @@
-"""A Dassl trainer that can be killed: it keeps the newest epoch's checkpoint and resumes from it, and it reports in one
-line why a checkpoint cannot be used."""
+"""A Dassl trainer that survives being killed: it keeps the newest epoch's checkpoint and resumes from it.
+
+A checkpoint that cannot be used is reported in one line.
+"""
 
 from __future__ import annotations
 
@@ -23,26 +25,27 @@ from common.knobs import Knob
 from common.paths import CHECKPOINTS
 from common.text import one_line as without_breaks
 from prompting.tasks import TaskLayout
-from trainers.engine.checkpoint_fit import check_made_alike, check_tied, note_tasks, noted_seconds
+from trainers.engine.checkpoint_fit import check_compatible, check_tied, note_tasks, noted_seconds
 from trainers.engine.knobs import knobs_of, method_of
 
 
 @contextlib.contextmanager
-def one_line(what: str, remedy: str) -> Iterator[None]:
-    """Turn every error of a checkpoint's reader into an InputError that says what failed and what to do."""
+def one_line(failure: str, remedy: str) -> Iterator[None]:
+    """Turn errors of reading a checkpoint into an InputError of one line: what failed and what to do."""
     try:
         yield
     except (RuntimeError, OSError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        said = without_breaks(error) or type(error).__name__
-        if said.startswith("Checkpoint "):  # our toolbox's, which names the file and ends in advice of its own
-            raise InputError(f"{said.rpartition('; ')[0] or said}; {remedy}.") from None
-        raise InputError(f"{what} ({said}); {remedy}.") from None
+        reason = without_breaks(error) or type(error).__name__
+        if reason.startswith("Checkpoint "):  # our toolbox's message, which names the file and ends with its own advice
+            raise InputError(f"{reason.rpartition('; ')[0] or reason}; {remedy}.") from None
+        raise InputError(f"{failure} ({reason}); {remedy}.") from None
 
 
 def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
-    """The checkpoint of an epoch in a run's folder, which need not exist.
+    """Return the path of an epoch's checkpoint in a run's folder; the file need not exist.
 
-    Without an epoch, the one that the run ended with: the best on validation images if there is one, or the newest.
+    Without an epoch, this is the run's final checkpoint: the best on validation images if there is one, else the
+    newest.
     """
     folder = Path(directory) / CHECKPOINTS
     if epoch is not None:
@@ -55,10 +58,11 @@ def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
 
 
 class ResumingTrainer(TrainerX):
-    """Saves after every epoch and resumes without being asked. Its only model is called "prompt_learner", as in CoOp.
+    """Saves a checkpoint after every epoch and resumes automatically. Its only model is called "prompt_learner", as in
+    CoOp.
 
-    Subclasses have a ``layout``, a ``section`` of the config and ``KNOBS``, and an entry in the catalogue of methods.
-    ``seconds`` of training and testing include those of an interrupted run.
+    Subclasses set ``layout``, ``section`` and ``KNOBS``, and have an entry in the catalogue of methods. ``seconds``
+    counts training and testing, including the training of the interrupted runs that this one continues.
     """
 
     section: str  # the method's settings are cfg.TRAINER.<section>
@@ -68,27 +72,24 @@ class ResumingTrainer(TrainerX):
 
     def __init__(self, cfg: CfgNode):
         self.seconds = {"train": 0.0, "test": 0.0}
-        self.seconds_before = 0.0  # of training, in the run that this one resumes
+        self.seconds_before = 0.0  # of training, before this run resumed
         self._resumed_from = ""
         self._began_training: float | None = None
         super().__init__(cfg)
 
     @classmethod
     def method(cls, cfg: CfgNode) -> Method:
-        """The trainer's entry in the catalogue under these settings.
-
-        For a trainer that the catalogue does not list, an entry that allows no other tasks or classes.
-        """
+        """Return the trainer's entry in the catalogue under these settings, see `method_of`."""
         return method_of(cls.__name__, cfg)
 
     @classmethod
     def label(cls, cfg: CfgNode) -> str:
-        """The method's name in run folders and results."""
+        """Return the method's name in run folders and results."""
         return cls.method(cfg).name
 
     @property
     def seconds_training(self) -> float:
-        """Seconds of training up to now."""
+        """The seconds of training so far."""
         return self.seconds["train"] + (time.time() - self._began_training if self._began_training else 0.0)
 
     def before_train(self) -> None:
@@ -106,14 +107,15 @@ class ResumingTrainer(TrainerX):
 
     def _check_fits(self, directory: str) -> None:
         method = self.method(self.cfg)
-        check_made_alike(directory, self.cfg, self.section, knobs_of(type(self)))
+        check_compatible(directory, self.cfg, self.section, knobs_of(type(self)))
         check_tied(directory, self.layout, method)
 
     def _checkpoint_for_resuming(self) -> None:
-        """Keep the newest epoch's checkpoint, from which a killed run resumes, and those that CHECKPOINT_FREQ names."""
+        """Save this epoch's checkpoint, so that a killed run can resume, and remove the previous one unless
+        CHECKPOINT_FREQ keeps it."""
         done, frequency = self.epoch + 1, self.cfg.TRAIN.CHECKPOINT_FREQ
-        if done < self.max_epoch and (frequency <= 0 or done % frequency):  # else Dassl has saved it
-            with contextlib.redirect_stdout(None):  # one line an epoch would drown the log
+        if done < self.max_epoch and (frequency <= 0 or done % frequency):  # otherwise Dassl has saved it
+            with contextlib.redirect_stdout(None):  # one line per epoch would drown the log
                 self.save_model(self.epoch, self.output_dir)
         before = done - 1
         if before > 0 and (frequency <= 0 or before % frequency):
@@ -121,36 +123,35 @@ class ResumingTrainer(TrainerX):
                 os.remove(Path(self.output_dir) / CHECKPOINTS / f"model.pth.tar-{before}")
 
     def resume_model_if_exist(self, directory: str) -> int:
-        """Resume from the run's own checkpoint if it has one, otherwise from the one that RESUME names."""
+        """Resume from the run's own checkpoint if it has one, otherwise from the one in RESUME."""
         own, other = (Path(folder) / CHECKPOINTS / "checkpoint" for folder in (self.output_dir, directory))
         if own.exists():
             directory = self.output_dir
         elif self.cfg.RESUME and not other.exists():
-            raise InputError(f"There is no checkpoint to resume in {directory}; --resume must name a run's folder.")
+            raise InputError(f"There is no checkpoint to resume in {directory}; set --resume to a run's folder.")
         else:
             self._check_fits(directory)
-        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove the run's folder to start anew"):
+        with one_line(f"The checkpoint in {directory} cannot be resumed", "remove the run's folder to start again"):
             self._resumed_from = directory
             return super().resume_model_if_exist(directory)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load a trained learner from a run folder: that of an epoch, or the one that the run ended with."""
+        """Load a trained learner from a run's folder: an epoch's, or the final one (see `checkpoint_of`)."""
         if not directory:
-            print("Note that load_model() is skipped as no pretrained model is given")
+            print("load_model() is skipped: no folder of a trained model is given")
             return
         path = str(checkpoint_of(directory, epoch))
         if not os.path.exists(path):
             raise InputError(
-                f"No trained model at {path}; give the run folder with --model-dir and one of its epochs "
-                "with --load-epoch."
+                f"No trained model at {path}; set --model-dir to a run's folder and --load-epoch to one of its epochs."
             )
         self._check_fits(directory)
-        with one_line(f"Checkpoint {path} cannot be read", "name another with --load-epoch, or train the run anew"):
+        with one_line(f"Checkpoint {path} cannot be read", "choose another with --load-epoch, or train the run again"):
             checkpoint = load_checkpoint(path)
-            state, learned_for = checkpoint["state_dict"], checkpoint["epoch"]
+            state, trained_epochs = checkpoint["state_dict"], checkpoint["epoch"]
         try:
             self.model.load_state_dict(state)
         except (KeyError, RuntimeError) as error:
             reason = textwrap.shorten(str(error).partition(":")[2] or str(error), 200, placeholder=" ..")
             raise InputError(f"{path} does not fit this method, collection or backbone: {reason}") from None
-        print(f'Loading weights to prompt_learner from "{path}" (epoch = {learned_for})')
+        print(f'Loading weights to prompt_learner from "{path}" (epoch = {trained_epochs})')

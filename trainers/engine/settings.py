@@ -1,4 +1,4 @@
-"""Settings of a run by dotted keys: its present ones, and those recorded in a run's folder."""
+"""A run's settings by dotted key: the current ones, and those recorded in its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.paths import CONFIG
 
 
 def known_keys(node: Mapping, prefix: str = "") -> list[str]:
-    """The dotted keys of all settings."""
+    """Return the dotted keys of all settings."""
     keys = []
     for name, value in node.items():
         keys += known_keys(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [f"{prefix}{name}"]
@@ -22,14 +22,14 @@ def known_keys(node: Mapping, prefix: str = "") -> list[str]:
 
 
 def value_of(node: Mapping, key: str) -> Any:
-    """The value of a dotted key."""
+    """Return the value of a dotted key."""
     for part in key.split("."):
         node = node[part]
     return node
 
 
 def set_value(node: Any, key: str, value: Any) -> None:
-    """Set the value of a dotted key, adding sections that are missing."""
+    """Set the value of a dotted key; missing sections are added."""
     *sections, name = key.split(".")
     for section in sections:
         if section not in node:
@@ -39,12 +39,12 @@ def set_value(node: Any, key: str, value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value as it comes back from YAML: tuples are lists there."""
+    """Convert a value to what YAML would read back: tuples become lists."""
     return yaml.safe_load(yaml.safe_dump(list(value) if isinstance(value, tuple) else value))
 
 
 def noted_settings(folder: Path | str) -> dict[str, Any] | None:
-    """The settings recorded in a run's folder; None if there are none."""
+    """Return the settings recorded in a run's folder, by dotted key; None if there are none."""
     path = Path(folder) / CONFIG
     try:
         noted = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""What all methods share: data, the frozen tower, image features, the training loop, tests and the report.
+"""What all methods share: data, the frozen tower, image features, the training loop, testing and the report.
 
-A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. It says in `build_learner` what it learns,
-in `loss` what it minimises and in `classifier` how it classifies.
+A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. `build_learner` builds what it learns,
+`loss` is what it minimises, and `classifier` is how it classifies.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from trainers.engine.resuming_trainer import ResumingTrainer
 from trainers.engine.watch import Watch
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-EXAMPLES = 3  # wrongly classified test images of a class that results.json names
-TEST_ROWS = 4096  # test images whose logits are computed at a time
+EXAMPLES = 3  # wrongly classified test images per class that results.json names
+TEST_ROWS = 4096  # test images per batch when their features come from the bank
 
 
 def search_folders(cfg: CfgNode) -> tuple[Path, ...]:
-    """The folders where the relative path of a checkpoint is looked up, after the working directory."""
+    """Return the folders to search for a relative checkpoint path, after the working directory."""
     return REPOSITORY, data_root(cfg)
 
 
 def images_of(loader: DataLoader) -> SeededImages:
-    """The data set of one of our loaders."""
+    """Return the data set of a loader, which `TaskTrainer.build_data_loader` built."""
     return cast(SeededImages, loader.dataset)
 
 
@@ -65,7 +65,7 @@ class TaskTrainer(ResumingTrainer):
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
 
-    # -- what a method says of itself; class methods, since some of it depends on the config --
+    # -- what a method declares about itself; class methods, since some of it depends on the config --
 
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:
@@ -74,12 +74,12 @@ class TaskTrainer(ResumingTrainer):
 
     @classmethod
     def uses_bank(cls, cfg: CfgNode) -> bool:
-        """Return False if the method needs more of an image than its feature; images are then encoded in every step."""
+        """Return False if the method needs more than an image's feature; images are then encoded in every step."""
         return True
 
     @classmethod
     def raw_features(cls, cfg: CfgNode) -> bool:
-        """Return whether features of images that are not augmented keep the norm that the tower gives them."""
+        """Return whether features of images that are not augmented stay as the tower computes them, not normalised."""
         return False
 
     @property
@@ -93,7 +93,7 @@ class TaskTrainer(ResumingTrainer):
         check_settings(cfg, type(self))
 
     def build_data_loader(self) -> None:
-        # Without augmentation a training image is shown as in a test. Dassl would squash it to a square.
+        # Without augmentation, training images are preprocessed like test images. Dassl would squash them to a square.
         as_tested = build_transform(self.cfg, is_train=False) if not_augmented(self.cfg) else None
         dm = DataManager(self.cfg, custom_tfm_train=as_tested, dataset_wrapper=SeededImages)
         self.dm, self.layout = dm, layout_of(dm.dataset)
@@ -108,9 +108,9 @@ class TaskTrainer(ResumingTrainer):
             )
 
     def batches(self, plain: DataLoader, tasks: list[int]) -> Sampler[list[int]] | None:
-        """A batch sampler over images of ``tasks``; None for Dassl's ``plain`` loader itself.
+        """Return a batch sampler over images of ``tasks``; None to use Dassl's ``plain`` loader itself.
 
-        The sampler receives the epoch (attribute ``epoch``) and draws from PyTorch's global generator alone.
+        Its attribute ``epoch`` is set before every epoch. It must draw from PyTorch's global generator only.
         """
         separate = self.one_task_batches(self.cfg) and len(self.layout) > 1
         return OneTaskBatches(tasks, self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE) if separate else None
@@ -122,11 +122,11 @@ class TaskTrainer(ResumingTrainer):
         if dtype == torch.float16 and self.device.type == "cpu":
             dtype = torch.float32  # CPUs have no fast float16
         self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
-        wanted = self.tower.preprocessing.size
-        if tuple(cfg.INPUT.SIZE) != (wanted, wanted):
+        size = self.tower.preprocessing.size
+        if tuple(cfg.INPUT.SIZE) != (size, size):
             raise InputError(
-                f"{cfg.MODEL.BACKBONE.NAME} takes images of {wanted} x {wanted} pixels, but INPUT.SIZE is "
-                f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({wanted}, {wanted})."
+                f"{cfg.MODEL.BACKBONE.NAME} takes images of {size} x {size} pixels, but INPUT.SIZE is "
+                f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({size}, {size})."
             )
         self.task_of_class = self.layout.task_of_class.to(self.device)
         bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
@@ -139,20 +139,20 @@ class TaskTrainer(ResumingTrainer):
         self.register_model(CHECKPOINTS, self.model, self.optim, self.sched)
 
     def make_optimizer(self) -> tuple[Optimizer | None, Any]:
-        """The optimiser of the learner's parameters and its schedule; both None if nothing is learned in steps."""
+        """Build the optimiser and its learning-rate schedule; (None, None) if nothing is trained in steps."""
         optimizer = build_optimizer(self.model, self.cfg.OPTIM)
         return optimizer, build_lr_scheduler(optimizer, self.cfg.OPTIM)
 
     def build_learner(self) -> nn.Module:
-        """What the method learns; ``self.tower``, ``self.layout`` and ``self.knobs`` are ready.
+        """Build what the method learns; ``self.tower``, ``self.layout`` and ``self.knobs`` are set.
 
-        Its parameters are all that is trained, saved and counted.
+        Only its parameters are trained, saved and counted.
         """
         raise NotImplementedError
 
     @cached_property
     def handwritten_features(self) -> Tensor:
-        """(n_classes, feature_dim) float32 features of unit norm of the tasks' templates."""
+        """The text features of the tasks' templates, (n_classes, feature_dim) float32 of unit norm."""
         return template_features(self.tower.text, self.layout)
 
     # -- the forward pass --
@@ -162,37 +162,37 @@ class TaskTrainer(ResumingTrainer):
         return self.tower.logit_scale * image_features @ text_features.t()
 
     def task_by_task(self, image_features: Tensor, task: Tensor, logits_of: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """(batch, classes) logits over all classes, computed for the images of one task at a time.
+        """Compute (batch, classes) logits over all classes, for the images of one task at a time.
 
-        ``logits_of(task, features of its images)`` gives (images, the task's classes); all other logits are -inf.
+        ``logits_of(task, features of its images)`` returns (images, the task's classes); all other logits are -inf.
         """
         logits = torch.full((len(task), self.layout.n_classes), float("-inf"), device=self.device)
         for index in task.unique().tolist():
-            mine = (task == index).nonzero().squeeze(1)
-            part = logits_of(index, image_features[mine])
+            rows = (task == index).nonzero().squeeze(1)
+            part = logits_of(index, image_features[rows])
             classes = torch.tensor(self.layout.classes_of(index), device=self.device)
-            logits = logits.to(part.dtype).index_put((mine.unsqueeze(1), classes), part)
+            logits = logits.to(part.dtype).index_put((rows.unsqueeze(1), classes), part)
         return logits
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The function that tests: (batch, d) image features and their (batch,) tasks -> (batch, classes) logits.
+        """Return a function for testing: (batch, d) image features, (batch,) tasks -> (batch, classes) logits.
 
-        Logits of other tasks' classes are ignored. What images share, such as text features, is computed here, once.
+        Logits of other tasks' classes are ignored. What images share, such as text features, is computed once, here.
         """
         raise NotImplementedError
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of a batch, its within-task logits (batch, n) and its labels as columns of them."""
+        """Return a batch's loss, its within-task logits (batch, n) and each image's true column of these."""
         raise NotImplementedError
 
     def image_features(self, batch: dict[str, Any]) -> Tensor:
-        """(batch, feature_dim) float32 features of unit norm: from the bank if they were encoded ahead."""
+        """Return (batch, feature_dim) float32 features of unit norm, from the bank if they were encoded ahead."""
         if "img" in batch:
             return self.encode_images(batch["img"].to(self.device))
         return self._views[self.epoch][batch["index"]].to(self.device)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """(batch, 3, height, width) images -> what the method compares: (batch, feature_dim) features by default."""
+        """(batch, 3, height, width) images -> what the method compares; by default (batch, feature_dim) features."""
         return self.tower.encode_image(images, normalize=not self.raw_features(self.cfg))
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, float]:
@@ -209,15 +209,15 @@ class TaskTrainer(ResumingTrainer):
     # -- training and testing --
 
     def refuse_test_only(self) -> None:
-        """InputError for a data set without training images."""
+        """Raise InputError for a data set without training images."""
         if getattr(self.dm.dataset, "test_only", False):
             raise InputError(
-                f"{self.cfg.DATASET.NAME} has no training images; train on another data set and test on this one with "
-                "--eval-only."
+                f"{self.cfg.DATASET.NAME} has no training images; train on another data set, then test on "
+                "this one with --eval-only."
             )
 
     def train_at_once(self, fit: Callable[[], None]) -> None:
-        """Train without epochs: ``fit``, save the learner as the checkpoint of epoch 1, test."""
+        """Train without epochs: call ``fit``, save the learner as the checkpoint of epoch 1, and test."""
         self.refuse_test_only()
         began = time.time()
         with torch.no_grad():
@@ -234,21 +234,21 @@ class TaskTrainer(ResumingTrainer):
             self._encode_views_ahead()
 
     def _encode_views_ahead(self) -> None:
-        """Replace the training images of all remaining epochs by the features of the very views they would have shown.
+        """Replace the training images of all remaining epochs with the features of the views these epochs would show.
 
-        Methods that cannot use the bank do so only for images that are not augmented, if all of them fit into memory.
+        For methods that cannot use the bank, only if images are not augmented and all results fit into memory.
         """
         loader = self.train_loader_x
         images, epochs = images_of(loader), range(self.start_epoch, self.max_epoch)
         if self.uses_bank(self.cfg):
             self._views = self.features.views(images, epochs, self.watch.encoding)
         else:
-            once = self.features.once(images, self.encode_images, self.watch.encoding)
-            if once is None:
+            encoded = self.features.once(images, self.encode_images, self.watch.encoding)
+            if encoded is None:
                 return
-            self._views = dict.fromkeys(epochs, once)
-        # The sampler is kept, and with it the order of batches.
-        if loader.batch_size is None:  # batches come from `batches`
+            self._views = dict.fromkeys(epochs, encoded)
+        # The same sampler, so the same order of batches.
+        if loader.batch_size is None:  # a batch sampler from `batches`
             self.train_loader_x = DataLoader(Labels(images), batch_sampler=loader.batch_sampler)
         else:
             self.train_loader_x = DataLoader(
@@ -256,7 +256,7 @@ class TaskTrainer(ResumingTrainer):
             )
 
     def before_epoch(self) -> None:
-        # All random draws of an epoch depend on (seed, epoch) alone, so that a resumed run equals an uninterrupted one.
+        # An epoch's random draws depend on (seed, epoch) only, so a resumed run equals an uninterrupted one.
         if self.cfg.SEED >= 0:
             set_random_seed((self.cfg.SEED * 1_000_003 + self.epoch) % (1 << 32))
         loader: Any = self.train_loader_x
@@ -273,7 +273,7 @@ class TaskTrainer(ResumingTrainer):
 
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
-        """Evaluate on a split. Returns the mean accuracy over tasks, in percent."""
+        """Evaluate on a split, and return the mean accuracy over tasks, in percent."""
         began = time.time()
         self.set_model_mode("eval")
         self.evaluator.reset()
@@ -295,28 +295,28 @@ class TaskTrainer(ResumingTrainer):
         return next(iter(results.values()))
 
     def test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-        """Image features and labels of a split, on the device."""
+        """Yield batches of image features and labels of a split, on the device."""
         if not (self.uses_bank(self.cfg) and self.cfg.BANK.TEST):
             for batch in loader:
                 images, label, _ = self.parse_batch_train(batch)
                 yield self.encode_images(images), label
             return
-        images = images_of(loader)
-        features = self.features.fixed(images, self.watch.encoding)
-        labels = torch.tensor([item.label for item in images.data_source])
+        data = images_of(loader)
+        features = self.features.fixed(data, self.watch.encoding)
+        labels = torch.tensor([item.label for item in data.data_source])
         raw = self.raw_features(self.cfg)
-        for part, some in zip(features.split(TEST_ROWS), labels.split(TEST_ROWS), strict=True):
+        for part, label in zip(features.split(TEST_ROWS), labels.split(TEST_ROWS), strict=True):
             part = part.to(self.device)
-            yield part if raw else unit(part), some.to(self.device)
+            yield part if raw else unit(part), label.to(self.device)
 
     # -- the report --
 
     def contexts_learned(self) -> dict[str, Any] | None:
-        """What results.json has under "contexts": the learned contexts for a reader; None for most methods."""
+        """Return the entry "contexts" of results.json, a summary of the learned contexts; None for most methods."""
         return None
 
     def report(self) -> dict[str, Any]:
-        """The figures of a finished run, from the last evaluation."""
+        """Return the figures of a finished run, from the last evaluation."""
         data = self.dm.dataset
         tasks = self.evaluator.per_task()
         for task, mistakes in zip(tasks, self.evaluator.mistakes(EXAMPLES), strict=True):

@@ -1,16 +1,16 @@
-"""Who follows a run while it goes."""
+"""The interface for following a run's progress."""
 
 from __future__ import annotations
 
 
 class Watch:
-    """Is told how far a run is. This one ignores it."""
+    """Receives a run's progress. This class ignores it; subclasses show it."""
 
     def encoding(self, done: int, total: int) -> None:
-        """``done`` of ``total`` images (or views of them) have their features."""
+        """``done`` of ``total`` images, or views of images, are encoded."""
 
     def scalar(self, tag: str, value: float, step: int | None) -> None:
-        """A value that also goes to TensorBoard."""
+        """A value was written to TensorBoard."""
 
     def epoch(self, done: int, total: int, loss: float) -> None:
         """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
