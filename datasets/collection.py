@@ -6,23 +6,32 @@ batches from Dassl's own loaders carry everything that multi-task methods need. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from dassl.data.datasets import DatasetBase, Datum
+from PIL import Image
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.notices import notice
+from common.text import counted
 from datasets.fewshot import Samples, few_shot, load_or_draw
 from datasets.images import data_root
 from prompting.tasks import Task, TaskLayout
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm")
 VALIDATION_SHOTS = 4  # the literature uses min(shots, 4) validation images per class
 SUBSETS = ("all", "base", "new")
+# Formats that Pillow opens and that are not pictures, or need a program beside it.
+NOT_PICTURES = {".bufr", ".eps", ".fit", ".fits", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf", ".ps"}
+CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave
+NOT_READ = 3  # kinds of files in a message
 
 
 @dataclass
@@ -145,10 +154,49 @@ def layout_of(dataset: DatasetBase) -> TaskLayout:
     return layout
 
 
+@cache
+def image_suffixes() -> tuple[str, ...]:
+    """The suffixes of all pictures that Pillow reads here; HEIC and HEIF are among them if pillow-heif is installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    readable = {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN}
+    return tuple(sorted(readable - NOT_PICTURES))
+
+
+def not_read(folder: Path) -> tuple[list[str], list[str]]:
+    """Names in a folder of images that are left out: files that are not images, and folders."""
+    with os.scandir(folder) as entries:
+        others = sorted(
+            (e for e in entries if e.name[0] != "." and e.name.lower() not in CLUTTER), key=lambda e: e.name
+        )
+    files = [e.name for e in others if not e.is_dir() and not e.name.lower().endswith(image_suffixes())]
+    return files, [e.name for e in others if e.is_dir()]
+
+
+def left_out(folders: Sequence[Path]) -> str:
+    """What is left out of some class folders, in a few words; empty if nothing is."""
+    files: list[str] = []
+    inner: list[str] = []
+    for folder in folders:
+        found = not_read(folder)
+        files += found[0]
+        inner += found[1]
+    kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files)
+    listed = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common(NOT_READ))
+    more = " .." if len(kinds) > NOT_READ else ""
+    heic = "; HEIC needs pillow-heif (pip install pillow-heif)" if {".heic", ".heif"} & kinds.keys() else ""
+    parts = [f"{counted(len(files), 'file')} ({listed}{more})"] if files else []
+    parts += [counted(len(inner), "folder inside them", "folders inside them")] if inner else []
+    return f"{' and '.join(parts)} in the class folders are not read{heic}" if parts else ""
+
+
 def list_images(folder: Path) -> list[str]:
     """Paths of the image files directly in a folder, without hidden ones, in alphabetical order."""
     with os.scandir(folder) as entries:
-        return sorted(e.path for e in entries if e.name[0] != "." and e.name.lower().endswith(IMAGE_SUFFIXES))
+        return sorted(e.path for e in entries if e.name[0] != "." and e.name.lower().endswith(image_suffixes()))
 
 
 def read_class_folders(
@@ -192,6 +240,13 @@ def read_class_folders(
     for index, name in enumerate(folders):
         images = list_images(folder / name)
         if not images:
-            raise InputError(f"Class folder {folder / name} of task '{task}' holds no images.")
+            skipped = left_out([folder / name])
+            raise InputError(
+                f"Class folder {folder / name} of task '{task}' holds no images that can be read"
+                f"{f': {skipped}' if skipped else ''}."
+            )
         samples += [(path, index) for path in images]
+    skipped = left_out([folder / name for name in folders])
+    if skipped:
+        notice(f"{folder}: {skipped}.")
     return tuple(folders), names, samples

@@ -13,9 +13,11 @@ from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from common.text import one_line
-from datasets.collection import TaskCollection, TaskImages, read_class_folders
-from datasets.layouts import Release, official_split, part_folders, read_split
+from common.notices import notice
+from common.text import counted, one_line
+from datasets.collection import TaskCollection, TaskImages, list_images, read_class_folders
+from datasets.layouts import Release, official_split, read_split
+from datasets.places import part_folders, subfolders
 from datasets.source import complete
 from prompting.tasks import METRICS, Task
 
@@ -37,7 +39,14 @@ class FolderCollection(TaskCollection):
             else:
                 release = read_folder(folder, name, entry["classnames"])
             task = Task(name, release.classnames, entry["template"], entry["metric"])
-            tasks.append(complete(task, f"{self.declaration['folder']}/{entry['folder']}".strip("/"), release))
+            images = complete(task, f"{self.declaration['folder']}/{entry['folder']}".strip("/"), release)
+            if release.test is None:
+                parts = len(images.train), len(images.val), len(images.test)
+                notice(
+                    f"Task '{name}': {counted(sum(parts), 'image')} split into {parts[0]:,} for training, {parts[1]:,} "
+                    f"for validation and {parts[2]:,} for testing (50/20/30 % of each class, more training below 10)."
+                )
+            tasks.append(images)
         return tasks
 
 
@@ -55,8 +64,14 @@ def rename_classes(release: Release, readable: dict[str, str], task: str) -> Rel
 
 
 def read_folder(folder: Path, task: str, readable: dict[str, str]) -> Release:
-    """Read ``<folder>/<class>/<image>`` or, if already split, ``<folder>/<train|val|test>/<class>/<image>``."""
+    """Read ``<folder>/<class>/<image>`` or, if already split, ``<folder>/<train|val|test>/<class>/<image>``.
+
+    A folder with ``test/`` alone is for testing only.
+    """
     parts = part_folders(folder)
+    if set(parts) == {"test"} and len(subfolders(folder)) == 1 and not list_images(parts["test"]):
+        keys, names, test = read_class_folders(parts["test"], task, readable)
+        return Release(keys, names, [], [], test)
     if "train" not in parts or "test" not in parts:
         return Release(*read_class_folders(folder, task, readable))
     folders = {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}

@@ -25,6 +25,7 @@ Samples = list[tuple[str, int]]  # (path, class index within the task)
 
 # 50 % train, 20 % validation, 30 % test within every class: the published rule for folders without a split.
 SPLIT_PERCENT = (50, 20)
+FEW = 10  # a class with fewer images keeps more of them for training
 
 
 def draw(items: Sequence[T], seed: int, *key: object) -> list[T]:
@@ -81,7 +82,7 @@ def few_shot(
 def split_in_three(
     samples: Sequence[tuple[str, int]], source: str, classes: Sequence[str]
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]], list[tuple[str, int]]]:
-    """Split each class into train, validation and test by SPLIT_PERCENT, with at least one image in train and in test.
+    """Split each class into train, validation and test, see `split_sizes`.
 
     The draw depends on a fixed seed and on folder names (see `few_shot`): the split belongs to the data, not to a run.
     """
@@ -92,11 +93,24 @@ def split_in_three(
                 f"Class '{classes[index]}' of task '{source}' has a single image; training and testing need one each."
             )
         shuffled = draw(group, 0, source, classes[index], "split")
-        first = max(1, len(group) * SPLIT_PERCENT[0] // 100)
-        second = min(first + len(group) * SPLIT_PERCENT[1] // 100, len(group) - 1)
+        first, val, _ = split_sizes(len(group))
+        second = first + val
         for part, chosen in zip(parts, (shuffled[:first], shuffled[first:second], shuffled[second:]), strict=True):
             part.extend(chosen)
     return parts
+
+
+def split_sizes(count: int) -> tuple[int, int, int]:
+    """Training, validation and test images of a class with ``count`` images, at least two.
+
+    By SPLIT_PERCENT from FEW images on. Below, a third or less is tested, one image is for validation from four images
+    on (two from ten), and training has the rest: 4 images make 2, 1 and 1; 8 make 5, 1 and 2.
+    """
+    if count >= FEW:
+        train, val = count * SPLIT_PERCENT[0] // 100, count * SPLIT_PERCENT[1] // 100
+        return train, val, count - train - val
+    test, val = max(1, count * (100 - sum(SPLIT_PERCENT)) // 100), int(count >= 4)
+    return count - val - test, val, test
 
 
 def load_or_draw(

@@ -99,7 +99,7 @@ class SeededImages(DatasetWrapper):
         # Transforms may use any of the three generators; their states are restored afterwards.
         states = torch.get_rng_state(), random.getstate(), np.random.get_state()
         try:
-            torch.manual_seed(draw)
+            torch.random.default_generator.manual_seed(draw)  # the CPU's alone: a GPU's would stay reseeded
             random.seed(draw)
             np.random.seed(draw)
             return self.transform(image)

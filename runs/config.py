@@ -24,12 +24,14 @@ from common.errors import InputError, unknown
 from common.text import one_line
 from datasets.declared import register_collection
 from prompting.towers import checkpoint_file
+from runs import foreign
 from trainers.engine.knobs import check_settings
-from trainers.engine.settings import known_keys, set_value
+from trainers.engine.settings import known_keys, set_value, value_of
 from trainers.engine.task_trainer import search_folders
 
 # yacs's message for a value whose type differs from the default's.
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
+WHOLE = re.compile(r"[+-]?[0-9]+")
 TYPES = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
 
 
@@ -59,13 +61,17 @@ def load_config(
     if config:
         _merge_config(cfg, config, trainer)
     cfg.TRAINER.NAME = trainer or cfg.TRAINER.NAME
-    for key, value in [*(entry.keys if entry else ()), *overrides]:
-        plain = str(value) if isinstance(value, Path) else value
+    settings = [pair for key, value in overrides for pair in _translated(key, value)]
+    for key, value in [*(entry.keys if entry else ()), *settings]:
+        plain = str(value) if isinstance(value, Path) else _number(cfg, key, value)
         if isinstance(value, Path) and key in known_keys(cfg):
             set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
         else:
             _merge(cfg, "the command line", partial(cfg.merge_from_list, [key, plain]), key)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
+        if cfg.TRAINER.NAME in foreign.TRAINERS:
+            here = foreign.TRAINERS[cfg.TRAINER.NAME]
+            raise InputError(f"Trainer '{cfg.TRAINER.NAME}' is another repository's name; here it is {here}.")
         raise unknown("Trainer", cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names())
     if not cfg.DATASET.NAME:
         where = dataset or "The command line"
@@ -139,7 +145,33 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
         if path.resolve() in above:
             raise InputError(f"{path} builds on itself by _BASE_.")
         _merge_file(cfg, path.parent / str(base), (*above, path.resolve()))
-    _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(content)))
+    ours, pairs = foreign.translate(content)
+    _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(_with_numbers(cfg, ours))))
+    for key, value in pairs:
+        _merge(cfg, str(path), partial(cfg.merge_from_list, [key, value]), key)
+
+
+def _translated(key: str, value: Any) -> list[tuple[str, Any]]:
+    ours, pairs = foreign.translate({key: value})
+    return [*ours.items(), *pairs]
+
+
+def _with_numbers(cfg: CfgNode, content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The content of a file, with whole numbers as floats where the default is one: 25 for 25.0."""
+    return {
+        name: _with_numbers(cfg, value, f"{prefix}{name}.")
+        if isinstance(value, dict)
+        else _number(cfg, f"{prefix}{name}", value)
+        for name, value in content.items()
+    }
+
+
+def _number(cfg: CfgNode, key: str, value: Any) -> Any:
+    """``value``, as a float if it is a whole number, as such or as text, and the default is a float."""
+    if key not in known_keys(cfg) or not isinstance(value_of(cfg, key), float):
+        return value
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole or (isinstance(value, str) and WHOLE.fullmatch(value)) else value
 
 
 def _merge(cfg: CfgNode, where: str, merge: Callable[[], None], key: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from common.files import write_atomically
 from common.paths import CHECKPOINTS, CONFIG, LOCK, REPOSITORY, RESULTS
 from trainers.engine.settings import known_keys, noted_settings, plain, value_of
 
+CHANGES = 3  # in a message
 PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
 
 # Settings that change where or how fast a run computes, not what it computes.
@@ -47,11 +49,43 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
         if key in INCIDENTAL or key not in earlier:
             continue
         now = plain(value_of(cfg, key))
+        if earlier[key] != now and key == "DATASET.DECLARATION":
+            raise InputError(
+                f"{folder} was begun with another declaration of the collection: "
+                f"{declaration_changes(earlier[key], now)}; choose another output folder, or remove that one."
+            )
         if earlier[key] != now:
             raise InputError(
                 f"{folder} was begun with {key} {earlier[key]}, and now it is {now}; choose another output folder, or "
                 "remove that one."
             )
+
+
+def declaration_changes(before: str, now: str) -> str:
+    """What differs between two declarations of a collection (DATASET.DECLARATION, JSON), in a few words."""
+    try:
+        old, new = (json.loads(text) if text else {"tasks": []} for text in (before, now))
+        tasks = [{task["name"]: task for task in declaration["tasks"]} for declaration in (old, new)]
+    except (ValueError, KeyError, TypeError):
+        return "its record cannot be read"
+    found = [f"task '{name}' is gone" for name in tasks[0] if name not in tasks[1]]
+    found += [f"task '{name}' is new" for name in tasks[1] if name not in tasks[0]]
+    for name in tasks[0].keys() & tasks[1].keys():
+        first, second = tasks[0][name], tasks[1][name]
+        for key in sorted(first.keys() | second.keys()):
+            if first.get(key) == second.get(key):
+                continue
+            if key == "classnames":
+                changed = sorted(k for k in {**first[key], **second[key]} if first[key].get(k) != second[key].get(k))
+                found.append(f"task '{name}' names the class folder '{changed[0]}' differently")
+            else:
+                found.append(f"{key} of task '{name}' was '{first.get(key)}' and is '{second.get(key)}'")
+    if not found and [*tasks[0]] != [*tasks[1]]:
+        found = ["its tasks are in another order"]
+    others = [key for key in ("folder", "config") if old.get(key) != new.get(key)]
+    found += [f"{key} was '{old.get(key)}' and is '{new.get(key)}'" for key in others]
+    more = f" and {len(found) - CHANGES} more changes" if len(found) > CHANGES else ""
+    return ", ".join(found[:CHANGES]) + more
 
 
 def versions() -> dict[str, str]:

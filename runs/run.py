@@ -24,10 +24,12 @@ from yacs.config import CfgNode
 from common import plugins
 from common.errors import InputError
 from common.files import write_atomically
+from common.notices import notice
 from common.paths import EVALUATION, LOG, RESULTS
 from common.text import one_line
 from datasets.collection import layout_of
 from datasets.images import data_root
+from runs import pictures
 from runs.config import digest
 from runs.folder import check_same_settings, git_commit, opened, versions
 from runs.log import Tee
@@ -36,6 +38,8 @@ from runs.results import read_results
 from runs.wandb_log import wandb_log
 from trainers.engine.knobs import method_of
 from trainers.engine.resuming_trainer import checkpoint_of
+
+DRAWN_TOWER = "garden_clip.safetensors"
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     print(f"** Request **\n{request}\n** Config **\n{cfg}\n** Versions **\n{versions()}")
     if cfg.VERBOSE and not request.brief:
         print(f"** System info **\n{collect_env_info()}\n")
+    warn_of_drawn_tower(cfg)
     try:
         trainer = _build(cfg)
         trainer.watch = progress
@@ -151,8 +156,19 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     }
     # An evaluation is not a finished run: the mark is for a run that was trained (or needs no training) in this folder.
     name = EVALUATION if request.evaluate else RESULTS
+    data = trainer.dm.dataset
+    pictures.record(folder, data_root(cfg), (item.impath for item in [*data.train_x, *(data.val or []), *data.test]))
     write_atomically(folder / name, json.dumps(results, indent=1) + "\n")
     return results
+
+
+def warn_of_drawn_tower(cfg: CfgNode) -> None:
+    """Say so if pictures other than Garden-8's are shown to the small CLIP, which knows drawn flowers only."""
+    if Path(cfg.MODEL.BACKBONE.NAME).name == DRAWN_TOWER and cfg.DATASET.NAME != "Garden8":
+        notice(
+            f"Warning: {DRAWN_TOWER} was trained on drawn flowers, so expect chance level on {cfg.DATASET.NAME}; "
+            "--cfg rn50_ep50 takes OpenAI's RN50, which suits photographs."
+        )
 
 
 def task_names(cfg: CfgNode) -> list[str]:
