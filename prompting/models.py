@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from common.errors import InputError
 from prompting.low_rank import Attention
+from prompting.pixels import Preprocessing
+from prompting.prompts import Vocabulary
 
 
 class CLIP(Protocol):
@@ -60,3 +64,31 @@ class VisionTransformer(Protocol):
     transformer: Transformer
     ln_post: nn.Module
     proj: nn.Parameter  # (width, feature_dim)
+
+
+@dataclass
+class Loaded:
+    """A model as its package built it, what is known of it, and lines that the user should read."""
+
+    model: Any  # a CLIP, of a package without types
+    vocabulary: Vocabulary
+    preprocessing: Preprocessing
+    activation_source: str
+    notes: list[str]
+
+
+def text_of(model: CLIP, name: str) -> TextModel:
+    """Return the module with the text transformer; raises InputError unless it is causal and read at its end token."""
+    text: Any = getattr(model, "text", model)
+    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
+    causal = getattr(text, "attn_mask", "absent") is not None
+    plain = all(
+        isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
+        for b in getattr(getattr(text, "transformer", None), "resblocks", [None])
+    )
+    if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
+        raise InputError(
+            f"The text tower of '{name}' is not a causal transformer read at its end token, so prompts cannot be "
+            "learned for it; choose another model."
+        )
+    return text

@@ -30,6 +30,13 @@ class Vocabulary:
     words: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
 
+def whole_words(tokenizer: object) -> dict[int, str]:
+    """Return the tokens of CLIP's byte-pair tokenizer that are whole words: only letters, and an end-of-word mark."""
+    tokens = getattr(tokenizer, "encoder", {})
+    words = {number: token.removesuffix("</w>") for token, number in tokens.items() if token.endswith("</w>")}
+    return {number: word for number, word in words.items() if word.isascii() and word.isalpha()}
+
+
 def slots(context: int, n_ctx: int) -> list[int]:
     """Return the slot numbers of one context's vectors."""
     return [-(1 + context * n_ctx + s) for s in range(n_ctx)]

@@ -6,14 +6,16 @@
   may hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
 * `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. If OpenCLIP does not
   know the architecture, its config is read from `<architecture>.json` next to the checkpoint.
+
+What a checkpoint does not record is assumed and reported: OpenAI's QuickGELU (or the architecture's activation) and
+OpenAI's pixels. `preprocess_cfg` and `quick_gelu` are read from a safetensors file's metadata, from a .pt file next to
+its `state_dict`, and from OpenCLIP's `open_clip_config.json` in the same folder.
 """
 
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -22,26 +24,34 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, unknown
+from common.notices import notice
+from prompting.checkpoints import (
+    SUFFIXES,
+    Checkpoint,
+    find_file,
+    first_line,
+    foreign_layout,
+    load_problem,
+    places,
+    read_checkpoint,
+)
+from prompting.checkpoints import read_state_dict as read_state_dict
 from prompting.frozen import QuickGELU, linear
 from prompting.losses import unit
 from prompting.low_rank import Attention
-from prompting.models import CLIP, ResidualBlock, TextModel
-from prompting.prompts import Vocabulary
+from prompting.models import Loaded, ResidualBlock, TextModel, text_of
+from prompting.open_clip_towers import OPEN_CLIP, load_open_clip, looks_like_path, refuse_hub
+from prompting.pixels import Preprocessing, preprocessing_of
+from prompting.prompts import Vocabulary, whole_words
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-OPEN_CLIP = "open_clip:"
-SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The images that an image tower expects: side in pixels, channel mean and standard deviation, resampling."""
-
-    size: int
-    mean: tuple[float, ...] = CLIP_MEAN
-    std: tuple[float, ...] = CLIP_STD
-    interpolation: str = "bicubic"
+OPENAI = "as in OpenAI's models"
+WIDEST = 1024  # of OpenAI's vision transformers; wider ones of OpenCLIP have heads of another size than 64
+HUGGING_FACE = {  # OpenAI's repositories on Hugging Face
+    "openai/clip-vit-base-patch32": "ViT-B/32",
+    "openai/clip-vit-base-patch16": "ViT-B/16",
+    "openai/clip-vit-large-patch14": "ViT-L/14",
+    "openai/clip-vit-large-patch14-336": "ViT-L/14@336px",
+}
 
 
 class Block(nn.Module):
@@ -105,12 +115,24 @@ class TextTower(nn.Module):
 
 
 class Tower(nn.Module):
-    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode, because of BatchNorm."""
+    """A frozen CLIP: image tower, text tower, logit scale. Always in eval mode, because of BatchNorm.
 
-    def __init__(self, name: str, visual: nn.Module, text: TextTower, logit_scale: float, preprocessing: Preprocessing):
+    activation_source: why ``activation`` is the right one, or that it is assumed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        visual: nn.Module,
+        text: TextTower,
+        logit_scale: float,
+        preprocessing: Preprocessing,
+        activation_source: str = "",
+    ):
         super().__init__()
         self.name, self.visual, self.text, self.preprocessing = name, visual, text, preprocessing
         self.logit_scale = logit_scale  # exponentiated: the factor of cosine similarities
+        self.activation_source = activation_source
         self.requires_grad_(False)
         self.eval()
 
@@ -121,6 +143,13 @@ class Tower(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return self.text.dtype
+
+    @property
+    def activation(self) -> str:
+        """The activation between the linear layers of a block: "QuickGELU", "GELU" or another class's name."""
+        gelu = self.text.blocks[0].mlp.gelu
+        approximate = getattr(gelu, "approximate", "none")
+        return type(gelu).__name__ + (f" ({approximate})" if approximate != "none" else "")
 
     @torch.no_grad()
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
@@ -148,16 +177,21 @@ def load_tower(
             package is not installed.
     """
     if name.startswith(OPEN_CLIP):
-        model, vocabulary, preprocessing = _load_open_clip(name[len(OPEN_CLIP) :], search)
+        loaded = load_open_clip(name[len(OPEN_CLIP) :], search)
     else:
-        model, vocabulary, preprocessing = _load_openai(name, search)
+        loaded = _load_openai(name, search)
+    model, pixels = loaded.model, loaded.preprocessing
     tower = Tower(
         name,
         model.visual,
-        TextTower(_text_of(model, name), vocabulary),
+        TextTower(text_of(model, name), loaded.vocabulary),
         model.logit_scale.detach().exp().item(),
-        preprocessing,
+        pixels,
+        loaded.activation_source,
     )
+    print(f"Tower: activation {tower.activation} ({tower.activation_source}); images of {pixels}")
+    for note in loaded.notes:
+        notice(f"Note: {note}")
     tower.float()
     tower.visual.to(memory_format=torch.channels_last)  # the fastest layout for convolutions
     if dtype != torch.float32:
@@ -201,60 +235,126 @@ def import_clip() -> ModuleType:
     return clip
 
 
-def _load_openai(name: str, search: Sequence[Path | str]) -> tuple[CLIP, Vocabulary, Preprocessing]:
+def _load_openai(name: str, search: Sequence[Path | str]) -> Loaded:
     clip = import_clip()
     if name in clip.available_models():
         try:
             model, _ = clip.load(name, device="cpu")
         except (OSError, RuntimeError) as error:  # no network, or the download does not match its checksum
             raise InputError(
-                f"CLIP '{name}' could not be loaded: {_first_line(error)}. It is downloaded once into ~/.cache/clip; "
+                f"CLIP '{name}' could not be loaded: {first_line(error)}. It is downloaded once into ~/.cache/clip; "
                 "without a network, put the file there or set MODEL.BACKBONE.NAME to the path of a checkpoint."
             ) from None
+        notes: list[str] = []
+        activation_source = OPENAI
+        pixels = Preprocessing(model.visual.input_resolution, source=OPENAI)
     else:
-        if not name:
-            raise InputError("MODEL.BACKBONE.NAME is empty; set it to a CLIP, e.g. RN50, or the path of a checkpoint.")
-        looks_like_path = name.endswith(SUFFIXES) or Path(name).is_absolute()
-        if not looks_like_path and not any(path.is_file() for path in _places(name, search)):
-            raise unknown(
-                "CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"]
-            )
-        path = find_file(name, search)
-        model = _build(clip, read_state_dict(path), path)
+        path = _path_of(clip, name, search)
+        found = read_checkpoint(path)
+        notes = found.notes
+        ours = "token_embedding.rows" in found.weights  # written by scripts/garden8/train_tower.py alone
+        activation_source = OPENAI if ours else _check_activation(found)
+        model = _build(clip, found.weights, path)
+        pixels = Preprocessing(model.visual.input_resolution, source=OPENAI if ours or found.from_openai else "")
+        if found.pixels is not None:
+            pixels = preprocessing_of(name, {**found.pixels, "size": pixels.size}, found.pixels_source)
     tokenizer = clip.clip._tokenizer
     start, end = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
     vocabulary = Vocabulary(tokenizer.encode, start, end, model.context_length, whole_words(tokenizer))
-    return model, vocabulary, Preprocessing(model.visual.input_resolution)
+    return Loaded(model, vocabulary, pixels, activation_source, notes)
 
 
-def whole_words(tokenizer: object) -> dict[int, str]:
-    """Return the tokens of CLIP's byte-pair tokenizer that are whole words: only letters, and an end-of-word mark."""
-    tokens = getattr(tokenizer, "encoder", {})
-    words = {number: token.removesuffix("</w>") for token, number in tokens.items() if token.endswith("</w>")}
-    return {number: word for number, word in words.items() if word.isascii() and word.isalpha()}
+def _path_of(clip: ModuleType, name: str, search: Sequence[Path | str]) -> Path:
+    if not name:
+        raise InputError("MODEL.BACKBONE.NAME is empty; set it to a CLIP, e.g. RN50, or the path of a checkpoint.")
+    if "://" in name:
+        raise InputError(f"'{name}' is an address, which is not downloaded; download the file and give its path.")
+    refuse_hub(name)
+    if name.endswith(SUFFIXES) or Path(name).is_absolute() or any(path.exists() for path in places(name, search)):
+        return find_file(name, search)
+    if name in HUGGING_FACE:
+        raise InputError(
+            f"'{name}' is a repository of Hugging Face, which is not read; the same CLIP is "
+            f"MODEL.BACKBONE.NAME {HUGGING_FACE[name]}."
+        )
+    architecture, at, pretrained = name.partition("@")
+    if at and pretrained:
+        raise InputError(
+            f"CLIP backbone '{name}' is unknown; OpenCLIP's towers are named "
+            f"{OPEN_CLIP}{architecture.replace('/', '-')}@{pretrained}, OpenAI's {', '.join(clip.available_models())}."
+        )
+    raise unknown(
+        "CLIP backbone", name, [*clip.available_models(), f"{OPEN_CLIP}<architecture>@<pretrained>", "<path>"]
+    )
 
 
 def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None:
     """Return the file that a tower's name (see `load_tower`) refers to, or None if it names a published model."""
+    refuse_hub(name)
     if name.startswith(OPEN_CLIP):
-        weights = name.partition("@")[2]
-        return find_file(weights, search) if Path(weights).suffix else None
-    return find_file(name, search) if name.endswith(SUFFIXES) else None
+        name = name.partition("@")[2]
+        return find_file(name, search) if name and looks_like_path(name, search) else None
+    if name.endswith(SUFFIXES):
+        return find_file(name, search)
+    return next((path for path in places(name, search) if name and path.is_file()), None)
 
 
-def _build(clip: ModuleType, state_dict: dict[str, Tensor], path: Path) -> nn.Module:
-    state_dict = _full_vocabulary(state_dict)
-    try:
-        model = clip.model.build_model(dict(state_dict)).float()
-        # build_model rounds the weights to float16; a float32 checkpoint keeps its precision.
-        model.load_state_dict({k: v for k, v in state_dict.items() if k in model.state_dict()})
-        return model
-    except (KeyError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
-        reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else _first_line(error)
+def _check_activation(found: Checkpoint) -> str:
+    """Return why a checkpoint in OpenAI's layout has QuickGELU; raises InputError if it has not, or may not."""
+    other = f"{OPEN_CLIP}<architecture>@{found.path}"
+    if found.activation == "GELU":
         raise InputError(
-            f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for an OpenCLIP model use "
-            f"{OPEN_CLIP}<architecture>@{path}"
-        ) from None
+            f"{found.path} has GELU ({found.source}), but OpenAI's CLIPs have QuickGELU; set MODEL.BACKBONE.NAME "
+            f"{other}."
+        )
+    if found.activation is None and found.from_openclip:
+        raise InputError(
+            f"{found.path} was saved by OpenCLIP's training, so its architecture decides on QuickGELU or GELU; set "
+            f"MODEL.BACKBONE.NAME {other}."
+        )
+    return found.source or (
+        "not recorded, assumed; weights trained with GELU, like most of OpenCLIP's, need "
+        f"{OPEN_CLIP}<architecture>@<path>"
+    )
+
+
+def _build(clip: ModuleType, state_dict: dict[str, Tensor], path: Path) -> Any:
+    reason = _not_openai(state_dict, path)
+    if reason is None:
+        state_dict = _full_vocabulary(state_dict)
+        try:
+            model = clip.model.build_model(dict(state_dict)).float()
+            # build_model rounds the weights to float16; a float32 checkpoint keeps its precision.
+            model.load_state_dict({k: v for k, v in state_dict.items() if k in model.state_dict()})
+            return model
+        except (KeyError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
+            reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else load_problem(error)
+    raise InputError(
+        f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for an OpenCLIP model use "
+        f"{OPEN_CLIP}<architecture>@{path}"
+    )
+
+
+def _not_openai(state_dict: dict[str, Tensor], path: Path) -> str | None:
+    """Return why a state dict cannot be OpenAI's; raises InputError if it cannot be OpenCLIP's either."""
+    foreign = foreign_layout(state_dict)
+    if foreign:
+        raise InputError(f"Checkpoint {path} {foreign}.")
+    starts = {name.split(".")[0] for name in state_dict}
+    for part in ("text", "image_encoder"):
+        if part in starts:
+            return f"its names start with '{part}.'"
+    if any(name.startswith("visual.trunk.") for name in state_dict):
+        return "its image tower is timm's, visual.trunk..."
+    for name in ("visual.conv1.weight", *TEXT_WEIGHTS):
+        if name not in state_dict:
+            return f"it has no '{name}'; it starts with '{next(iter(state_dict))}'"
+    if "visual.class_embedding" in state_dict and len(state_dict["visual.class_embedding"]) > WIDEST:
+        return f"its image tower is {len(state_dict['visual.class_embedding'])} wide, OpenAI's at most {WIDEST}"
+    return None
+
+
+TEXT_WEIGHTS = ("token_embedding.weight", "positional_embedding", "ln_final.weight", "text_projection", "logit_scale")
 
 
 def _full_vocabulary(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -269,112 +369,3 @@ def _full_vocabulary(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         full[rows] = trained.float()
         state_dict["token_embedding.weight"] = full
     return state_dict
-
-
-def _places(name: str, search: Sequence[Path | str]) -> list[Path]:
-    path = Path(name).expanduser()
-    return [path] if path.is_absolute() else [path, *(Path(folder) / path for folder in search)]
-
-
-def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
-    """Return the first existing path of a checkpoint; raises InputError with all paths tried if there is none."""
-    places = _places(name, search)
-    for path in places:
-        if path.is_file():
-            return path
-    looked = ", ".join(dict.fromkeys(str(path.resolve()) for path in places))
-    raise InputError(
-        f"Checkpoint '{name}' is missing; looked at: {looked}. Correct MODEL.BACKBONE.NAME or put the file there."
-    )
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from safetensors, a TorchScript archive or a pickle that only holds tensors."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(str(path))
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                is_script = any(name.endswith("constants.pkl") for name in archive.namelist())
-            if is_script:
-                return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each reader has its own kinds of errors
-        raise InputError(
-            f"Checkpoint {path} is truncated or not a checkpoint ({_first_line(error)}); download it again."
-        ) from None
-    state_dict = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise InputError(f"Checkpoint {path} holds no state dict of tensors; is it a CLIP checkpoint?")
-    return state_dict
-
-
-def _load_open_clip(spec: str, search: Sequence[Path | str]) -> tuple[CLIP, Vocabulary, Preprocessing]:
-    try:
-        import open_clip
-    except ModuleNotFoundError:
-        raise InputError(
-            f"The tower '{OPEN_CLIP}{spec}' needs OpenCLIP; run: pip install -r requirements-openclip.txt"
-        ) from None
-    architecture, _, pretrained = spec.partition("@")
-    if not pretrained:
-        raise InputError(
-            f"'{OPEN_CLIP}{spec}' names no weights; use {OPEN_CLIP}<architecture>@<pretrained tag or path>."
-        )
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    weights = pretrained if pretrained in tags else str(find_file(pretrained, search))
-    extra = Path(weights).parent
-    if architecture not in open_clip.list_models() and (extra / f"{architecture}.json").is_file():
-        open_clip.add_model_config(extra)
-    if architecture not in open_clip.list_models():
-        raise unknown(
-            "OpenCLIP architecture",
-            architecture,
-            open_clip.list_models(),
-            f"OpenCLIP, or as {extra / architecture}.json",
-        )
-    try:
-        model, _, _ = open_clip.create_model_and_transforms(architecture, pretrained=weights, device="cpu")
-    except Exception as error:  # from the hub, the file or the architecture
-        raise InputError(f"OpenCLIP could not load '{architecture}' from '{weights}': {_first_line(error)}") from None
-    tokenizer = open_clip.get_tokenizer(architecture)
-    text = _text_of(model, architecture)
-    try:
-        vocabulary = Vocabulary(
-            tokenizer.encode,
-            tokenizer.sot_token_id,
-            tokenizer.eot_token_id,
-            text.positional_embedding.shape[0],
-            whole_words(tokenizer),
-        )
-    except AttributeError:
-        raise InputError(
-            f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer, so prompts cannot be built for it; "
-            "choose another architecture."
-        ) from None
-    config = model.visual.preprocess_cfg
-    size = config["size"][0] if isinstance(config["size"], tuple | list) else config["size"]
-    return model, vocabulary, Preprocessing(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"])
-
-
-def _text_of(model: CLIP, name: str) -> TextModel:
-    """Return the module with the text transformer; raises InputError unless it is causal and read at its end token."""
-    text: Any = getattr(model, "text", model)
-    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
-    causal = getattr(text, "attn_mask", "absent") is not None
-    plain = all(
-        isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
-        for b in getattr(getattr(text, "transformer", None), "resblocks", [None])
-    )
-    if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
-        raise InputError(
-            f"The text tower of '{name}' is not a causal transformer read at its end token, so prompts cannot be "
-            "learned for it; choose another model."
-        )
-    return text
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).strip().rstrip(".:")

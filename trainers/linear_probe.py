@@ -19,6 +19,7 @@ published table counts no parameters here; ours has classes x (feature_dim + 1).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from common.errors import InputError
 from common.knobs import Knob
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
 
+MAX_FOLDS = 5
 DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
 
 
@@ -133,21 +135,52 @@ class LinearProbe(FittedTrainer):
     def fit_task(
         self, index: int, shots: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]
     ) -> tuple[float, tuple[Tensor, Tensor]]:
-        """Return a task's C, W and b, from features and classes of its shots and of its validation shots."""
-        task = self.layout.tasks[index]
-        fits: dict[float, tuple[Tensor, Tensor]] = {}
+        """Return a task's C, W and b, from features and classes of its shots and of its validation shots.
 
+        Without validation shots, C is chosen by cross-validation on the shots.
+        """
+        task, k = self.layout.tasks[index], self.knobs
+        n_classes = len(task.classnames)
+
+        @cache
         def fit(c: float) -> tuple[Tensor, Tensor]:
-            if c not in fits:
-                fits[c] = logistic_regression(*shots, len(task.classnames), c, self.knobs.MAX_ITER)
-            return fits[c]
+            return logistic_regression(*shots, n_classes, c, k.MAX_ITER)
 
         def score(c: float) -> float:
-            w, b = fit(c)
-            return accuracy((val[0].double() @ w.t() + b).argmax(1), val[1], task.metric)
+            return accuracy(predict(val[0], *fit(c)), val[1], task.metric)
 
-        c = self.knobs.C
+        def cross_validated(c: float) -> float:
+            predicted = torch.empty_like(shots[1])
+            for held in folds(shots[1]):
+                part = logistic_regression(shots[0][~held], shots[1][~held], n_classes, c, k.MAX_ITER)
+                predicted[held] = predict(shots[0][held], *part)
+            return accuracy(predicted, shots[1], task.metric)
+
+        c = k.C
         if not c and not len(val[1]):
-            raise InputError(f"Task '{task.name}' has no validation images to choose C on; set TRAINER.LINEARPROBE.C.")
-        c = c or search(score, self.knobs.STEPS)
+            if int(torch.bincount(shots[1], minlength=n_classes).min()) < 2:
+                raise InputError(
+                    f"Task '{task.name}' has no validation images, and a class with a single shot, to choose C on; set "
+                    "TRAINER.LINEARPROBE.C, such as 1.0, or give more shots."
+                )
+            print(f"task {index} ({task.name}): no validation images, so C is chosen by cross-validation")
+        c = c or search(score if len(val[1]) else cross_validated, k.STEPS)
         return c, fit(c)
+
+
+def predict(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+    """(n, d) features -> (n,) classes."""
+    return (x.double() @ w.t() + b).argmax(1)
+
+
+def folds(y: Tensor) -> list[Tensor]:
+    """(n,) masks of the held-out samples of each fold, at most MAX_FOLDS; every fold leaves a sample of each class.
+
+    The i-th sample of a class is in fold i modulo the number of folds, so that folds are alike.
+    """
+    count = min(MAX_FOLDS, int(torch.bincount(y)[y.unique()].min()))
+    place = torch.zeros_like(y)
+    for label in y.unique():
+        mine = y == label
+        place[mine] = torch.arange(int(mine.sum()), device=y.device) % count
+    return [place == fold for fold in range(count)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,7 @@ from datasets.collection import layout_of
 from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
 from prompting.losses import unit, within_task
+from prompting.pixels import check_pixels
 from prompting.templates import template_features
 from prompting.towers import load_tower
 from trainers.engine.batches import OneTaskBatches
@@ -122,12 +124,7 @@ class TaskTrainer(ResumingTrainer):
         if dtype == torch.float16 and self.device.type == "cpu":
             dtype = torch.float32  # CPUs have no fast float16
         self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
-        size = self.tower.preprocessing.size
-        if tuple(cfg.INPUT.SIZE) != (size, size):
-            raise InputError(
-                f"{cfg.MODEL.BACKBONE.NAME} takes images of {size} x {size} pixels, but INPUT.SIZE is "
-                f"{tuple(cfg.INPUT.SIZE)}; set INPUT.SIZE ({size}, {size})."
-            )
+        check_pixels(self.tower.name, self.tower.preprocessing, cfg.INPUT)
         self.task_of_class = self.layout.task_of_class.to(self.device)
         bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
@@ -336,6 +333,11 @@ class TaskTrainer(ResumingTrainer):
                 "train_images": len(data.train_x),
                 "val_images": len(data.val or []),
                 "test_images": len(data.test),
+            },
+            "tower": {
+                "activation": self.tower.activation,
+                "activation_from": self.tower.activation_source,
+                "pixels": asdict(self.tower.preprocessing),
             },
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "resumed_from_epoch": self.start_epoch,

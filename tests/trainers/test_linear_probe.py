@@ -1,0 +1,116 @@
+"""LP-CLIP: the regression by its optimality conditions and by another solver, the search for C by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+
+from common.errors import InputError
+from trainers import linear_probe
+from trainers.engine.fitted_trainer import split_features
+from trainers.linear_probe import logistic_regression, search
+
+
+def points(n: int, d: int, classes: int):
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(n, d, dtype=torch.float64, generator=generator)
+    y = torch.arange(n) % classes
+    return x + y.unsqueeze(1) * torch.linspace(0.3, -0.2, d, dtype=torch.float64), y
+
+
+@pytest.mark.parametrize("d", [3, 40])  # fewer and more dimensions than points
+@pytest.mark.parametrize("c", [0.01, 1.0, 50.0])
+def test_logistic_regression_is_the_minimum(d, c):
+    """At the minimum W = C sum_i (onehot_i - p_i) x_i^T and sum_i (onehot_i - p_i) = 0; another solver agrees."""
+    x, y = points(15, d, 3)
+    w, b = logistic_regression(x, y, 3, c, max_iter=10000, tolerance=1e-9)
+    missing = F.one_hot(y, 3).double() - (x @ w.t() + b).softmax(1)
+    torch.testing.assert_close(w, c * missing.t() @ x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(missing.sum(0), torch.zeros(3).double(), rtol=0, atol=1e-5)
+
+    def objective(flat):
+        weights = flat.reshape(3, d + 1)
+        z = x.numpy() @ weights[:, :d].T + weights[:, d]
+        log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+        return -log_p[np.arange(15), y.numpy()].sum() + (weights[:, :d] ** 2).sum() / (2 * c)
+
+    other = minimize(objective, np.zeros(3 * (d + 1)), method="BFGS", options={"gtol": 1e-7}).x.reshape(3, d + 1)
+    np.testing.assert_allclose(w.numpy(), other[:, :d], atol=2e-4)
+
+
+def test_two_classes_are_fitted_with_one_vector():
+    x, y = points(12, 4, 2)
+    w, b = logistic_regression(x, y, 2, 0.7, max_iter=10000, tolerance=1e-9)
+    sign = (2 * y - 1).numpy()
+
+    def objective(v):
+        return np.log1p(np.exp(-sign * (x.numpy() @ v[:4] + v[4]))).sum() + (v[:4] ** 2).sum() / (2 * 0.7)
+
+    one = minimize(objective, np.zeros(5), method="BFGS", options={"gtol": 1e-8}).x
+    np.testing.assert_allclose((w[1] - w[0]).numpy(), one[:4], atol=1e-5)
+    assert float(b[1] - b[0]) == pytest.approx(one[4], abs=1e-5)
+
+
+def test_the_search_for_c_by_hand():
+    """Highest at 10^2.3: the best decade is 2, then the interval [1, 3] is halved towards 3, and from there left."""
+    asked = []
+
+    def score(c):
+        asked.append(round(math.log10(c), 6))
+        return -abs(math.log10(c) - 2.3)
+
+    assert math.log10(search(score, 0)) == pytest.approx(2)
+    asked.clear()
+    # [1, 3]: 3 wins -> [2, 3]: 2 wins -> [2, 2.5]: 2.5 wins -> [2.25, 2.5]: 2.25 wins
+    assert math.log10(search(score, 4)) == pytest.approx(2.25)
+    assert asked == [6, 4, 2, 0, -2, -4, -6, 1, 3, 2.5, 2.25]
+    assert math.log10(search(lambda c: 1.0, 3)) == pytest.approx(5)  # ties: the first decade, then the left end
+
+
+def test_a_run_searches_c(workplace):
+    results = workplace.run("LinearProbe", "run", "TRAINER.LINEARPROBE.STEPS", "2")
+    assert results["method"] == "LP-CLIP" and results["counts"]["trainable_parameters"] == 5 * 49
+    bankless = ("TRAINER.LINEARPROBE.STEPS", "2", "BANK.TEST", "False", "BANK.TRAIN", "False")
+    mean = workplace.run("LinearProbe", "bankless", *bankless)["mean"]
+    assert mean == pytest.approx(results["mean"], abs=7)  # an image may fall on the other side
+
+
+def test_a_fit_on_a_collection_is_the_fit_of_each_task(workplace):
+    trainer = workplace.trainer("LinearProbe", "TRAINER.LINEARPROBE.C", "0.5")
+    trainer.train()
+    x, y = split_features(trainer, "train")
+    w, b = logistic_regression(x[y >= 3], y[y >= 3] - 3, 2, 0.5)
+    torch.testing.assert_close(trainer.model.weight[3:].detach(), w.float())
+    torch.testing.assert_close(trainer.model.bias[3:].detach(), b.float())
+
+
+def test_bad_settings_are_one_line(workplace):
+    with pytest.raises(InputError, match="TRAINER.LINEARPROBE.C is -1.0") as error:
+        workplace.run("LinearProbe", "run", "TRAINER.LINEARPROBE.C", "-1.0")
+    assert "\n" not in str(error.value)
+
+
+def test_without_validation_images_c_is_cross_validated(workplace, monkeypatch):
+    trainer = workplace.trainer("LinearProbe")
+    trainer.dm.dataset._val = None
+    asked = []
+    monkeypatch.setattr(linear_probe, "search", lambda score, steps: asked.append(score) or 0.5)
+    trainer.train()
+    x, y = split_features(trainer, "train")
+    x, y = x[y < 3], y[y < 3]  # the first task, two shots a class: two folds
+    right = 0
+    for held in (torch.tensor([0, 1] * 3) == 0, torch.tensor([0, 1] * 3) == 1):
+        assert sorted(y[~held].tolist()) == [0, 1, 2]
+        w, b = logistic_regression(x[~held], y[~held], 3, 0.01)
+        right += int(((x[held].double() @ w.t() + b).argmax(1) == y[held]).sum())
+    assert asked[0](0.01) == pytest.approx(right / 6)
+
+
+def test_without_validation_images_a_single_shot_is_too_few(workplace):
+    trainer = workplace.trainer("LinearProbe", "DATASET.NUM_SHOTS", "1")
+    trainer.dm.dataset._val = None
+    with pytest.raises(InputError, match="validation images.* TRAINER.LINEARPROBE.C"):
+        trainer.train()
