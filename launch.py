@@ -1,4 +1,4 @@
-"""Every command of scripts/, for Python: python launch.py <command> [words]. See launcher/main.py."""
+"""Every command of scripts/, for Python: python launch.py <command> [arguments]. See launcher/main.py."""
 
 import sys
 

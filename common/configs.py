@@ -54,20 +54,26 @@ def find_config(name: str, method: Method) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         return find_file(name, (), "Config")
-    shared = {file.stem: file for file in choosable(trainers())}
-    known = {stem: file for stem, file in shared.items() if method.can_use(stem)}
-    known |= {file.stem: file for file in choosable(trainers() / method.trainer)}
+    own = trainers() / method.trainer
+    known = {stem: file for stem, file in shared().items() if method.can_use(stem)}
+    known |= {file.stem: file for file in choosable(own)}
     if name in known:
         return known[name]
-    if name in shared:
+    if name in shared():
         listed = ", ".join(sorted(known))
         raise InputError(f"{method.name} needs {method.needs}, so it cannot use config '{name}'; use one of {listed}.")
-    raise unknown("Config", name, known, where=f"configs/trainers and configs/trainers/{method.trainer}")
+    where = "configs/trainers" + (f" and configs/trainers/{method.trainer}" if own.is_dir() else "")
+    raise unknown("Config", name, known, where)
 
 
 def trainers() -> Path:
     """The folder of the methods' configs."""
     return paths.CONFIGS / "trainers"
+
+
+def shared() -> dict[str, Path]:
+    """The configs that all methods share, by name."""
+    return {file.stem: file for file in choosable(trainers())}
 
 
 def is_shared(config: Path) -> bool:
@@ -98,10 +104,15 @@ def chain(config: Path, trainer: str = "") -> list[Path]:
         if not file.is_file() or file in found:
             continue
         found.append(file)
-        named = re.search(r"^_BASE_:([^#\n]+)", file.read_text("utf-8"), re.M)
-        bases = re.findall(r"[^\s\[\],'\"]+", named.group(1)) if named else []
-        waiting += [(file.parent / base).resolve() for base in bases]
+        waiting += [(file.parent / base).resolve() for base in bases_of(file)]
     return found
+
+
+def bases_of(config: Path) -> list[str]:
+    """The files that a config names by "_BASE_:", as one value, as [a, b] or in lines "- a"."""
+    named = re.search(r"^_BASE_:.*(?:\n[ \t]*- .*)*", config.read_text("utf-8"), re.M)
+    listed = re.sub("#.*", "", named.group()).removeprefix("_BASE_:") if named else ""
+    return [word for word in re.findall(r"[^\s\[\],'\"]+", listed) if word != "-"]
 
 
 def names_openclip(config: Path) -> bool:

@@ -1,8 +1,7 @@
-"""The words of a command line, one kind at a time: numbers, KEY VALUE pairs, folders. Standard library only."""
+"""The arguments of a command line, one kind at a time: numbers, KEY VALUE pairs, folders. Standard library only."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import re
@@ -49,27 +48,27 @@ def add_data(parser: OneLineParser) -> None:
     parser.add_argument("--data", metavar="DIR", default=paths.DATA, help="where the images are; default: data")
 
 
-def before_dashes(words: Sequence[str]) -> list[str]:
+def before_dashes(argv: Sequence[str]) -> list[str]:
     """A command's own arguments: those before "--"."""
-    return list(words[: words.index("--")] if "--" in words else words)
+    return list(argv[: argv.index("--")] if "--" in argv else argv)
 
 
-def after_dashes(words: Sequence[str]) -> list[str]:
-    """The KEY VALUE words after "--"."""
-    return list(words[words.index("--") + 1 :] if "--" in words else [])
+def after_dashes(argv: Sequence[str]) -> list[str]:
+    """The KEY VALUE pairs after "--"."""
+    return list(argv[argv.index("--") + 1 :] if "--" in argv else [])
 
 
-def asks_for_help(words: Sequence[str]) -> bool:
+def asks_for_help(argv: Sequence[str]) -> bool:
     """True if a command's own arguments ask for help."""
-    own = before_dashes(words)
+    own = before_dashes(argv)
     return "-h" in own or "--help" in own
 
 
-def named_plugins(words: Sequence[str]) -> list[Path]:
+def named_plugins(argv: Sequence[str]) -> list[Path]:
     """Add the plug-ins that a command line names to the environment; returns all."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = OneLineParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--plugin", action="append", default=[])
-    known, _ = parser.parse_known_args(before_dashes(words))
+    known, _ = parser.parse_known_args(before_dashes(argv))
     return plugins.named(known.plugin)
 
 
@@ -91,14 +90,14 @@ def whole_number(text: str | None, flag: str, least: int = 1, example: str = "2"
     return int(text)
 
 
-def override_pairs(words: Sequence[str], own: Mapping[str, str]) -> list[tuple[str, str]]:
+def override_pairs(argv: Sequence[str], own: Mapping[str, str]) -> list[tuple[str, str]]:
     """KEY VALUE pairs; whether the keys exist is checked when the run's settings are loaded.
 
     ``own`` are the keys that cannot be among them, and what sets these.
     """
-    if len(words) % 2:
-        raise InputError(f"What follows -- comes in pairs, KEY VALUE; the last key, '{words[-1]}', has no value.")
-    pairs = list(zip(words[::2], words[1::2], strict=True))
+    if len(argv) % 2:
+        raise InputError(f"Arguments after -- come in pairs, KEY VALUE; the last key, '{argv[-1]}', has no value.")
+    pairs = list(zip(argv[::2], argv[1::2], strict=True))
     for key, _ in pairs:
         if key.upper() in own:
             raise InputError(f"{key} cannot follow --: {own[key.upper()]} sets it.")

@@ -6,22 +6,23 @@ from collections.abc import Sequence
 
 from common.errors import InputError
 from common.paths import BANK, OUTPUT
+from common.text import counted
 from launcher import frame
 from launcher.commands import ANSWERED
 
 SCRIPT = "scripts/bank.sh"
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry the command out, or only ``check`` its words."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run the command, or only ``check`` its arguments."""
     parser = frame.parser(f"bash {SCRIPT}", __doc__, ())
     parser.add_argument("--output", default=OUTPUT, help="where runs go; default: output")
     parser.add_argument("--empty", action="store_true", help="remove everything")
     parser.add_argument("--limit", type=float, metavar="GB", help="remove the least recently used until this is left")
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(argv):
         parser.print_help()
         return ANSWERED if check else 0
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     output = frame.path(args.output)
     if not output.is_dir():
         raise InputError(f"There is no folder {args.output}; name the one that runs go to with --output.")
@@ -38,5 +39,6 @@ def answer(words: Sequence[str], check: bool) -> int:
         print(f"{freed / (1 << 20):,.1f} MiB removed.")
     entries = bank.entries()
     size = sum(size for _, size, _ in entries)
-    print(f"{output / BANK}: {len(entries):,} entries, {size / (1 << 20):,.1f} MiB. --empty removes them.")
+    count = counted(len(entries), "entry", "entries")
+    print(f"{output / BANK}: {count}, {size / (1 << 20):,.1f} MiB. --empty removes them.")
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from common import catalogue
 from common.catalogue import METHODS
-from common.errors import unknown
+from common.errors import InputError, unknown
 from launcher import arguments, frame, protocols
 from launcher import plan as planning
 from launcher.execution import closing_line, names_of_tasks, run_missing
@@ -19,31 +19,31 @@ from launcher.summaries import comparison_summary, method_summary
 NEEDS_OPENCLIP, ANSWERED = 10, 11
 
 
-def answer(command: str, words: Sequence[str], check: bool) -> int:
-    """Carry a command out, or only ``check`` its words."""
-    words = list(words)
+def answer(command: str, argv: Sequence[str], check: bool) -> int:
+    """Run a command, or only ``check`` its arguments."""
+    argv = list(argv)
     by_protocol = command in protocols.PROTOCOLS
-    if arguments.asks_for_help(words):
-        parser_of(command, words).print_help()
+    if arguments.asks_for_help(argv):
+        parser_of(command, argv).print_help()
         return ANSWERED if check else 0
     if by_protocol:
-        plan: Plan = protocols.make_plan(command, words, None if check else names_of_tasks)
+        plan: Plan = protocols.make_plan(command, argv, None if check else names_of_tasks)
     elif command == COMPARE:
-        plan = planning.compare_plan(words)
+        plan = planning.compare_plan(argv)
     elif command in catalogue.commands():
-        plan = planning.method_plan(command, words)
+        plan = planning.method_plan(command, argv)
     else:
         method = catalogue.named(command)
-        plan = planning.method_plan(method.command, words, method)
+        plan = planning.method_plan(method.command, argv, method)
     if check:
         return NEEDS_OPENCLIP if plan.needs_openclip else 0
     return carry_out(plan)
 
 
-def parser_of(command: str, words: Sequence[str]) -> frame.OneLineParser:
+def parser_of(command: str, argv: Sequence[str]) -> frame.OneLineParser:
     """The parser of a command, for its help."""
     if command in protocols.PROTOCOLS:
-        return protocols.make_parser(command, words[0])
+        return protocols.make_parser(command, argv[0])
     if command == COMPARE:
         return planning.compare_parser()
     if command in catalogue.commands():
@@ -52,9 +52,9 @@ def parser_of(command: str, words: Sequence[str]) -> frame.OneLineParser:
     return planning.method_parser(method.command, f"scripts/train.sh {method.name}", choice=False)
 
 
-def train(words: Sequence[str], check: bool) -> int:
-    """scripts/train.sh: any method by its name, or by its command."""
-    command, *rest = words or ["--help"]
+def train(argv: Sequence[str], check: bool) -> int:
+    """scripts/train.sh: any method by its name, its label or its command."""
+    command, *rest = argv or ["--help"]
     if command in ("-h", "--help"):
         print("usage: bash scripts/train.sh <method> <dataset> <shots> [options]\n\nmethods:")
         for name in catalogue.commands():
@@ -63,9 +63,15 @@ def train(words: Sequence[str], check: bool) -> int:
             print("".join(f"      {method.name}\n" for method in methods if len(methods) > 1), end="")
         print("\nbash scripts/train.sh <method> --help lists a method's options and keys.")
         return ANSWERED if check else 0
-    if command not in catalogue.commands() and command.lower() not in {name.lower() for name in METHODS}:
-        raise unknown("Method", command, [*catalogue.commands(), *METHODS])
-    return answer(command, rest, check)
+    if command.startswith("-"):
+        raise InputError("Which method? It comes first, for example: bash scripts/train.sh softcpt garden8 4")
+    if command.lower() in catalogue.commands():
+        return answer(command.lower(), rest, check)
+    try:
+        method = catalogue.named(command)
+    except InputError:
+        raise unknown("Method", command, [*catalogue.commands(), *METHODS]) from None
+    return answer(method.name, rest, check)
 
 
 def carry_out(plan: Plan) -> int:

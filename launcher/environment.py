@@ -68,7 +68,7 @@ def lacking(files: list[Path], root: Path) -> list[str]:
 
 
 def stamp(file: Path, root: Path) -> str:
-    """A hash that changes whenever ``file`` needs installing anew: other contents, other Python, a moved clone."""
+    """A hash that changes whenever ``file`` must be installed again: another content, another Python, a moved clone."""
     toolbox = root / "toolbox" / "pyproject.toml"
     parts = [file.read_bytes(), toolbox.read_bytes() if toolbox.is_file() else b""]
     parts += ["{}.{}".format(*sys.version_info[:2]).encode(), os.fsencode(root)]

@@ -185,11 +185,11 @@ def listed_failures(plan: Plan, failures: Sequence[Failure]) -> list[str]:
     lines = []
     planned = Counter(job.method for job in plan.jobs)
     for reason in dict.fromkeys(failure.reason for failure in failures):
-        alike = [failure for failure in failures if failure.reason == reason]
-        counts = Counter(failure.job.method for failure in alike)
+        same = [failure for failure in failures if failure.reason == reason]
+        counts = Counter(failure.job.method for failure in same)
         methods = ", ".join(f"{method} ({count} of {planned[method]} runs)" for method, count in counts.items())
-        details = f" ({'first: ' * (len(alike) > 1)}{alike[0].details})" if alike[0].details else ""
-        head = "Left to another process" if alike[0].kind == ELSEWHERE else "Failed"
+        details = f" ({'first: ' * (len(same) > 1)}{same[0].details})" if same[0].details else ""
+        head = "Left to another process" if same[0].kind == ELSEWHERE else "Failed"
         lines.append(f"{head}: {methods}: {reason}{details}")
     return lines
 

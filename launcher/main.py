@@ -1,10 +1,10 @@
 """All commands: what launch.py calls.
 
-    python launch.py <command> [words]              what the scripts in scripts/ call
-    python launch.py --check <command> [words]      only checks the words, with the standard library alone: what
-                                                    scripts/setup_env.sh calls before it installs anything
+    python launch.py <command> [arguments]              what the scripts in scripts/ call
+    python launch.py --check <command> [arguments]      only checks the arguments, with the standard library alone: what
+                                                        scripts/setup_env.sh calls before it installs anything
 
-Exit statuses of --check: 0 the words are fine, 10 and the run needs OpenCLIP, 11 --help was answered, 2 bad input.
+Exit statuses of --check: 0 the arguments are fine, 10 and the run needs OpenCLIP, 11 --help was answered, 2 bad input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from common.errors import InputError, unknown
 from launcher import arguments, commands, frame, protocols
 from launcher.plan import COMPARE
 
-# Commands with a module of their own, imported when called; each has `answer(words, check)`.
+# Commands with a module of their own, imported when called; each has `answer(argv, check)`.
 MODULES = {
     "table": "launcher.tables.main",
     "report": "launcher.report",
@@ -30,29 +30,39 @@ MODULES = {
 
 
 def answer(argv: list[str]) -> int:
-    """Carry a command line out."""
+    """Run a command line."""
     check = argv[:1] == ["--check"]
-    command, *words = (argv[1:] if check else argv) or [""]
+    command, *rest = (argv[1:] if check else argv) or [""]
+    if command in ("-h", "--help"):
+        print(f"usage: python launch.py <command> [arguments]\n\ncommands: {', '.join(known_commands())}")
+        print("\npython launch.py <command> --help lists a command's arguments.")
+        return commands.ANSWERED if check else 0
     if command == "worker":
-        return import_module("launcher.tables.worker").answer(words)
-    named = arguments.named_plugins(words)
+        return import_module("launcher.tables.worker").answer(rest)
     try:
-        plugins.load(named)
+        plugins.load(arguments.named_plugins(rest))
     except ModuleNotFoundError as error:
         if check:  # a plug-in imports PyTorch, which is not installed yet: it is checked afterwards
             return 0
-        raise frame.not_installed(error, catalogue.script_of("softcpt")) from error
+        raise InputError(
+            f"A plug-in needs the module '{error.name}', which Python does not have; bash scripts/train.sh installs "
+            "the modules in requirements.txt, others you have to install yourself."
+        ) from error
     if command in MODULES:
         module: Callable[[Sequence[str], bool], int] = import_module(MODULES[command]).answer
-        return module(words, check)
+        return module(rest, check)
     if command == "train":
-        return commands.train(words, check)
+        return commands.train(rest, check)
     if command in catalogue.commands() or command in (COMPARE, *protocols.PROTOCOLS):
-        return commands.answer(command, words, check)
+        return commands.answer(command, rest, check)
     if not command:
         raise InputError("Which command? For example: bash scripts/softcpt/main.sh garden8 4")
-    known = [*catalogue.commands(), COMPARE, *protocols.PROTOCOLS, "train", *MODULES]
-    raise unknown("Command", command, known)
+    raise unknown("Command", command, known_commands())
+
+
+def known_commands() -> list[str]:
+    """The commands that a user can call."""
+    return [*catalogue.commands(), COMPARE, *protocols.PROTOCOLS, "train", *MODULES]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

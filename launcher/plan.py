@@ -1,15 +1,16 @@
-"""What a command asks for: its words read, checked and made into runs. Standard library only."""
+"""What a command asks for: its arguments read, checked and made into runs. Standard library only."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import catalogue, configs
+from common import catalogue, configs, plugins
 from common.catalogue import METHODS, Method
 from common.errors import InputError
 from common.knobs import read_knobs
@@ -110,8 +111,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Request:
-    """A command's words, checked; makes its runs. ``pairs`` are the KEY VALUE pairs after "--", ``configs`` the config
-    of each trainer."""
+    """A command's arguments, checked; makes its runs. ``pairs`` are the KEY VALUE pairs after "--", ``configs`` the
+    config of each trainer."""
 
     script: str
     dataset_file: Path
@@ -181,30 +182,45 @@ class Request:
 # -- parsers --
 
 
-def run_parser(program: str, about: str, examples: Sequence[str]) -> frame.OneLineParser:
-    """A parser without arguments, whose help says what all commands with runs have in common."""
+def run_parser(program: str, about: str, examples: Sequence[str], script: str = "") -> frame.OneLineParser:
+    """A parser without arguments, whose help says what all commands with runs have in common.
+
+    ``script``: what examples start with, if it is not the program.
+    """
     about = textwrap.fill(f"{about} Finished runs are reported and skipped, interrupted ones are resumed.", 100)
-    keys = "Words after -- set configuration keys: -- KEY VALUE [KEY VALUE ...]\n\n"
-    return frame.parser(f"bash {program}", about, [f"bash {program} {example}" for example in examples], keys)
+    keys = "Arguments after -- set configuration keys: -- KEY VALUE [KEY VALUE ...]\n\n"
+    return frame.parser(f"bash {program}", about, [f"bash {script or program} {example}" for example in examples], keys)
 
 
 def method_parser(command: str, program: str = "", choice: bool = True) -> frame.OneLineParser:
     """The parser of a method's command; ``choice``: with the flag that chooses among several methods."""
-    first = catalogue.methods_of(command)[0]
-    parser = run_parser(program or first.script, first.about, first.examples)
+    first, flag = catalogue.methods_of(command)[0], catalogue.CHOICES.get(command)
+    examples = [example for example in first.examples if choice or flag is None or flag.flag not in example]
+    parser = run_parser(program or first.script, first.about, examples)
     add_arguments(parser, first.learns)
-    if choice and command in catalogue.CHOICES:
-        flag = catalogue.CHOICES[command]
-        parser.add_argument(flag.flag, default=first.choice, help=flag.help, dest="choice")
+    if choice:
+        add_choice(parser, command)
     assert parser.epilog is not None
     parser.epilog = keys_of(first) + parser.epilog
     return parser
 
 
+def add_choice(parser: frame.OneLineParser, command: str) -> None:
+    """The flag that chooses among the methods of a command, if it has several."""
+    flag = catalogue.CHOICES.get(command)
+    if flag is not None:
+        name, default = flag.flag.strip("-").upper(), catalogue.methods_of(command)[0].choice
+        parser.add_argument(flag.flag, metavar=name, default=default, help=flag.help, dest="choice")
+
+
 def keys_of(method: Method) -> str:
-    """The keys of a method for its help: name, default, range and a line each; empty for a plug-in's."""
-    file = next((f for f in sorted((REPOSITORY / "trainers").glob("*.py")) if defines(f, method.trainer)), None)
-    section, knobs = read_knobs(file, method.trainer) if file else ("", [])
+    """The keys of a method for its help: name, default, range and a line each; empty if its file declares none."""
+    files = [*sorted((REPOSITORY / "trainers").glob("*.py")), *plugins.paths()]
+    file = next((file for file in files if defines(file, method.trainer)), None)
+    try:
+        section, knobs = read_knobs(file, method.trainer) if file else ("", [])
+    except (KeyError, TypeError, ValueError):  # a plug-in's that are not literals
+        return ""
     chosen = {key for key, _ in method.keys}
     lines = []
     for knob in knobs:
@@ -217,7 +233,7 @@ def keys_of(method: Method) -> str:
 
 def defines(file: Path, trainer: str) -> bool:
     """True if a Python file defines a class of that name."""
-    return f"\nclass {trainer}(" in file.read_text("utf-8")
+    return re.search(rf"^class {trainer}\b", file.read_text("utf-8"), re.M) is not None
 
 
 def compare_parser() -> frame.OneLineParser:
@@ -258,21 +274,21 @@ def add_arguments(parser: frame.OneLineParser, learns: bool, several: bool = Fal
 # -- plans --
 
 
-def method_plan(command: str, words: Sequence[str], method: Method | None = None) -> Plan:
+def method_plan(command: str, argv: Sequence[str], method: Method | None = None) -> Plan:
     """The runs of a method's command; ``method`` if its name was given, or else its flag chooses."""
     first = method or catalogue.methods_of(command)[0]
     program = first.script if method is None else f"scripts/train.sh {method.name}"
     parser = method_parser(command, program, choice=method is None)
-    args = parser.parse_intermixed_args(arguments.before_dashes(words))
+    args = parser.parse_intermixed_args(arguments.before_dashes(argv))
     chosen = method or (catalogue.chosen(command, args.choice) if command in catalogue.CHOICES else first)
     usage = f"bash {program} {first.examples[0]}"
-    request = read_request(args, words, [chosen], program.split()[0], usage)
+    request = read_request(args, argv, [chosen], program.split()[0], usage)
     return Plan(**request.fields(request.all_jobs()))
 
 
-def compare_plan(words: Sequence[str]) -> Plan:
+def compare_plan(argv: Sequence[str]) -> Plan:
     """The runs of a comparison; the method to subtract is among its methods."""
-    args = compare_parser().parse_intermixed_args(arguments.before_dashes(words))
+    args = compare_parser().parse_intermixed_args(arguments.before_dashes(argv))
     against = catalogue.named(args.against) if args.against is not None else None
     methods = named_methods(args.methods)
     if against is not None:
@@ -283,7 +299,7 @@ def compare_plan(words: Sequence[str]) -> Plan:
             )
     everything = asks_for_all(args.methods)
     usage = f"bash scripts/compare.sh {COMPARE_EXAMPLES[0]}"
-    request = read_request(args, words, methods, "scripts/compare.sh", usage, several=True, may_lack=everything)
+    request = read_request(args, argv, methods, "scripts/compare.sh", usage, several=True, may_lack=everything)
     if against is not None and against not in request.methods:
         find_configs(args.cfg or configs.default_config(request.dataset_file), [against])  # reports what is wrong
     usual = request.methods == named_methods(None)
@@ -332,16 +348,18 @@ def find_configs(
             if not may_lack:
                 raise
             error = error or reason
-            lacking.setdefault(method.needs or "a config of this name", []).append(method.name)
+            lacks = f"config '{wanted}' lacks {method.needs}"
+            lacks = lacks if wanted in configs.shared() else f"they have no config '{wanted}'"
+            lacking.setdefault(lacks, []).append(method.name)
     if not found and error is not None:
         raise error
-    lines = [f"Left out, as config '{wanted}' lacks {needs}: {', '.join(names)}" for needs, names in lacking.items()]
+    lines = [f"Left out, as {lacks}: {', '.join(names)}" for lacks, names in lacking.items()]
     return found, [method for method in methods if method.trainer in found], tuple(lines)
 
 
 def read_request(
     args: argparse.Namespace,
-    words: Sequence[str],
+    argv: Sequence[str],
     methods: list[Method],
     script: str,
     usage: str,
@@ -353,13 +371,13 @@ def read_request(
     """Check the arguments that all commands with runs have.
 
     Args:
-        words: the whole command line after the command, for the pairs after "--".
+        argv: the whole command line after the command, for the pairs after "--".
         usage: an example of a call, for messages.
         several: more than one number of shots.
         may_lack: methods without a config are left out.
         sets: further keys that the command sets itself, and what sets them.
     """
-    pairs = arguments.override_pairs(arguments.after_dashes(words), arguments.own_keys() | (sets or {}))
+    pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys() | (sets or {}))
     if args.dataset is None:
         raise InputError(f"Which dataset? For example: {usage}")
     dataset_file = configs.find_dataset(args.dataset)

@@ -109,22 +109,16 @@ TaskNames = Callable[[Job, str], list[str]]
 
 
 def make_parser(name: str, command: str) -> OneLineParser:
-    """The parser of the words after the method; that of no method in particular if ``command`` is none."""
+    """The parser of the arguments after the method; that of no method in particular if ``command`` is none."""
     protocol = PROTOCOLS[name]
     script, known = protocol.script, command in catalogue.commands()
     about = protocol.about + ("" if known else " <method> --help lists a method's own flags.")
-    parser = plan.run_parser(f"{script} {command}" if known else script, about, protocol.examples)
-    # Examples name the method already.
-    parser.epilog = (
-        (parser.epilog or "").replace(f"bash {script} {command} ", f"bash {script} ") if known else parser.epilog
-    )
+    program = f"{script} {command}" if known else script
+    parser = plan.run_parser(program, about, protocol.examples, script)  # examples name a method
     if not known:
         parser.add_argument("method", help=f"one of {', '.join(catalogue.commands())}")
     plan.add_arguments(parser, learns=not known or catalogue.methods_of(command)[0].learns)
-    if known and command in catalogue.CHOICES:
-        choice = catalogue.CHOICES[command]
-        default = catalogue.methods_of(command)[0].choice
-        parser.add_argument(choice.flag, default=default, help=choice.help, dest="choice")
+    plan.add_choice(parser, command)
     if name == NEW_TASKS:
         parser.add_argument(
             "--folds",
@@ -142,17 +136,17 @@ def make_parser(name: str, command: str) -> OneLineParser:
     return parser
 
 
-def make_plan(name: str, words: Sequence[str], task_names: TaskNames | None) -> BaseToNew | NewTasks:
+def make_plan(name: str, argv: Sequence[str], task_names: TaskNames | None) -> BaseToNew | NewTasks:
     """The runs of a protocol.
 
-    Without ``task_names``, runs that depend on them are left out: only the words are checked then.
+    Without ``task_names``, runs that depend on them are left out: only the arguments are checked then.
 
     Raises:
-        InputError: something in the words cannot be used.
+        InputError: an argument cannot be used.
     """
     protocol = PROTOCOLS[name]
     usage = f"bash {protocol.script} {protocol.examples[0]}"
-    command, *rest = words or [""]
+    command, *rest = argv or [""]
     if not command or command.startswith("-"):
         raise InputError(f"Which method? It comes first, for example: {usage}")
     if command not in catalogue.commands():
@@ -176,7 +170,7 @@ def reaches(name: str, method: Method) -> bool:
 def refuse(name: str, method: Method) -> None:
     """InputError for a method whose parameters do not reach as far as the protocol asks."""
     if name == NEW_TASKS and not method.learns:
-        raise InputError(f"{method.label} learns nothing, all tasks are new to it; use {ZERO_SHOT.script}.")
+        raise InputError(f"{method.label} learns nothing, so all tasks are new to it; use {ZERO_SHOT.script}.")
     if reaches(name, method):
         return
     others = [other for other in catalogue.methods_of(method.command) if reaches(name, other)]
@@ -269,7 +263,7 @@ def held_out(holdout: Holdout, names: Sequence[str], dataset: str) -> list[tuple
     if count < 2:
         raise InputError(
             f"{dataset} has one task, '{names[0]}', so nothing can be held out; to test on another collection, see "
-            "--test of scripts/softcpt/new_tasks.sh."
+            "--test of scripts/new_tasks.sh."
         )
     if holdout.tasks is not None:
         held = numbers_of(holdout.tasks, names)
@@ -358,8 +352,8 @@ def new_tasks_parts(planned: NewTasks) -> tuple[Run | None, list[tables.HeldOut]
     for fold in planned.folds:
         runs = {seed: run for seed, job in fold.jobs.items() if (run := finished(job))}
         trained = [run for job in fold.jobs.values() if job.of is not None and (run := finished(job.of))]
-        learned = tuple(task.name for task in trained[0].tasks) if trained else ()
-        parts.append(tables.HeldOut(fold.held, runs, learned))
+        trained_on = tuple(task.name for task in trained[0].tasks) if trained else ()
+        parts.append(tables.HeldOut(fold.held, runs, trained_on))
     return finished(planned.zero_shot), parts, list(planned.folds[0].jobs), planned.names
 
 

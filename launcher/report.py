@@ -16,8 +16,8 @@ from reporting.tables import LEGEND
 SCRIPT = "scripts/report.sh"
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry the command out, or only ``check`` its words."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run the command, or only ``check`` its arguments."""
     parser = frame.parser(f"bash {SCRIPT}", __doc__, [f"bash {SCRIPT} output/garden8"])
     parser.add_argument("folder", type=frame.path, help="where a collection's runs are, such as output/garden8")
     parser.add_argument("--out", metavar="FILE", type=frame.path, help="the page; default: report.html in the folder")
@@ -30,10 +30,10 @@ def answer(words: Sequence[str], check: bool) -> int:
         type=frame.path,
         help="also write tables (Markdown, LaTeX, CSV) and figures (PNG, SVG) into this folder",
     )
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(argv):
         parser.print_help()
         return ANSWERED if check else 0
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     collection = read_collection(args.folder)
     if check:
         return 0
@@ -48,6 +48,8 @@ def answer(words: Sequence[str], check: bool) -> int:
         print(f"\nPage: {write_page(args.folder, args.out, args.data)}")
         if args.files is not None:
             print(f"Files: {len(write_files(collection, args.files))} in {args.files}")
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise InputError(f"{error.filename}: {error.strerror}; name another place, or make it usable.") from error
     return 0

@@ -1,4 +1,4 @@
-"""The tables that commands end in: of one method, and of a comparison."""
+"""The tables that commands print at the end: of one method, and of a comparison."""
 
 from __future__ import annotations
 

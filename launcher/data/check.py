@@ -1,4 +1,4 @@
-"""Says what is there of a data set, a collection's sources or its tasks, and what is wrong with it."""
+"""Checks a data set, or the sources or tasks of a collection: which images are there, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Report:
 
 
 def split_file(source: type[Source], folder: Path) -> str:
-    """The published split that a source in ``folder`` is read by; "" when there is none."""
+    """The published split that a source in ``folder`` is read by; "" if there is none."""
     return next((file for file in source.split_files if (folder / file).is_file()), "")
 
 
 def is_fetched(source: type[Source], file: str) -> bool:
-    """Is the split file among what prepare.sh fetches?"""
+    """True if prepare.sh fetches the split file."""
     return any(download.to.endswith(file) for download in source.facts.downloads)
 
 
@@ -135,7 +135,7 @@ def some(names: Sequence[str], limit: int) -> str:
     return ", ".join(f"'{name}'" for name in names[:limit]) + more
 
 
-# -- looking into files --
+# -- reading files --
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T], title: str) -> Iterator[R]:
@@ -154,7 +154,7 @@ def in_threads(function: Callable[[T], R], items: Iterable[T], title: str) -> It
 
 
 def complaint(path: str) -> str | None:
-    """Why an image cannot be read; None when it can."""
+    """Why an image cannot be read; None if it can."""
     from common.errors import InputError
     from datasets.images import read_image
 
@@ -186,17 +186,17 @@ def duplicates(tasks: Sequence, what: str = "") -> Iterator[str]:
             for path in dict.fromkeys(path for path, _ in getattr(task, part)):
                 if absence(path) is None:
                     by_size[os.path.getsize(path)].append((part, path))
-        alike = [
+        same_size = [
             pair for pairs in by_size.values() if len({part == "test" for part, _ in pairs}) == 2 for pair in pairs
         ]
         by_content: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
-        hashes = in_threads(content_hash, [path for _, path in alike], f"{what} hashing")
-        for key, pair in zip(hashes, alike, strict=True):
+        hashes = in_threads(content_hash, [path for _, path in same_size], f"{what} hashing")
+        for key, pair in zip(hashes, same_size, strict=True):
             by_content[key].append(pair)
         for pairs in by_content.values():
-            learned = [(part, path) for part, path in pairs if part != "test"]
-            for path in [path for part, path in pairs if part == "test"] if learned else []:
-                yield f"{path} (test) is the same file as {learned[0][1]} ({learned[0][0]})."
+            trained = [(part, path) for part, path in pairs if part != "test"]
+            for path in [path for part, path in pairs if part == "test"] if trained else []:
+                yield f"{path} (test) is the same file as {trained[0][1]} ({trained[0][0]})."
 
 
 def examine(item: Item, root: Path, fast: bool = False) -> list[Report]:
@@ -267,15 +267,15 @@ def print_reports(reports: Sequence[Report], root: Path, everything: bool = Fals
         print("\n" + "\n".join(lines))
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry the command out, or only ``check`` its words; 1 if something is not as expected."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run the command, or only ``check`` its arguments; 1 if something is not as expected."""
     parser = make_parser("check", __doc__ or "", ["dtd", "general10 --data ~/data", "plant6 --fast"])
     parser.add_argument("--fast", action="store_true", help="do not decode the images")
-    parser.add_argument("--all", action="store_true", help="list every file that something is wrong with")
-    if {"-h", "--help"} & set(words):
+    parser.add_argument("--all", action="store_true", help="list every file with a problem")
+    if {"-h", "--help"} & set(argv):
         parser.print_help()
         return ANSWERED if check else 0
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     check_names(args.name, args.data)
     if check:
         return 0

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from common.text import one_line
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-# Retries within a call, and an end to waiting for a server that says nothing; older releases of gdown have neither.
+# Retries within a call, and a limit on waiting for a server; older releases of gdown have neither.
 GDOWN_OPTIONS = {"retries": 3, "timeout": 60}
 
 
@@ -51,7 +51,7 @@ def is_done(download: Any, root: Path, source: str) -> bool:
 
 
 def fetch(download: Any, root: Path, source: str, quiet: bool = True) -> None:
-    """Fetch one file, check it, and put it or what it holds in its place; a broken-off download goes on.
+    """Fetch one file, check it, and put it or its content in place; an interrupted download continues.
 
     Raises:
         FetchError: it did not arrive whole, is not the published file, or cannot be unpacked safely. Its place then

@@ -72,6 +72,7 @@ def items_of(kind: Any, cfg: Any, root: Path) -> list[Item]:
     if issubclass(kind, (Source, SourceCollection)):
         parts = kind.parts if issubclass(kind, SourceCollection) else [Part(kind)]
         return [Item(p.source.name(), partial(p.tasks, root), p.source) for p in parts]
+    kinds: list[tuple[str, Any]]
     if issubclass(kind, FolderCollection):
         kinds = [
             (task["name"], type(kind.__name__, (kind,), {"declaration": {**kind.declaration, "tasks": [task]}}))

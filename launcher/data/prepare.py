@@ -89,14 +89,14 @@ def by_hand(source: type[Source], root: Path) -> str:
     return "\n".join([*lines, f"  Its folder is then {places}."])
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry the command out, or only ``check`` its words; 1 if something is not complete."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run the command, or only ``check`` its arguments; 1 if something is not complete."""
     parser = make_parser("prepare", __doc__ or "", ["dtd", "general10 --data ~/data"])
     parser.add_argument("--fast", action="store_true", help="do not decode the images afterwards")
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(argv):
         parser.print_help()
         return ANSWERED if check else 0
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     check_names(args.name, args.data)
     if check:
         return 0

@@ -18,8 +18,7 @@ from datasets.images import read_image
 INK, SOFT, PAPER, BLANK = (44, 44, 52), (112, 112, 122), (255, 255, 255), (232, 232, 236)
 SIDE, GAP, WIDTH, HEAD, LINE = 112, 10, 1480, 34, 14  # pixels: a thumbnail, between classes, sheet, heading, line
 CLASSES = 60  # a sheet
-THUMBNAILS = 60  # about so many a sheet, and at most MOST a class
-MOST = 8
+THUMBNAILS, MAX_PER_CLASS = 60, 8  # about 60 a sheet, and at most 8 a class
 
 
 def select_images(images: Any, per_class: int) -> list[list[str]]:
@@ -32,7 +31,7 @@ def select_images(images: Any, per_class: int) -> list[list[str]]:
 
 
 def thumbnail(path: str) -> Image.Image:
-    """The middle of an image, SIDE x SIDE pixels; a grey square where it cannot be read."""
+    """The middle of an image, SIDE x SIDE pixels; a grey square if it cannot be read."""
     try:
         return ImageOps.fit(read_image(path), (SIDE, SIDE), Image.Resampling.BICUBIC)
     except InputError:
@@ -60,7 +59,7 @@ def wrapped(text: str, width: int, pen: ImageDraw.ImageDraw, font, limit: int = 
 
 
 def sheet(heading: str, names: Sequence[str], images: Sequence[Sequence[str]], per_class: int) -> Image.Image:
-    """One contact sheet: for every class ``per_class`` thumbnails side by side, its name under them."""
+    """One contact sheet: for every class ``per_class`` thumbnails side by side, the name below them."""
     with ThreadPoolExecutor() as pool:
         thumbnails = [list(pool.map(thumbnail, paths)) for paths in images]
     wide = per_class * (SIDE + 2) - 2
@@ -91,12 +90,13 @@ def draw_task(dataset: str, images: Any, stem: str, folder: Path) -> list[Path]:
     names = images.task.classnames
     sheets = -(-len(names) // CLASSES)
     size = -(-len(names) // sheets)  # sheets of about the same size
-    per_class = max(1, min(MOST, THUMBNAILS // size))
+    per_class = max(1, min(MAX_PER_CLASS, THUMBNAILS // size))
     paths, files = select_images(images, per_class), []
+    shown = "training images" if images.train else "test images"
     for number in range(sheets):
         part = slice(number * size, (number + 1) * size)
         part_of = f", sheet {number + 1} of {sheets}" if sheets > 1 else ""
-        heading = f"{dataset}: {images.task.name} ({len(names)} classes{part_of})"
+        heading = f"{dataset}: {images.task.name}, {shown} ({len(names)} classes{part_of})"
         file = folder / f"{stem}{f'_{number + 1}' if sheets > 1 else ''}.png"
         sheet(heading, names[part], paths[part], per_class).save(file, optimize=True)
         files.append(file)

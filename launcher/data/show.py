@@ -11,14 +11,14 @@ from launcher.commands import ANSWERED
 from launcher.data.items import check_names, find_items, make_parser
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry the command out, or only ``check`` its words; 1 if something could not be read."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run the command, or only ``check`` its arguments; 1 if something could not be read."""
     parser = make_parser("show", __doc__ or "", ["garden8", "general10 --data ~/data --output sheets"])
     parser.add_argument("--output", metavar="DIR", help="where sheets go; default: output/show/<name>")
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(argv):
         parser.print_help()
         return ANSWERED if check else 0
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     check_names(args.name, args.data)
     if check:
         return 0

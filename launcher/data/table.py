@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from common.errors import InputError
 from common.paths import REPOSITORY
 from launcher import frame
+from launcher.commands import ANSWERED
 
 if TYPE_CHECKING:  # it imports dassl
     from datasets.source import Source
@@ -90,25 +91,29 @@ def cell(text: str) -> str:
 
 
 def page(text: str) -> str:
-    """The page with what is between its marks written anew."""
+    """The page with the text between its marks generated again."""
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return f"{head}{BEGIN}\n{generated()}\n{END}{tail}"
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Write the page, or with --check say whether it is current; ``check`` asks nothing here."""
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Write the page, or with --check say whether it is current; or only ``check`` the arguments."""
+    parser = frame.parser("python launch.py datasets_page", (__doc__ or "").splitlines()[0], ())
+    parser.add_argument("--check", action="store_true", help="only say whether the page is current, by the status too")
+    if {"-h", "--help"} & set(argv):
+        parser.print_help()
+        return ANSWERED if check else 0
+    args = parser.parse_args(argv)
     if check:
         return 0
-    if list(words) not in ([], ["--check"]):
-        raise InputError("The only argument is --check.")
     text = PAGE.read_text("utf-8")
     if not (0 <= text.find(BEGIN) < text.find(END)):
         raise InputError(f"{PAGE} lacks its marks {BEGIN} and {END}; put them in, one after the other.")
     if page(text) == text:
         print(f"{PAGE} is current.")
         return 0
-    if words:
+    if args.check:
         print(f"{PAGE} is not current; run python launch.py datasets_page.", file=sys.stderr)
         return frame.FAILED
     PAGE.write_text(page(text), "utf-8")

@@ -138,17 +138,17 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
         known[parts] = _finished_below(parts)
     runs = known[parts]
     own = trained.folder.parents[1].name
-    alike = [(part, run) for part, run in runs if _costs_alike(part, own)]
-    if not alike:
+    similar = [(part, run) for part, run in runs if _similar_cost(part, own)]
+    if not similar:
         return None
 
     def distance(part: str, run: Run) -> tuple[bool, float]:
         shots = abs(math.log(run.shots / trained.shots)) if run.shots > 0 and trained.shots > 0 else 0.0
         return part != own, shots
 
-    nearest = min(distance(part, run) for part, run in alike)
+    nearest = min(distance(part, run) for part, run in similar)
     taken = []
-    for part, run in alike:
+    for part, run in similar:
         if distance(part, run) == nearest:
             test, total = run.seconds["test"], run.seconds["total"]
             scale = trained.shots / run.shots if run.shots > 0 and trained.shots > 0 else 1.0
@@ -156,7 +156,7 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
     return fmean(taken)
 
 
-def _costs_alike(part: str, own: str) -> bool:
+def _similar_cost(part: str, own: str) -> bool:
     """True if runs of two configs have the same recipe and number of epochs, by the names of their folders."""
     first, second = part.split("+"), own.split("+")
     epochs = [[word for word in words if word.startswith("OPTIM.MAX_EPOCH=")] for words in (first, second)]

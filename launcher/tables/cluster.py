@@ -50,7 +50,7 @@ def import_submitit():
 
 
 def submit(chains: Sequence[Chain], options: Mapping[str, object], logs: Path, name: str, cluster: str = "slurm"):
-    """Submits one job a chain and returns submitit's jobs.
+    """Submits one job per chain and returns submitit's jobs.
 
     Args:
         chains: the runs.

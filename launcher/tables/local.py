@@ -1,4 +1,4 @@
-"""Runs chains on this machine: in this process, or in several at once, one for every visible GPU."""
+"""Runs chains on this machine: in this process, or in several at once, one per visible GPU."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ GRACE = 10  # seconds that a process has to end on its own
 
 def visible_gpus() -> list[str]:
     """The GPUs that processes may use, as CUDA_VISIBLE_DEVICES names them; without PyTorch, which takes seconds."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip() not in ("", "-1")]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:
         return []
-    ask = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
     try:
-        said = subprocess.run(ask, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return []
-    lines = [] if said.returncode else said.stdout.splitlines()
+    lines = [] if done.returncode else done.stdout.splitlines()
     return [line.strip() for line in lines if line.strip().isdecimal()]
 
 
@@ -109,7 +109,7 @@ class Pool:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> list[Failure]:
-        """Runs all chains; ends every process on the way out, however that is."""
+        """Runs all chains; ends every process at the end, however it comes."""
         gpus = visible_gpus()
         self.chains.reverse()  # taken from the end
         threads = [threading.Thread(target=self.thread, args=(n, gpus), daemon=True) for n in range(self.count)]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 
 from common.errors import unknown
-from common.text import counted
 from launcher import arguments, frame
 from launcher.commands import ANSWERED, NEEDS_OPENCLIP
 from launcher.execution import names_of_tasks
@@ -19,9 +18,13 @@ from launcher.tables.plan import TablePlan, make_parser, make_plan
 from runs.status import status
 
 
-def answer(words: Sequence[str], check: bool) -> int:
-    """Carry a table out, or only ``check`` its words."""
-    name, *rest = words or [""]
+def answer(argv: Sequence[str], check: bool) -> int:
+    """Run a table, or only ``check`` its arguments."""
+    name, *rest = argv or [""]
+    if name in ("-h", "--help"):
+        print("usage: bash scripts/tables/<table>.sh [options]\n\ntables:")
+        print("".join(f"  {name:16}{table.about}\n" for name, table in DECLARED.items()), end="")
+        return ANSWERED if check else 0
     if name not in DECLARED:
         raise unknown("Table", name, DECLARED)
     if arguments.asks_for_help(rest):
@@ -67,6 +70,7 @@ def carry_out(plan: TablePlan) -> int:
         print(line, file=sys.stderr)
     left = [job for job in plan.jobs if not status(job).settled]
     if left:
-        whole = counted(len(plan.jobs), "run")
-        print(f"{len(left)} of {whole} are not finished; the same command runs only them.", file=sys.stderr)
+        print(
+            f"{len(left)} of {len(plan.jobs)} runs are not finished; the same command runs only them.", file=sys.stderr
+        )
     return frame.FAILED if left else 0

@@ -1,4 +1,4 @@
-"""The words after a table's script, read and made into runs. Standard library only."""
+"""The arguments of a table's script, read and made into runs. Standard library only."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class Processes:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A whole table: its sections, every run once, and where they go. ``notes`` are lines on what is left out or
-    otherwise than declared, ``changes`` names what was asked for otherwise."""
+    """A whole table: its sections, every run once, and where they go. ``notes`` are lines on what is left out,
+    ``changes`` the arguments that differ from the table as declared."""
 
     name: str
     declared: Declared
@@ -95,7 +95,7 @@ def make_parser(name: str) -> OneLineParser:
         default = ",".join(map(str, values))
         parser.add_argument(f"--{flag}", default=default, help=f"default: {default}")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
-    parser.add_argument("--jobs", metavar="N", help="processes at once; default: one for every visible GPU, or 1")
+    parser.add_argument("--jobs", metavar="N", help="processes at once; default: one per visible GPU, or 1")
     parser.add_argument("--launcher", default="local", help="local: on this machine (default); slurm: by submitit")
     for flag, (_, metavar, about) in SLURM.items():
         parser.add_argument(f"--slurm-{flag}", metavar=metavar, help=about)
@@ -110,23 +110,23 @@ def make_parser(name: str) -> OneLineParser:
     return parser
 
 
-def make_plan(name: str, words: Sequence[str], task_names: protocols.TaskNames | None = None) -> TablePlan:
+def make_plan(name: str, argv: Sequence[str], task_names: protocols.TaskNames | None = None) -> TablePlan:
     """The runs of a table.
 
     ``task_names`` gives the names of a run's tasks, for a table on some tasks of a collection that is not known here;
     without it, such a plan is right in all but the tasks' names.
 
     Raises:
-        InputError: something in the words cannot be used.
+        InputError: an argument cannot be used.
     """
     if name not in DECLARED:
         raise unknown("Table", name, DECLARED)
     declared = DECLARED[name]
-    args = make_parser(name).parse_intermixed_args(arguments.before_dashes(words))
+    args = make_parser(name).parse_intermixed_args(arguments.before_dashes(argv))
     varied = {key: "the script" for variation in declared.variations for key, _ in variation.pairs}
     by_protocol = protocols.PROTOCOLS[declared.kind].sets if declared.kind in protocols.PROTOCOLS else {}
     by_methods = dict.fromkeys(arguments.own_keys(), "--methods")
-    pairs = arguments.override_pairs(arguments.after_dashes(words), by_methods | OWN_KEYS | varied | by_protocol)
+    pairs = arguments.override_pairs(arguments.after_dashes(argv), by_methods | OWN_KEYS | varied | by_protocol)
     dataset_file = configs.find_dataset(declared.collection if declared.fixed else args.collection)
     shots = arguments.whole_numbers(args.shots, "--shots", 1, "1,2,4,8,16")
     seeds = arguments.whole_numbers(args.seeds, "--seeds", 0, "1,2,3")
@@ -212,7 +212,7 @@ def within_reach(declared: Declared, methods: list[Method], may_lack: bool) -> t
         method, reason = next(iter(beyond.items()))
         raise InputError(f"{method.name} {reason}, so it cannot be in this table; leave it out of --methods.")
     names = ", ".join(method.name for method in beyond)
-    return able, [f"Left out, as their parameters do not reach so far: {names}"]
+    return able, [f"Left out, as they cannot be in this table: {names}"]
 
 
 def variations_of(declared: Declared, cfg: str | None, dataset_file: Path) -> tuple[tuple[Variation, ...], str]:

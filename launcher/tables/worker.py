@@ -3,7 +3,7 @@ a mark, what failed.
 
     python launch.py worker [--submitted] < chains
 
---submitted: as a job of a cluster, whose signals are for submitit, the process above this one, which ends it.
+--submitted: as a job of a cluster, whose signals are for submitit, the parent process, which ends this one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ COMMAND = (str(REPOSITORY / "launch.py"), "worker")  # after the interpreter
 ENDED, REFUSED = "\x1eended ", "\x1erefused "
 
 
-def answer(words: Sequence[str]) -> int:
+def answer(argv: Sequence[str]) -> int:
     """Run the chains on standard input; 0, 1 if a run failed, 2 for bad input, 130 if interrupted."""
     result = 0
-    if SUBMITTED in words:
+    if SUBMITTED in argv:
         for kind in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(kind, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):

@@ -1,5 +1,11 @@
 """parse_test_res.py on logs as this project and CoOp print them."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
 import pytest
 
 import parse_test_res
@@ -31,11 +37,17 @@ Do evaluation on test set
 """
 
 
-@pytest.fixture(params=[OURS, COOPS], ids=["ours", "CoOp's"])
-def logs(request, tmp_path):
-    """logs(folder, accuracies) writes seed1, seed2, ...; results before the end of training must be ignored."""
+class Logs(Protocol):
+    """Writes the logs of seed1, seed2, ... into a folder and returns its path."""
 
-    def write(folder, accuracies, form=request.param):
+    def __call__(self, folder: str, accuracies: Sequence[str], form: str = ...) -> str: ...
+
+
+@pytest.fixture(params=[OURS, COOPS], ids=["ours", "CoOp's"])
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Logs:
+    """Logs in both formats; results before the end of training must be ignored."""
+
+    def write(folder: str, accuracies: Sequence[str], form: str = request.param) -> str:
         for seed, accuracy in enumerate(accuracies, start=1):
             path = tmp_path / folder / f"seed{seed}" / LOG
             path.parent.mkdir(parents=True)
@@ -45,7 +57,7 @@ def logs(request, tmp_path):
     return write
 
 
-def test_a_summary_has_the_format_of_coop(logs, capsys):
+def test_a_summary_has_the_format_of_coop(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
     folder = logs("runs", ["50.0", "52.0", "57.25"])
     assert parse_test_res.main([folder]) == 0
     # 53.0833; deviations -3.0833, -1.0833, 4.1667; the mean of their squares 9.3472, its root 3.0573
@@ -58,7 +70,7 @@ def test_a_summary_has_the_format_of_coop(logs, capsys):
     )
 
 
-def test_ci95_and_keyword(logs, capsys):
+def test_ci95_and_keyword(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
     folder = logs("runs", ["50.0", "52.0"])
     assert parse_test_res.main([folder, "--ci95"]) == 0
     assert "* accuracy: 51.00% +- 1.39%" in capsys.readouterr().out  # 1.96 * 1 / sqrt(2)
@@ -66,7 +78,7 @@ def test_ci95_and_keyword(logs, capsys):
     assert "+- 0.00%" in capsys.readouterr().out
 
 
-def test_several_experiments(logs, capsys):
+def test_several_experiments(logs: Logs, capsys: pytest.CaptureFixture[str]) -> None:
     logs("all/first", ["50.0", "52.0"])
     logs("all/second", ["60.0"])
     folder = logs("all/.hidden", ["0.0"]).removesuffix("/.hidden")
@@ -75,7 +87,7 @@ def test_several_experiments(logs, capsys):
     assert out.endswith("Average performance\n* accuracy: 55.50%\n") and "hidden" not in out
 
 
-def test_logs_of_evaluations(logs, tmp_path, capsys):
+def test_logs_of_evaluations(logs: Logs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     form = "Evaluate on the *test* set\n=> result\n* accuracy: {accuracy}%\n"
     folder = logs("tests", ["40.0"], form)
     assert parse_test_res.main([folder]) == 2
@@ -84,7 +96,7 @@ def test_logs_of_evaluations(logs, tmp_path, capsys):
     assert "* accuracy: 40.00% +- 0.00%" in capsys.readouterr().out
 
 
-def test_an_ignored_log_is_reported(logs, tmp_path, capsys):
+def test_an_ignored_log_is_reported(logs: Logs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = logs("runs", ["50.0", "52.0"])
     (tmp_path / "runs" / "seed3").mkdir()
     (tmp_path / "runs" / "seed3" / LOG).write_text("epoch 1\n* accuracy: 99.0%\n")
@@ -94,7 +106,9 @@ def test_an_ignored_log_is_reported(logs, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("flags", [["--multi-exp"], []])
-def test_bad_input_is_reported_in_one_line(tmp_path, capsys, flags):
+def test_bad_input_is_reported_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
     assert parse_test_res.main([str(tmp_path / "nowhere"), *flags]) == 2
     (tmp_path / "seed1").mkdir()
     assert parse_test_res.main([str(tmp_path)]) == 2
