@@ -8,12 +8,12 @@ from typing import TextIO
 
 
 def notice(line: str) -> None:
-    """Print a line, once for each place that output goes to: a data set is read several times in a run.
-
-    While a run keeps its details off the console, the line goes to its log and to standard error.
-    """
-    _print(line, sys.stdout)
-    if getattr(sys.stdout, "quiet", False):  # runs.log.Tee
+    """Print a line on standard error, and into the log of a run if one is going on; once for each of these places,
+    since a data set is read several times in a run."""
+    quiet = getattr(sys.stdout, "quiet", None)  # runs.log.Tee: whether a run keeps its details off the console
+    if quiet is not None:
+        _print(line, sys.stdout)
+    if quiet is not False:
         _print(line, sys.stderr)
 
 

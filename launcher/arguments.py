@@ -38,6 +38,7 @@ def add_places(parser: OneLineParser) -> None:
     parser.add_argument("--cfg", metavar="NAME", help="a name in configs/trainers, or a .yaml file")
     add_data(parser)
     parser.add_argument("--output", metavar="DIR", default=paths.OUTPUT, help="where runs go; default: output")
+    parser.add_argument("--redo", action="store_true", help="run finished runs again, as after a change of pictures")
     parser.add_argument(
         "--plugin", metavar="FILE", action="append", default=[], help="a Python file with a method; may be repeated"
     )

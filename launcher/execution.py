@@ -15,8 +15,9 @@ from common.text import counted, one_line
 from launcher import frame
 from launcher.plan import Job, Plan
 from reporting.series import Series, make_series
+from runs import pictures
 from runs.results import read_run
-from runs.status import note_inputs, results_file, status
+from runs.status import forget, note_inputs, results_file, status
 
 # Kinds of failures.
 FAILED, REFUSED, ELSEWHERE = "failed", "refused", "another process is running it"
@@ -81,6 +82,7 @@ def run_missing(plan: Plan) -> list[Failure]:
     An InputError ends the command. In a comparison it may concern one method alone, such as a tower that it does not
     support: the others run, unless none has a run and all fail for the same reason.
     """
+    check_pictures(plan.jobs, plan.redo)
     missing = [job for job in plan.jobs if not status(job).settled]
     if len(missing) < len(plan.jobs):
         done = len(plan.jobs) - len(missing)
@@ -95,6 +97,18 @@ def run_missing(plan: Plan) -> list[Failure]:
     if len(failures) == len(plan.jobs) and same_refusal(failures):
         raise InputError(failures[0].reason)
     return failures
+
+
+def check_pictures(jobs: Sequence[Job], redo: bool) -> None:
+    """InputError if the pictures of a finished run changed since; with ``redo``, finished runs start again instead."""
+    for job in jobs:
+        if redo:
+            forget(job)
+        elif status(job).run is not None and (changes := pictures.changes(job.folder, job.data)):
+            raise InputError(
+                f"{job.folder} is finished, but its pictures in {job.data} changed since: {changes}; --redo runs it "
+                "again, and another --output keeps it."
+            )
 
 
 def same_refusal(failures: Sequence[Failure]) -> bool:

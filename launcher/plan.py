@@ -94,7 +94,7 @@ class Comparison:
 @dataclass(frozen=True)
 class Plan:
     """All runs of a command. ``shots`` and ``seeds`` are those of the methods that learn; ``left_out`` has a line on
-    methods that take no part."""
+    methods that take no part; ``redo``: run finished runs again."""
 
     script: str
     dataset: str
@@ -107,6 +107,7 @@ class Plan:
     needs_openclip: bool
     comparison: Comparison | None = None
     left_out: tuple[str, ...] = ()
+    redo: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Request:
     data: Path
     output: Path
     left_out: tuple[str, ...] = ()
+    redo: bool = False
 
     @property
     def config(self) -> Path:
@@ -173,10 +175,10 @@ class Request:
     def fields(self, jobs: list[Job]) -> dict[str, Any]:
         """The fields of a `Plan` with these runs."""
         fields: dict[str, Any] = {
-            name: getattr(self, name) for name in ("script", "methods", "shots", "seeds", "output")
+            name: getattr(self, name) for name in ("script", "methods", "shots", "seeds", "output", "left_out", "redo")
         }
         more = {"dataset": self.dataset_file.stem, "config": self.part, "needs_openclip": self.needs_openclip()}
-        return {**fields, **more, "jobs": jobs, "left_out": self.left_out}
+        return {**fields, **more, "jobs": jobs}
 
 
 # -- parsers --
@@ -392,4 +394,4 @@ def read_request(
     wanted = args.cfg or configs.default_config(dataset_file)
     found, methods, left_out = find_configs(wanted, methods, may_lack)
     data, output = arguments.usable_folders(args.data, args.output)
-    return Request(script, dataset_file, methods, shots, seeds, tuple(pairs), found, data, output, left_out)
+    return Request(script, dataset_file, methods, shots, seeds, tuple(pairs), found, data, output, left_out, args.redo)

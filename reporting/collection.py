@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from common.catalogue import METHODS
-from common.paths import TRACEBACK
+from common.paths import LOCK, TRACEBACK
 from common.text import counted
 from reporting.series import Series, make_series, seeds_text
 from runs.results import Run, RunError, read_run, run_folders
@@ -25,19 +25,21 @@ REFERENCE = "SoftCPT-NATA"  # the method that others are compared with
 class Unfinished:
     """A run folder that is not in any table: it has no results, or another run has the same seed.
 
-    ``reason`` is the last line of its error if it failed.
+    ``reason`` is the last line of its error if it failed. ``running``: a process is computing it.
     """
 
     folder: Path
     reason: str
     failed: bool
+    running: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
     """A method with one config and one set of further settings: its runs at each number of shots.
 
-    ``label`` names the method, and the config and settings that distinguish it from the group's other rows.
+    ``label`` names the method, and the config and settings that distinguish it from the group's other rows. ``running``
+    has (shots, seed) of runs that are being computed.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Row:
     config: str
     variant: str
     by_shots: Mapping[int, Series]
+    running: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def zero_shot(self) -> bool:
@@ -58,6 +61,11 @@ class Row:
     @property
     def runs(self) -> list[Run]:
         return [run for series in self.by_shots.values() for run in series.runs]
+
+    @property
+    def towers(self) -> list[str]:
+        """The image and text towers of its runs."""
+        return sorted({run.backbone for run in self.runs})
 
 
 @dataclass(frozen=True)
@@ -87,12 +95,12 @@ class Group:
         return [(row.label, series) for row in self.rows if (series := row.at(shots)) is not None]
 
     def missing(self) -> list[str]:
-        """A line per row and number of shots that lacks seeds of other rows."""
+        """A line per row and number of shots that lacks seeds of other rows, except those that are running."""
         lines = []
         for row in self.rows:
             for shots, series in sorted(row.by_shots.items()):
-                finished = {run.seed for run in series.runs}
-                absent = [seed for seed in series.seeds if seed not in finished]
+                present = {run.seed for run in series.runs} | {seed for n, seed in row.running if n == shots}
+                absent = [seed for seed in series.seeds if seed not in present]
                 if absent:
                     lines.append(f"{row.label}, {shots_of(shots)}: {seeds_text(absent)}")
         return lines
@@ -121,6 +129,13 @@ class Collection:
     @property
     def runs(self) -> list[Run]:
         return [run for group in self.groups for run in group.runs]
+
+    @property
+    def names(self) -> set[str]:
+        """The names of rows, tasks and classes, which figures show."""
+        tasks = [task for run in self.runs for task in run.tasks]
+        classes = {name for task in tasks for name in task.classnames}
+        return {row.label for group in self.groups for row in group.rows} | {task.name for task in tasks} | classes
 
 
 def shots_of(shots: int) -> str:
@@ -180,7 +195,28 @@ def _without_duplicates(found: Sequence[Run]) -> tuple[list[Run], list[Unfinishe
     return [run for run in found if run.folder in folders], others
 
 
+def is_running(folder: Path) -> bool:
+    """Return whether a living process holds the lock of a run's folder; False if the lock cannot be tested."""
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        from filelock import FileLock, Timeout  # reports are also made before packages are installed
+    except ModuleNotFoundError:
+        return False
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):
+        return False
+    lock.release()
+    return False
+
+
 def _unfinished(folder: Path, error: str) -> Unfinished:
+    if is_running(folder):
+        return Unfinished(folder, "is running", failed=False, running=True)
     try:
         lines = (folder / TRACEBACK).read_text("utf-8", errors="replace").strip().splitlines()
     except OSError:
@@ -221,6 +257,7 @@ def _group(title: str, runs: Sequence[Run], unfinished: Iterable[Unfinished]) ->
     keys = sorted(by_row, key=lambda key: (order.index(key[0]) if key[0] in order else len(order), *key))
     places = {run.folder.parent.parent for run in runs}
     started = [one.folder for one in unfinished if one.folder.parent.parent in places]
+    running = [one.folder for one in unfinished if one.running]
     seeds = _requested_seeds(by_row.values(), started)
     several_configs = len({config for _, config, _ in keys}) > 1
     rows = []
@@ -234,7 +271,7 @@ def _group(title: str, runs: Sequence[Run], unfinished: Iterable[Unfinished]) ->
         else:
             counts = sorted({run.shots for run in own} | _started_shots(own, started))
             by_shots = {n: make_series(method, seeds, [run for run in own if run.shots == n]) for n in counts}
-        rows.append(Row(label, method, config, variant, by_shots))
+        rows.append(Row(label, method, config, variant, by_shots, _shots_and_seeds(own, running)))
     all_shots = sorted({n for row in rows if not row.zero_shot for n in row.by_shots}, key=lambda n: (n < 1, n))
     return Group(title, tuple(rows), tuple(all_shots) or (0,), seeds)
 
@@ -250,6 +287,17 @@ def _requested_seeds(rows: AnyCollection[Sequence[Run]], started: Iterable[Path]
         return tuple(sorted({run.seed for row in rows for run in row}))[:1]
     numbers = (path.name.removeprefix("seed") for path in started)
     return tuple(sorted(learning | {int(number) for number in numbers if number.isdigit()}))
+
+
+def _shots_and_seeds(own: Sequence[Run], folders: Iterable[Path]) -> frozenset[tuple[int, int]]:
+    """(shots, seed) of the folders that are next to a row's runs."""
+    places = {run.folder.parent.parent for run in own}
+    names = [
+        (path.parent.name.removesuffix("shots"), path.name.removeprefix("seed"))
+        for path in folders
+        if path.parent.parent in places
+    ]
+    return frozenset((int(shots), int(seed)) for shots, seed in names if shots.isdigit() and seed.isdigit())
 
 
 def _started_shots(own: Sequence[Run], started: Iterable[Path]) -> set[int]:

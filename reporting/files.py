@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from reporting import figures, heatmaps, overview, published
+from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group
 from reporting.export import latex, runs_csv, summary_csv, table_csv
 from reporting.tables import Table
@@ -24,7 +24,8 @@ def write_files(collection: Collection, target: Path) -> list[Path]:
         group = collection.groups[0]
         for name, table in group_tables(collection.name, group).items():
             written += write_table(table, target / name)
-        written += write_figures(group, target)
+        with fonts.covering(collection.names):
+            written += write_figures(group, target)
     return written
 
 
@@ -71,7 +72,8 @@ def write_figures(group: Group, target: Path) -> list[Path]:
         for task, name in enumerate(names):
             counts = overview.confusion(series, task)
             if counts:
-                drawing = heatmaps.confusion_map(overview.class_names(series, task), counts)
+                note = overview.confusion_note(series, task)
+                drawing = heatmaps.confusion_map(overview.class_names(series, task), counts, note)
                 written += figures.save(drawing, target / f"confusion_{task}_{plain_name(name)}")
     return written
 

@@ -44,11 +44,12 @@ def similarity_map(names: Sequence[str], matrix: Sequence[Sequence[float]]) -> F
     return drawing
 
 
-def confusion_map(names: Sequence[str], counts: Sequence[tuple[int, int, int]]) -> Figure:
+def confusion_map(names: Sequence[str], counts: Sequence[tuple[int, int, int]], note: str = "") -> Figure:
     """The percentage of each class's images (a row) that was predicted as each class.
 
     Correct predictions are grey, so that errors set the colour scale and small ones are visible. With few classes the
-    percentages are written into the cells; with many, only errors are drawn and classes are numbered.
+    percentages are written into the cells; with many, only errors are drawn and classes are numbered. ``note`` is the
+    number of images, which is written above.
     """
     count = len(names)
     images = np.zeros((count, count))
@@ -76,6 +77,7 @@ def confusion_map(names: Sequence[str], counts: Sequence[tuple[int, int, int]]) 
         numbered = "" if count <= NAMED else " (class number)"
         axes.set_xlabel(f"predicted{numbered}")
         axes.set_ylabel(f"true{numbered}")
+        axes.set_title(note, fontsize=8, loc="left")
         if count <= WRITTEN:
             for (row, column), share in np.ndenumerate(shares):
                 if share > 0:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.text import counted
 from reporting.collection import Group, Row
 from reporting.paired import paired
 from reporting.series import Series
 from reporting.tables import OVER_SEEDS, PAIRED_LEGEND, Table, method_table, paired_table, shots_table
+from reporting.word_filter import is_left_out, shown
 from runs.results import Example, Words
 
 FEW_TASKS = 12  # up to this many tasks are always columns
@@ -54,7 +56,12 @@ def differences(group: Group) -> tuple[Table, Table, str] | None:
         return None
     seeds = OVER_SEEDS if any(d.over == "seeds" for _, _, d in overall) else ""
     legend = PAIRED_LEGEND.format(against=group.reference.label, seeds=seeds)
-    return paired_table(overall), paired_table(single), legend
+    return _all_named(paired_table(overall)), _all_named(paired_table(single)), legend
+
+
+def _all_named(table: Table) -> Table:
+    """The table with a heading for the column of marks, which has none on a terminal to save width."""
+    return table.with_headings({c: "not 0" for c, heading in enumerate(table.header) if not heading})
 
 
 def _partner(group: Group, row: Row) -> Row | None:
@@ -111,31 +118,55 @@ def _mean(matrices: Sequence[Matrix]) -> list[list[float]]:
 
 
 def words_table(words: Sequence[Words]) -> Table:
-    """A line per task or class and a column per context vector, which lists its nearest words, nearest first."""
+    """A line per task or class and a column per context vector, which lists its nearest words, nearest first.
+
+    Words of the filter's list are replaced by LEFT_OUT.
+    """
     most = max((len(entry.nearest) for entry in words), default=0)
     table = Table(["context of", *(f"vector {i}" for i in range(1, most + 1))], [], left=most + 1)
     for entry in words:
-        cells = [", ".join(f"{word} ({distance:.2f})" for word, distance in vector) for vector in entry.nearest]
+        cells = [", ".join(f"{shown(word)} ({distance:.2f})" for word, distance in vector) for vector in entry.nearest]
         table.rows.append([entry.of, *cells, *[""] * (most - len(cells))])
     return table
 
 
+def left_out_count(words: Sequence[Words]) -> int:
+    """How many of the nearest words the table leaves out."""
+    return sum(is_left_out(word) for entry in words for vector in entry.nearest for word, _ in vector)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A misclassified image and its most confident wrong prediction; ``seeds`` counts the runs that recorded it."""
+
+    image: str
+    predicted: str
+    confidence: float
+    seeds: int
+
+
 @dataclass(frozen=True)
 class HardClass:
-    """A class that is often misclassified: its accuracy in percent over a row's seeds, and the mean of other rows.
+    """A class that is often misclassified: its accuracy in percent over a row's seeds, and that of other rows.
 
-    ``predicted`` is the class that its images are most often mistaken for, ``errors`` the number of its ``images``
-    that are; ``examples`` are (path of an image below one of the roots, predicted class, confidence).
+    ``correct`` of all predictions on its test images are right; ``images`` is their number in each seed. ``predicted``
+    is the class that they are most often mistaken for, in ``errors`` predictions. The rows ``others`` (labels) made
+    ``others_total`` predictions, of which ``others_correct`` are right. ``examples``: distinct images, the most
+    confident mistake first; ``complete`` is False if the runs did not record all mistakes.
     """
 
     task: str
     name: str
     accuracy: float
-    others: float
-    images: int
+    correct: int
+    images: tuple[int, ...]
     predicted: str
     errors: int
-    examples: tuple[tuple[str, str, float], ...]
+    others: tuple[str, ...]
+    others_correct: int
+    others_total: int
+    examples: tuple[Mistake, ...]
+    complete: bool
 
 
 def confusion(series: Series, task: int) -> list[tuple[int, int, int]]:
@@ -161,40 +192,81 @@ def class_names(series: Series, task: int) -> tuple[str, ...]:
     return next((run.tasks[task].classnames for run in series.runs if run.tasks[task].classnames), ())
 
 
-def class_accuracies(series: Series, task: int) -> dict[int, float]:
-    """Accuracy in percent by class, over all images of all seeds."""
+def class_counts(series: Series, task: int) -> dict[int, tuple[int, int]]:
+    """(correct predictions, predictions) by class, summed over seeds."""
     correct: dict[int, int] = {}
     total: dict[int, int] = {}
     for true, predicted, count in confusion(series, task):
         total[true] = total.get(true, 0) + count
         correct[true] = correct.get(true, 0) + count * (true == predicted)
-    return {true: 100 * correct[true] / total[true] for true in total}
+    return {true: (correct[true], total[true]) for true in total}
+
+
+def tested_images(series: Series, task: int, true: int | None = None) -> tuple[int, ...]:
+    """The number of test images of a task, or of one of its classes, in each run that recorded confusions."""
+    return tuple(
+        sum(count for of, _, count in run.tasks[task].confusion if true is None or of == true)
+        for run in series.runs
+        if run.tasks[task].confusion
+    )
+
+
+def images_text(counts: Sequence[int]) -> str:
+    """The number of test images in each run: "8 images", or "8 images in each of 3 seeds"."""
+    if len(set(counts)) > 1:
+        return f"{sum(counts):,} predictions in {len(counts)} seeds"
+    return counted(counts[0], "image") + f" in each of {len(counts)} seeds" * (len(counts) > 1)
+
+
+def confusion_note(series: Series, task: int) -> str:
+    """The number of test images of a task and of its classes, for its confusions."""
+    images = tested_images(series, task)
+    by_class = sorted(total / len(images) for _, total in class_counts(series, task).values())
+    low, high = (f"{count:,.0f}" for count in (by_class[0], by_class[-1]))
+    return f"{images_text(images)}, {low if low == high else f'{low} to {high}'} a class"
 
 
 def hardest(group: Group, row: Row, shots: int, most: int = 24, examples: int = 3) -> list[HardClass]:
     """The classes of all tasks with the lowest accuracy in a row's runs, the lowest first; only those with errors."""
     found = []
     own = group.series(row, shots)
-    others = [series for other in group.rows if other is not row and (series := other.at(shots)) is not None]
+    several_towers = len({tower for one in group.rows for tower in one.towers}) > 1
+    others = [
+        (f"{other.label} [{', '.join(other.towers)}]" if several_towers else other.label, series)
+        for other in group.rows
+        if other is not row and (series := other.at(shots)) is not None
+    ]
     for task, (task_name, _) in enumerate(group.tasks):
         names, counts = class_names(own, task), confusion(own, task)
-        elsewhere = [class_accuracies(series, task) for series in others]
-        for true, accuracy in class_accuracies(own, task).items():
-            if accuracy >= 100:
+        elsewhere = [(label, class_counts(series, task)) for label, series in others]
+        for true, (correct, total) in class_counts(own, task).items():
+            if correct == total:
                 continue
             wrong = {p: n for t, p, n in counts if t == true and p != true}
             mistaken = max(wrong, key=wrong.__getitem__)
-            values = [known[true] for known in elsewhere if true in known]
-            pictures = {e.image: (e.image, names[e.predicted], e.confidence) for e in _examples(own, task, true)}
+            known = {label: of[true] for label, of in elsewhere if true in of}
+            recorded = _examples(own, task, true)
             found.append(HardClass(
-                task_name, names[true], accuracy, sum(values) / len(values) if values else math.nan,
-                sum(n for t, _, n in counts if t == true), names[mistaken], wrong[mistaken],
-                tuple(pictures.values())[:examples],
+                task_name, names[true], 100 * correct / total, correct, tested_images(own, task, true),
+                names[mistaken], wrong[mistaken], tuple(known), sum(k for k, _ in known.values()),
+                sum(n for _, n in known.values()), tuple(_mistakes(recorded, names))[:examples],
+                len(recorded) == total - correct,
             ))  # fmt: skip
     return sorted(found, key=lambda one: one.accuracy)[:most]
 
 
-def _examples(series: Series, task: int, true: int) -> list[Example]:
-    """Errors on a class's images, the most confident first."""
-    examples = [e for run in series.runs for e in run.tasks[task].examples if e.true == true]
-    return sorted(examples, key=lambda e: -e.confidence if math.isfinite(e.confidence) else 0.0)
+def _examples(series: Series, task: int, true: int) -> list[tuple[int, Example]]:
+    """(seed, error) for the recorded errors on a class's images, the most confident first."""
+    examples = [(run.seed, e) for run in series.runs for e in run.tasks[task].examples if e.true == true]
+    return sorted(examples, key=lambda pair: -pair[1].confidence if math.isfinite(pair[1].confidence) else 0.0)
+
+
+def _mistakes(examples: Sequence[tuple[int, Example]], names: Sequence[str]) -> list[Mistake]:
+    """Each image once, although several seeds may show it."""
+    by_image: dict[str, list[tuple[int, Example]]] = {}
+    for seed, example in examples:
+        by_image.setdefault(example.image, []).append((seed, example))
+    return [
+        Mistake(image, names[several[0][1].predicted], several[0][1].confidence, len({seed for seed, _ in several}))
+        for image, several in by_image.items()
+    ]

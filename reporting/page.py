@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from common.files import write_atomically
 from common.text import counted
-from reporting import figures, heatmaps, overview, published
+from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
 from reporting.series import seeds_text
 from reporting.tables import LEGEND, Table
@@ -83,12 +83,16 @@ def page(collection: Collection, data: Path | None = None) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["counted"] = counted
+    with fonts.covering(collection.names) as advice:
+        main = group_parts(collection.groups[0], data) if collection.groups else None
     parts = {
         "collection": collection,
         "facts": facts(collection),
+        "running": [one for one in collection.unfinished if one.running],
         "failed": [one for one in collection.unfinished if one.failed],
-        "unfinished": [one for one in collection.unfinished if not one.failed],
-        "main": group_parts(collection.groups[0], data) if collection.groups else None,
+        "unfinished": [one for one in collection.unfinished if not one.failed and not one.running],
+        "advice": advice,
+        "main": main,
         "published": published_parts(collection),
         "others": [(group.title, *tables(group)) for group in collection.groups[1:]],
         "runs": runs_sheet(collection),
@@ -116,6 +120,8 @@ def facts(collection: Collection) -> list[tuple[str, str]]:
             ("seeds", ", ".join(map(str, group.seeds))),
             *found,
         ]
+    running = sum(one.running for one in collection.unfinished)
+    found += [("running", str(running))] if running else []
     return [*found, ("failed runs", str(sum(one.failed for one in collection.unfinished)))]
 
 
@@ -246,22 +252,21 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
     for task, (name, _) in enumerate(group.tasks):
         names, counts = overview.class_names(series, task), overview.confusion(series, task)
         if counts:
-            figure = heatmaps.confusion_map(names, counts)
+            figure = heatmaps.confusion_map(names, counts, overview.confusion_note(series, task))
             maps.append((name, len(names), drawn(figure, f"confusion{task}", f"Confusions of {name}", 380)))
     roots = image_roots(data, [run.data_root for run in series.runs])
-    cards, found = [], 0
-    for one in overview.hardest(group, row, shots):
-        pictures = [(*example, thumbnail(example[0], roots)) for example in one.examples]
-        found += sum(picture[3] is not None for picture in pictures)
-        cards.append((one, pictures, not math.isnan(one.others)))
+    hardest = overview.hardest(group, row, shots)
+    cards = [(one, [(example, thumbnail(example.image, roots)) for example in one.examples]) for one in hardest]
     return {
         "row": row.label,
         "shots": shots_of(shots),
         "seeds": seeds_text(run.seed for run in series.runs),
+        "others": list(dict.fromkeys(label for one in hardest for label in one.others)),
+        "images_text": overview.images_text,
         "maps": maps,
         "cards": cards,
-        "examples": any(one.examples for one, _, _ in cards),
-        "pictures": found,
+        "examples": any(one.examples for one in hardest),
+        "pictures": sum(uri is not None for _, pictures in cards for _, uri in pictures),
     }
 
 
@@ -279,7 +284,10 @@ def learned_parts(group: Group) -> list[dict]:
         if maps or words:
             seeds = ", ".join(map(str, one.seeds))
             title = f"{one.row.label}, {shots_of(one.shots)}"
-            parts.append({"title": title, "seeds": seeds, "maps": maps, "words": words, "seed": one.words_seed})
+            parts.append({
+                "title": title, "seeds": seeds, "maps": maps, "words": words, "seed": one.words_seed,
+                "left_out": overview.left_out_count(one.words),
+            })  # fmt: skip
     return parts
 
 

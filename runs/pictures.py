@@ -1,7 +1,7 @@
-"""Has the folder of the pictures changed since a run was finished? Names of files and folders are compared.
+"""Has the folder of the pictures changed since a run was finished? Names and sizes of files are compared.
 
-A finished run records the folders that its images are in: how many files each has, a hash of their names, and, where
-class folders lie side by side, the names of these. Comparing reads no image and needs no PyTorch.
+A finished run records the folders that its images are in: how many files each has, a hash of their names and sizes
+and, where class folders lie side by side, the names of these. Comparing reads no image and needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from common.files import write_atomically
 
 FILE = "pictures.json"
 LISTED = 3  # changes in a message
+MANY = 100_000  # with more files, sizes are left out: asking for each takes minutes on a network disk
 CLUTTER = {"thumbs.db", "desktop.ini"}
 
 
@@ -27,8 +28,10 @@ def record(run: Path, root: Path, images: Iterable[str]) -> None:
     folders = {Path(os.path.abspath(path)).parent for path in images}
     inside = sorted(folder.relative_to(root).as_posix() for folder in folders if folder.is_relative_to(root))
     parents = Counter(os.path.dirname(folder) for folder in inside)
+    sizes = sum(len(os.listdir(root / folder)) for folder in inside) <= MANY
     state = {
-        "files": {folder: _state(root / folder) for folder in inside},
+        "sizes": sizes,
+        "files": {folder: _state(root / folder, sizes) for folder in inside},
         "class_folders": {parent: _subfolders(root / parent) for parent, n in sorted(parents.items()) if n > 1},
     }
     write_atomically(run / FILE, json.dumps(state, indent=1) + "\n")
@@ -52,6 +55,7 @@ def _changes(text: str, root: Path) -> str:
     try:
         state = json.loads(text)
         files = {str(folder): (int(n), str(names)) for folder, (n, names) in state["files"].items()}
+        sizes = bool(state["sizes"])
         class_folders = {str(parent): set(map(str, names)) for parent, names in state["class_folders"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
@@ -65,7 +69,7 @@ def _changes(text: str, root: Path) -> str:
         if not (root / folder).is_dir():
             found.append(f"folder '{folder}' is gone")
             continue
-        now_count, now_names = _state(root / folder)
+        now_count, now_names = _state(root / folder, sizes)
         if now_count != count:
             found.append(f"'{folder}' has {now_count:,} files instead of {count:,}")
         elif now_names != names:
@@ -74,10 +78,11 @@ def _changes(text: str, root: Path) -> str:
     return ", ".join(found[:LISTED]) + more
 
 
-def _state(folder: Path) -> tuple[int, str]:
-    """How many files a folder has, and a hash of their names."""
+def _state(folder: Path, sizes: bool) -> tuple[int, str]:
+    """How many files a folder has, and a hash of their names and, if asked for, ``sizes``."""
     with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if not _ignored(e.name) and e.is_file())
+        files = [e for e in entries if not _ignored(e.name) and e.is_file()]
+        names = sorted(f"{e.name}\t{e.stat().st_size}" if sizes else e.name for e in files)
     return len(names), hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

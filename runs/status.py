@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from common.errors import InputError
-from common.paths import EVALUATION, INPUTS, RESULTS
+from common.paths import CHECKPOINTS, CONFIG, EVALUATION, INPUTS, RESULTS, TASKS, TENSORBOARD, TESTED, TRACEBACK
+from runs import pictures
 from runs.results import Run, RunError, read_run
 
 
@@ -69,6 +71,14 @@ def status(planned: Planned) -> Status:
     except (OSError, ValueError):
         settled = False
     return Status(run, settled)
+
+
+def forget(planned: Planned) -> None:
+    """Remove what a run wrote into its folder, so that it starts again; its log stays."""
+    for name in (RESULTS, EVALUATION, INPUTS, TRACEBACK, TASKS, CONFIG, pictures.FILE):
+        (planned.folder / name).unlink(missing_ok=True)
+    for name in (CHECKPOINTS, TESTED, TENSORBOARD):
+        shutil.rmtree(planned.folder / name, ignore_errors=True)
 
 
 def results_file(planned: Planned) -> Path:

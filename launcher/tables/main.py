@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from common.errors import unknown
 from launcher import arguments, frame
 from launcher.commands import ANSWERED, NEEDS_OPENCLIP
-from launcher.execution import names_of_tasks
+from launcher.execution import check_pictures, names_of_tasks
 from launcher.tables import cluster, local, printing
 from launcher.tables.catalogue import DECLARED
 from launcher.tables.chains import chains_of
@@ -48,6 +48,7 @@ def default_processes() -> int:
 def carry_out(plan: TablePlan) -> int:
     """Print the plan, run, print the table, and return the exit status."""
     started = time.monotonic()
+    check_pictures(plan.jobs, plan.request.redo)
     chains = chains_of(plan.jobs, plan.script)
     slurm = plan.processes.slurm
     if slurm and chains:

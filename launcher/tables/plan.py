@@ -146,7 +146,7 @@ def make_plan(name: str, argv: Sequence[str], task_names: protocols.TaskNames | 
         notes += [line for line in left_out if line not in notes]
         keys = (*pairs, *variation.pairs)
         script = f"scripts/tables/{name}.sh"
-        one = Request(script, dataset_file, able, shots, seeds, keys, found, data, output)
+        one = Request(script, dataset_file, able, shots, seeds, keys, found, data, output, redo=args.redo)
         request = request or replace(one, pairs=tuple(pairs))
         sections += [
             Section(variation, plan) for plan in plans_of(declared.kind, one, args.cfg or variation.config, task_names)

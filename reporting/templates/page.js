@@ -25,6 +25,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// Boxes wider than the window say that they scroll; those in collapsed parts are measured when they are opened.
+const measured = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
+});
+document.querySelectorAll(".scroll").forEach((box) => measured.observe(box));
 // Print collapsed parts, too.
 let collapsed = [];
 window.addEventListener("beforeprint", () => {

@@ -49,7 +49,7 @@ def test_what_is_left_out_is_counted(tmp_path, capsys):
     (tmp_path / "task" / "rose" / ".hidden").touch()
     _, _, samples = read_class_folders(tmp_path / "task", "t", {})
     assert len(samples) == 2
-    assert "1 file (.txt 1) and 1 folder inside them" in capsys.readouterr().out
+    assert "1 file (.txt 1) and 1 folder inside them" in capsys.readouterr().err
     (tmp_path / "task" / "rose" / "a.xyz").touch()
     assert "2 files" in left_out([tmp_path / "task" / "rose"])
 
@@ -84,7 +84,7 @@ def test_the_split_that_was_made_is_said(tmp_path, capsys):
         write_images(tmp_path / "shop" / "kinds" / name, 4)
     declared(tmp_path, "folder: shop\ntasks:\n  - name: kind\n    folder: kinds\n")
     assert (
-        "Task 'kind': 8 images split into 4 for training, 2 for validation and 2 for testing" in capsys.readouterr().out
+        "Task 'kind': 8 images split into 4 for training, 2 for validation and 2 for testing" in capsys.readouterr().err
     )
 
 

@@ -2,16 +2,24 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
 from common.catalogue import METHODS
-from common.paths import CONFIG, LOG, RESULTS, TESTED, TRACEBACK
+from common.paths import CONFIG, LOCK, LOG, RESULTS, TESTED, TRACEBACK
 from reporting.collection import read_collection
 from reporting.overview import by_shots, by_task, differences
 from reporting.page import page
 from runs.results import RunError
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1]); lock.acquire(); print("held", flush=True); time.sleep(60)
+"""
 
 
 @pytest.fixture
@@ -75,6 +83,61 @@ def test_a_started_number_of_shots_is_missing(make_run, root):
     assert collection.groups[0].missing() == ["SoftCPT-NATA, 8 shots: seed 1"]
     assert not collection.unfinished[0].failed
     assert by_shots(collection.groups[0]).rows == [["SoftCPT-NATA", "50.0", "-", "8,390,656"]]
+
+
+@pytest.fixture
+def locked():
+    """locked(folder) starts a process that holds the lock of a run's folder until the test ends."""
+    started = []
+
+    def hold(folder):
+        process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder / LOCK)], stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield hold
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_running_job_is_running_until_its_process_ends(make_run, root, locked):
+    make_run([50.0], seed=1)
+    running = root / "SoftCPT-NATA" / "tiny" / "4shots" / "seed2"
+    absent = running.with_name("seed3")
+    for folder in (running, absent):
+        folder.mkdir()
+        (folder / CONFIG).write_text("")
+    (absent / LOCK).touch()
+    (running / TRACEBACK).write_text("RuntimeError: of an earlier attempt\n")
+    process = locked(running)
+    collection = read_collection(root)
+    states = {one.folder.name: (one.running, one.failed) for one in collection.unfinished}
+    assert states == {"seed2": (True, False), "seed3": (False, False)}
+    assert collection.groups[0].missing() == ["SoftCPT-NATA, 4 shots: seed 3"]
+    assert by_shots(collection.groups[0]).rows[0][1] == "50.0 (1 of 3 seeds)"
+    text = page(collection)
+    assert "seed2" in text[text.index('id="running"') : text.index('id="missing"')]
+    assert "seed2" not in text[text.index('id="missing"') : text.index('id="accuracy"')]
+    process.kill()
+    process.wait()
+    collection = read_collection(root)
+    assert [(one.folder.name, one.running, one.failed) for one in collection.unfinished] == [
+        ("seed2", False, True), ("seed3", False, False),
+    ]  # fmt: skip
+    assert collection.groups[0].missing() == ["SoftCPT-NATA, 4 shots: seeds 2, 3"]
+    assert 'id="running"' not in page(collection)
+
+
+def test_the_check_for_a_running_job_leaves_no_files(make_run, root):
+    make_run([50.0], seed=1)
+    started = root / "SoftCPT-NATA" / "tiny" / "4shots" / "seed2"
+    started.mkdir()
+    (started / LOG).write_text("epoch 1")
+    read_collection(root)
+    assert [path.name for path in started.iterdir()] == [LOG]
 
 
 def test_each_variant_has_a_row_with_its_settings(make_run, root):

@@ -87,3 +87,20 @@ def test_numbers_sort_as_numbers(browser, page):
     assert shown[-3:] == ["-"] * 3
     values = [float(text) for text in shown[:-3]]
     assert values == sorted(values, reverse=True) and len(set(values)) > 2
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_boxes_that_scroll_say_so_and_others_do_not(browser, page, dark):
+    script = """new Promise(resolve => setTimeout(() => resolve(
+        [...document.querySelectorAll('.scroll')].filter(box => box.clientWidth).map(box => [
+            box.scrollWidth > box.clientWidth + 1,
+            getComputedStyle(box, '::before').content.includes('Scroll'),
+        ])), 300))"""
+    for width in (360, 1280):
+        browser.open(page, width, dark=dark)
+        browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        states = browser.run(script)
+        assert all(wide == hinted for wide, hinted in states)
+        assert width > 360 or sum(wide for wide, _ in states) >= 3
+    shadow = browser.run("getComputedStyle(document.querySelector('.scroll')).backgroundAttachment")
+    assert shadow == "local, local, scroll, scroll"

@@ -26,12 +26,15 @@ T = TypeVar("T")
 MAX_NAMES = 3  # task names in a message
 
 
-def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0) -> None:
-    """Record the tasks of a run's checkpoints, and the seconds of training so far, in the run's folder."""
+def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0, images: str = "") -> None:
+    """Record the tasks of a run's checkpoints, the seconds of training so far and a hash of the images that were drawn,
+    in the run's folder."""
     path = Path(folder) / TASKS
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
-    write_atomically(path, json.dumps({"seconds": round(seconds, 3), "tasks": tasks}, indent=1) + "\n")
+    write_atomically(
+        path, json.dumps({"seconds": round(seconds, 3), "images": images, "tasks": tasks}, indent=1) + "\n"
+    )
 
 
 def _noted(folder: Path | str, read: Callable[[dict], T]) -> T | None:
@@ -46,6 +49,16 @@ def _noted(folder: Path | str, read: Callable[[dict], T]) -> T | None:
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
     """Return (name, class names) of the tasks that a run's checkpoints were trained on; None if not recorded."""
     return _noted(folder, lambda noted: [(task["name"], list(task["classnames"])) for task in noted["tasks"]])
+
+
+def check_images(folder: Path | str, images: str) -> None:
+    """InputError if a run's checkpoint was trained on other images: test images could be among them."""
+    before = _noted(folder, lambda noted: str(noted.get("images", "")))
+    if before and images and before != images:
+        raise InputError(
+            f"The run in {folder} was begun with other images than are drawn now; --redo starts it again, or remove "
+            "its folder."
+        )
 
 
 def noted_seconds(folder: Path | str) -> float:

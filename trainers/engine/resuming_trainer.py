@@ -25,7 +25,7 @@ from common.knobs import Knob
 from common.paths import CHECKPOINTS
 from common.text import one_line as without_breaks
 from prompting.tasks import TaskLayout
-from trainers.engine.checkpoint_fit import check_compatible, check_tied, note_tasks, noted_seconds
+from trainers.engine.checkpoint_fit import check_compatible, check_images, check_tied, note_tasks, noted_seconds
 from trainers.engine.knobs import knobs_of, method_of
 
 
@@ -102,8 +102,12 @@ class ResumingTrainer(TrainerX):
         super().after_train()
 
     def save_model(self, epoch: int, directory: str, *args: Any, **kwargs: Any) -> None:
-        note_tasks(directory, self.layout, self.seconds_training)
+        note_tasks(directory, self.layout, self.seconds_training, self.images_digest())
         super().save_model(epoch, directory, *args, **kwargs)
+
+    def images_digest(self) -> str:
+        """A hash of the images that were drawn for training, validation and tests; empty if there is none."""
+        return ""
 
     def _check_fits(self, directory: str) -> None:
         method = self.method(self.cfg)
@@ -126,6 +130,7 @@ class ResumingTrainer(TrainerX):
         """Resume from the run's own checkpoint if it has one, otherwise from the one in RESUME."""
         own, other = (Path(folder) / CHECKPOINTS / "checkpoint" for folder in (self.output_dir, directory))
         if own.exists():
+            check_images(self.output_dir, self.images_digest())
             directory = self.output_dir
         elif self.cfg.RESUME and not other.exists():
             raise InputError(f"There is no checkpoint to resume in {directory}; set --resume to a run's folder.")

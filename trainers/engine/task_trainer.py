@@ -6,7 +6,9 @@ A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. `bu
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -305,6 +307,18 @@ class TaskTrainer(ResumingTrainer):
         for part, label in zip(features.split(TEST_ROWS), labels.split(TEST_ROWS), strict=True):
             part = part.to(self.device)
             yield part if raw else unit(part), label.to(self.device)
+
+    @cached_property
+    def _images_digest(self) -> str:
+        data, found = self.dm.dataset, hashlib.sha256()
+        for part, items in (("train", data.train_x), ("val", data.val or []), ("test", data.test)):
+            names = (os.path.relpath(item.impath, data_root(self.cfg)) for item in items)
+            rows = sorted(f"{name}\t{item.label}" for name, item in zip(names, items, strict=True))
+            found.update(f"{part}\n{chr(10).join(rows)}\n".encode("utf-8", "surrogateescape"))
+        return found.hexdigest()[:16]
+
+    def images_digest(self) -> str:
+        return self._images_digest
 
     # -- the report --
 
