@@ -58,7 +58,9 @@ def answer(argv: Sequence[str], check: bool) -> int:
 def summary(collection: Collection) -> str:
     """The means of the largest group of comparable runs, and what is missing, for a terminal."""
     finished = counted(len(collection.runs), "finished run")
-    lines = [f"{collection.name}: {finished}, {len(collection.unfinished)} without results"]
+    running = sum(one.running for one in collection.unfinished)
+    lines = [f"{collection.name}: {finished}, {len(collection.unfinished) - running} without results"]
+    lines[0] += f", {running} running" * (running > 0)
     for one in collection.unfinished:
         lines.append(f"  {one.folder.relative_to(collection.folder)}: {one.reason}")
     if collection.groups:

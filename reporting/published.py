@@ -48,6 +48,24 @@ def read_published(file: Path = FILE) -> dict[tuple[str, str, str], Figure]:
         }
 
 
+def authors_minutes(file: Path = FILE) -> dict[tuple[str, str], float]:
+    """The minutes that a training took the authors, by collection and method as they are called here.
+
+    GPU and number of shots are not stated, so the ratios between methods say more than the minutes.
+    """
+    collections = {name: ours for ours, name in COLLECTIONS.items()}
+    methods = {name: ours for ours, name in PUBLISHED_NAMES.items()}
+    with open(file, encoding="utf-8", newline="") as lines:
+        return {
+            (
+                collections.get(line["collection"], line["collection"]),
+                methods.get(line["method"], line["method"]),
+            ): float(line["train_minutes"])
+            for line in csv.DictReader(lines)
+            if line["train_minutes"]
+        }
+
+
 def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, str], Figure] | None = None) -> Table:
     """Each published figure for which we have runs: ours, the published one, and the difference in points.
 

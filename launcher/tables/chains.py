@@ -14,6 +14,7 @@ from common.errors import InputError
 from common.paths import LOG, RESULTS, TRACEBACK
 from launcher.execution import Failure, first_line, run_jobs, same_refusal
 from launcher.plan import Job
+from reporting.published import authors_minutes
 from runs.results import Run, RunError, read_run
 from runs.status import status
 
@@ -154,6 +155,26 @@ def seconds_of(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | No
             scale = trained.shots / run.shots if run.shots > 0 and trained.shots > 0 else 1.0
             taken.append(test if tested else test + max(0.0, total - test) * scale)
     return fmean(taken)
+
+
+def seconds_like_authors(job: Job, known: dict[Path, list[tuple[str, Run]]]) -> float | None:
+    """An estimate for a run of a method without finished runs: the time of another method here, scaled by the ratio of
+    the authors' training times on the collections of the published table. None if nothing is known."""
+    minutes = authors_minutes()
+    own = {collection: taken for (collection, method), taken in minutes.items() if method == job.method}
+    found = []
+    for other in dict.fromkeys(method for _, method in minutes):
+        ratios = [own[c] / taken for (c, method), taken in minutes.items() if method == other and c in own]
+        seconds = seconds_of(_run_of(job, other), known) if ratios else None
+        if seconds is not None:
+            found.append(seconds * fmean(ratios))
+    return fmean(found) if found else None
+
+
+def _run_of(job: Job, method: str) -> Job:
+    """The same run of another method, as far as its folder says."""
+    place, tail = job.folder.parents[3], job.folder.parts[-3:]
+    return replace(job, method=method, folder=place.joinpath(method, *tail), of=None)
 
 
 def _similar_cost(part: str, own: str) -> bool:

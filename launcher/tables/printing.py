@@ -14,10 +14,11 @@ from launcher.execution import ELSEWHERE, FAILED, Failure, describe, series_of
 from launcher.plan import Job
 from launcher.protocols import BaseToNew, NewTasks
 from launcher.summaries import bold, comparison_summary, label_of
-from launcher.tables.chains import chains_of, last_line, seconds_of
+from launcher.tables.chains import chains_of, last_line, seconds_like_authors, seconds_of
 from launcher.tables.plan import TablePlan, title
 from reporting import protocols as protocol_tables
 from reporting import tables
+from reporting.published import authors_minutes
 from runs.results import RunError
 from runs.status import status
 
@@ -42,12 +43,17 @@ def plan_lines(plan: TablePlan, count: int) -> list[str]:
     done = {job.folder for job in plan.jobs if status(job).settled}
     # Configs that changed since, or a run of an older version: running them compares their settings, at no cost.
     there = {job.folder for job in plan.jobs if job.folder not in done and status(job).run}
-    rows, unknown = [], []
+    rows, unknown, scaled = [], [], []
     for method in dict.fromkeys(job.method for job in plan.jobs):
         jobs = [job for job in plan.jobs if job.method == method]
         missing = [job for job in jobs if job.folder not in done]
         failed = [job for job in missing if (job.folder / TRACEBACK).exists()]
         own = {job.folder: 0.0 if job.folder in there else seconds_of(job, known) for job in missing}
+        for job in missing:
+            if own[job.folder] is None and job.of is None:
+                own[job.folder] = seconds_like_authors(job, known)
+                if own[job.folder] is not None:
+                    scaled.append(label_of(method))
         seconds |= own
         if None in own.values():
             unknown.append(label_of(method))
@@ -62,6 +68,12 @@ def plan_lines(plan: TablePlan, count: int) -> list[str]:
     summary = f"{len(plan.jobs)} runs: {len(done)} finished, {left} to do"
     summary += estimate(plan, seconds, unknown, left - len(there), count)
     lines = [f"Plan of {title(plan)}", *plan.notes, "", table.text(), "", summary]
+    if scaled:
+        names = ", ".join(dict.fromkeys(scaled))
+        lines.append(f"No run of {names} to go by: other methods' times, scaled by the authors' training times.")
+    minutes = [taken for (name, _), taken in authors_minutes().items() if name == plan.dataset]
+    if left and minutes and all(value is None for value in seconds.values()):
+        lines.append(f"A training took the authors {min(minutes):g} to {max(minutes):g} minutes (GPU not stated).")
     if there:
         lines.append(f"Of those to do, {len(there)} have results; their settings are compared first.")
     return lines

@@ -91,7 +91,7 @@ def clone(tmp_path: Path) -> Path:
     root = tmp_path / ROOT
     copy_code(root, CODE)
     (root / "runs").mkdir()
-    for name in ("__init__", "results", "status"):
+    for name in ("__init__", "results", "status", "pictures"):
         shutil.copy(REPOSITORY / "runs" / f"{name}.py", root / "runs" / f"{name}.py")
     for name in ("config", "run"):
         shutil.copy(fake_runs.__file__, root / "runs" / f"{name}.py")
