@@ -158,8 +158,9 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     name = EVALUATION if request.evaluate else RESULTS
     data = trainer.dm.dataset
     pictures.record(folder, data_root(cfg), (item.impath for item in [*data.train_x, *(data.val or []), *data.test]))
-    write_atomically(folder / name, json.dumps(results, indent=1) + "\n")
-    return results
+    text = json.dumps(results, indent=1) + "\n"
+    write_atomically(folder / name, text)
+    return json.loads(text)
 
 
 def warn_of_drawn_tower(cfg: CfgNode) -> None:
