@@ -39,6 +39,14 @@ class FolderCollection(TaskCollection):
             else:
                 release = read_folder(folder, name, entry["classnames"])
             task = Task(name, release.classnames, entry["template"], entry["metric"])
+            ignored = [
+                said for said, own in ((release.task_name, name), (release.metric, entry["metric"])) if said != own
+            ]
+            if entry["split"] and any(ignored):
+                notice(
+                    f"Task '{name}': {base / entry['split']} states {' and '.join(filter(None, ignored))}; name and "
+                    "metric of the declaration are used."
+                )
             images = complete(task, f"{self.declaration['folder']}/{entry['folder']}".strip("/"), release)
             if release.test is None:
                 parts = len(images.train), len(images.val), len(images.test)

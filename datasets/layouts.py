@@ -6,21 +6,32 @@ import json
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import InputError
-from common.text import one_line
+from common.notices import notice
+from common.text import counted, one_line
 from datasets.collection import list_images, read_class_folders
 from datasets.fewshot import Samples
+from datasets.places import (
+    PARTS,
+    class_count,
+    contents,
+    find_classes,
+    match_files,
+    part_folders,
+    subfolders,
+    unusable_files,
+)
 
 Rows = list[tuple[str, str]]  # (image path, class key)
-# Folder names of each split.
-PARTS = {"train": ("training", "train"), "val": ("val", "valid", "validation"), "test": ("testing", "test")}
+ClassFolders = tuple[tuple[str, ...], tuple[str, ...], Samples]  # keys (folder names), class names, samples
 # Kinds of area that land-use data sets name without the word "area".
 AREAS = ("residential", "commercial", "industrial")
+RELEASED_METRICS = {"overall_acc": "A", "mean_acc": "C"}  # as the released SoftCPT code spells them
 
 
 @dataclass
@@ -28,7 +39,7 @@ class Release:
     """A source's classes and images as read from its folder. Draws depend on ``keys``, the classes' names on disk.
 
     If ``val`` is None, it is drawn from the training images; if ``test`` is None too, all three are drawn from
-    ``train``.
+    ``train``. ``task_name`` and ``metric`` are those that a split file states; empty if it states none.
     """
 
     keys: tuple[str, ...]
@@ -36,32 +47,47 @@ class Release:
     train: Samples
     val: Samples | None = None
     test: Samples | None = None
+    task_name: str = ""
+    metric: str = ""
 
 
 # -- folders --
-
-
-def find_subfolder(folder: Path, *places: str) -> Path:
-    """The first of several places below a folder that exists; if none does, the first one, for error messages."""
-    paths = [folder / place for place in places]
-    return next((path for path in paths if path.is_dir()), paths[0])
 
 
 def class_folders(
     folder: Path,
     classname: Callable[[str], str] | dict[str, str] = str,
     ignore: Sequence[str] = (),
-) -> tuple[tuple[str, ...], tuple[str, ...], Samples]:
-    """Read ``<folder>/<class>/<image>``: keys (folder names), class names, samples.
+    key: Callable[[str], str] = str,
+) -> ClassFolders:
+    """Read ``<folder>/<class>/<image>``.
 
-    ``classname`` turns a folder's name into a class name, or maps only the folders that need another name.
+    Args:
+        folder: the parent of the class folders.
+        classname: turns a class's key into its name, or maps only the keys that need another name.
+        ignore: folders that are not classes.
+        key: turns a folder's name into the class's key; classes are in alphabetical order of keys.
+
+    Raises:
+        InputError: the folder has no class folders, a class has no images, or two classes have the same name.
     """
-    keys, classnames, samples = read_class_folders(folder, folder.name, {}, ignore)
+    folders, readable, samples = read_class_folders(folder, folder.name, {}, ignore)
+    keys = [key(name) for name in folders]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    if key is not str:
+        index = {old: new for new, old in enumerate(order)}
+        samples = sorted(((file, index[label]) for file, label in samples), key=lambda sample: sample[1])
+        readable = tuple(keys[i].replace("_", " ") for i in order)
+        keys = [keys[i] for i in order]
     if isinstance(classname, dict):
-        classnames = tuple(classname.get(key, readable) for key, readable in zip(keys, classnames, strict=True))
+        readable = tuple(classname.get(key, name) for key, name in zip(keys, readable, strict=True))
     elif classname is not str:
-        classnames = tuple(classname(key) for key in keys)
-    return keys, classnames, samples
+        readable = tuple(classname(key) for key in keys)
+    twice = next((name for name in readable if readable.count(name) > 1), None)
+    if twice is not None:
+        both = [folders[order[i]] for i, name in enumerate(readable) if name == twice]
+        raise InputError(f"Class folders '{both[0]}' and '{both[1]}' in {folder} are both '{twice}'; keep one of them.")
+    return tuple(keys), readable, samples
 
 
 def one_pool(
@@ -71,29 +97,27 @@ def one_pool(
     return Release(*class_folders(folder, classname, ignore))
 
 
-def part_folders(folder: Path) -> dict[str, Path]:
-    """The existing folders of a split, by "train", "val" and "test"."""
-    return {part: folder / name for part, names in PARTS.items() for name in names if (folder / name).is_dir()}
-
-
 def official_split(
     folder: Path,
-    classname: Callable[[str], str] | dict[str, str] = str,
+    read: Callable[[Path], ClassFolders] = class_folders,
     required: Sequence[str] = ("train", "val", "test"),
+    parts: dict[str, Path] | None = None,
 ) -> Release:
     """Read ``<folder>/<train, val or test>/<class>/<image>``, with the same classes in each part.
+
+    ``parts`` are the folders of the split, if not all that the folder has.
 
     Raises:
         InputError: a required part is missing, or the classes differ.
     """
-    found = part_folders(folder)
+    found = part_folders(folder) if parts is None else parts
     for part in required:
         if part not in found:
             raise InputError(f"{folder} has no folder '{PARTS[part][-1]}'; is the data set unpacked completely?")
-    keys, classnames, train = class_folders(found["train"], classname)
+    keys, classnames, train = read(found["train"])
     rest = {}
     for part in found.keys() - {"train"}:
-        here, _, samples = class_folders(found[part])
+        here, _, samples = read(found[part])
         differing = sorted(set(keys) ^ set(here))
         if differing:
             raise InputError(
@@ -101,11 +125,68 @@ def official_split(
                 "complete?"
             )
         rest[part] = samples
-    return Release(keys, classnames, train, **rest)
+    return Release(keys, classnames, train, rest.get("val"), rest.get("test"))
 
 
-def grouped_class_folders(folder: Path, classname: Callable[[str], str] = str) -> Release:
-    """Read ``<folder>/<group>/<class>/<image>`` as one pool, with classes sorted by their own names.
+def read_classes(
+    folder: Path,
+    places: Sequence[str],
+    read: Callable[[Path], ClassFolders],
+    name: str,
+    *,
+    count: Callable[[Path], int] = class_count,
+    own_split: bool = False,
+) -> Release:
+    """Read class folders, or train/ and test/ that hold class folders, wherever they are below ``folder``.
+
+    Args:
+        folder: the data set's folder.
+        places: where the class folders usually are, below it.
+        read: reads the class folders in a folder.
+        name: the source's name, for messages.
+        count: how many class folders are in a folder.
+        own_split: True if the release itself has train/, validation/ and test/.
+
+    Raises:
+        InputError: there are no class folders; the message says what is there and what to do.
+    """
+    place = find_classes(folder, places, count)
+    if place is None:
+        raise InputError(f"{folder} has no class folders with images; {_advice(folder, name)}")
+    parts = {part: path for part, path in part_folders(place).items() if count(path)}
+    if not parts or class_count(place) > 1:
+        return Release(*read(place))
+    if own_split:
+        return official_split(place, read)
+    names = {part: path.name for part, path in parts.items()}
+    if "train" in parts and len(parts) == 1:
+        notice(f"{name}: only {parts['train']} has class folders, so each of its classes is split 50/20/30.")
+        return Release(*read(parts["train"]))
+    release = official_split(place, read, ("train",), parts)
+    if release.test is None:
+        notice(f"{name}: {place} has {names['train']}/ and {names['val']}/ but no test images, so those of "
+            f"{names['val']}/ are used for testing.")  # fmt: skip
+        return replace(release, val=None, test=release.val)
+    notice(f"{name}: {place} is divided into {', '.join(names.values())}; this split is used, not the literature's.")
+    return release
+
+
+def _advice(folder: Path, name: str) -> str:
+    """What a folder without images holds, and what to do about it."""
+    kind, files = unusable_files(folder)
+    script = f"`bash scripts/datasets/prepare.sh {name}`"
+    held = f"it holds {contents(folder)}"
+    if kind == "archive":
+        return f"{held}; unpack {files[0]}."
+    if kind == "table":
+        return f"{held}; {files[0]} holds no image files, so export them, one folder per class, or run {script}."
+    if kind == "video":
+        return f"{held} with {counted(len(files), 'video')}, but frames are needed; {script} fetches them."
+    return f"{held}; {script} fetches what is missing or explains how."
+
+
+def grouped_class_folders(folder: Path, classname: Callable[[str], str] = str) -> ClassFolders:
+    """Read ``<folder>/<group>/<class>/<image>``, with classes sorted by their own names.
 
     Class folders outside any group are read too, because some copies of the data have lost the groups.
 
@@ -113,8 +194,8 @@ def grouped_class_folders(folder: Path, classname: Callable[[str], str] = str) -
         InputError: two groups have a class of the same name, or a folder is missing or empty.
     """
     places: dict[str, Path] = {}
-    for group in _folders(folder):
-        for place in _folders(group) or [group]:
+    for group in subfolders(folder):
+        for place in subfolders(group) or [group]:
             if place.name in places:
                 raise InputError(
                     f"Class folder {place} has the same name as {places[place.name]}; classes must differ."
@@ -122,19 +203,23 @@ def grouped_class_folders(folder: Path, classname: Callable[[str], str] = str) -
             places[place.name] = place
     if not places:
         raise InputError(f"Folder {folder} has no class folders; is the data set unpacked completely?")
-    keys = tuple(sorted(places))
+    return named_folders(places, classname)
+
+
+def named_folders(folders: dict[str, Path], classname: Callable[[str], str]) -> ClassFolders:
+    """Read the images of class folders, given by the classes' keys.
+
+    Raises:
+        InputError: a folder holds no images.
+    """
+    keys = tuple(sorted(folders))
     samples: Samples = []
     for index, key in enumerate(keys):
-        images = list_images(places[key])
+        images = list_images(folders[key])
         if not images:
-            raise InputError(f"Class folder {places[key]} holds no images.")
+            raise InputError(f"Class folder {folders[key]} holds no images that can be read.")
         samples += [(path, index) for path in images]
-    return Release(keys, tuple(map(classname, keys)), samples)
-
-
-def _folders(folder: Path) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir() and e.name[0] != ".")
+    return keys, tuple(map(classname, keys)), samples
 
 
 # -- lists --
@@ -143,18 +228,29 @@ def _folders(folder: Path) -> list[Path]:
 def read_lines(path: Path) -> list[str]:
     """The non-empty lines of a release's text file, stripped; InputError if it cannot be read."""
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); is the data set unpacked completely?") from None
 
 
-def read_list(path: Path, parse: Callable[[str], tuple[str, str]], classes: Container[str] | None = None) -> Rows:
+def read_list(
+    path: Path,
+    parse: Callable[[str], tuple[str, str]],
+    images: Path,
+    folder: Path,
+    classes: Container[str] | None = None,
+) -> Rows:
     """Read a list of images, one per line.
 
     Args:
         path: the list.
-        parse: returns (image path, class key) for a line, or raises ValueError.
+        parse: returns (image path below ``images``, class key) for a line, or raises ValueError.
+        images: the folder that the paths are relative to.
+        folder: the data set's folder, which is searched if the images are not there.
         classes: the known class keys; None accepts any.
+
+    Returns:
+        (image path, class key) in the order of the list.
 
     Raises:
         InputError: the list is missing, or a line cannot be parsed, or names an unknown class or a missing image.
@@ -170,8 +266,8 @@ def read_list(path: Path, parse: Callable[[str], tuple[str, str]], classes: Cont
         if classes is not None and row[1] not in classes:
             raise InputError(f"{path}: line '{line}' names '{row[1]}', which is not in the release's list of classes.")
         rows.append(row)
-    check_files((file for file, _ in rows), str(path))
-    return rows
+    found = locate_files((file for file, _ in rows), images, folder, str(path))
+    return [(found[file], key) for file, key in rows]
 
 
 def read_mat(path: Path, variable: str) -> np.ndarray:
@@ -190,50 +286,92 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
         raise InputError(f"{path} cannot be read ({one_line(error)}); is the data set unpacked completely?") from None
 
 
-def from_lists(classes: Sequence[str], classname: Callable[[str], str], **parts: Sequence[tuple[str, str]]) -> Release:
-    """Build a release from lists of (image path, class key), one per split; ``classes`` are the keys in label order."""
+def from_lists(
+    classes: Sequence[str], classname: Callable[[str], str], train: Rows, test: Rows, val: Rows | None = None
+) -> Release:
+    """Build a release from the lists of its split; ``classes`` are the keys in label order."""
     index = {key: i for i, key in enumerate(classes)}
-    samples = {part: [(file, index[key]) for file, key in rows] for part, rows in parts.items()}
-    return Release(tuple(classes), tuple(map(classname, classes)), **samples)
+
+    def samples(rows: Rows) -> Samples:
+        return [(file, index[key]) for file, key in rows]
+
+    names = tuple(map(classname, classes))
+    return Release(tuple(classes), names, samples(train), None if val is None else samples(val), samples(test))
 
 
 # -- split files --
 
 
-def read_split(path: Path, images: Path) -> Release:
+def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
     """Read a published split: CoOp's split_zhou_*.json or the released SoftCPT code's split_dk_*.json (one task).
 
     CoOp's lists [path, label, class name]. SoftCPT's lists [path, [label], [task]] and has a separate list of class
-    names.
+    names, and the task's name and metric.
+
+    Args:
+        path: the split file.
+        images: the folder that its paths are relative to.
+        folder: the data set's folder, which is searched if the images are not there; None searches ``images``.
 
     Raises:
         InputError: the file has another format, or names an image that does not exist.
     """
+    task_name = metric = ""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = {part: content[part] for part in ("train", "val", "test")}
         if "meta" in content:
-            names = dict(enumerate(content["meta"]["taskid2cname"][0]))
+            meta = content["meta"]
+            if len(meta["taskid2cname"]) != 1:
+                raise ValueError(f"it has {len(meta['taskid2cname'])} tasks instead of one")
+            names = dict(enumerate(meta["taskid2cname"][0]))
             parts = {part: [(file, labels[0]) for file, labels, _ in rows] for part, rows in parts.items()}
+            task_name, metric = (str((meta.get(key) or [""])[0]) for key in ("taskid2tname", "taskid2metric"))
         else:
             names = {label: name for rows in parts.values() for _, label, name in rows}
             parts = {part: [(file, label) for file, label, _ in rows] for part, rows in parts.items()}
         order = sorted(names)
         index = {label: i for i, label in enumerate(order)}
-        samples = {p: [(str(images / file), index[label]) for file, label in rows] for p, rows in parts.items()}
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        rows = {part: [(file.replace("\\", "/"), index[label]) for file, label in parts[part]] for part in parts}
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
             f"{path} is not a split file in CoOp's or SoftCPT's format ({type(error).__name__}: {error}); fetch it "
             "again, or remove it to have the images split here."
         ) from None
-    check_files((file for rows in samples.values() for file, _ in rows), f"the split {path}")
+    found = locate_files(
+        (file for part in rows.values() for file, _ in part), images, folder or images, f"the split {path}"
+    )
+    samples = {part: [(found[file], label) for file, label in rows[part]] for part in rows}
     classnames = tuple(str(names[label]).replace("_", " ") for label in order)
-    return Release(tuple(str(names[label]) for label in order), classnames, **samples)
+    keys = tuple(str(names[label]) for label in order)
+    return Release(keys, classnames, samples["train"], samples["val"], samples["test"], task_name, metric)
 
 
-def check_files(files: Iterable[str], named_by: str) -> None:
-    """Raise InputError for the first missing file. Each folder is listed once, so 100,000 files take a second."""
+def locate_files(names: Iterable[str], images: Path, folder: Path, named_by: str) -> dict[str, str]:
+    """The paths of a list's images: below ``images`` as listed or, if one is not there, wherever they are below
+    ``folder`` (see `places.match_files`).
+
+    Raises:
+        InputError: images are missing; the message names the first.
+    """
+    paths = {name: os.path.join(images, name) for name in names}
+    missing = find_missing(paths.values())
+    if not missing:
+        return paths
+    if folder.is_dir() and (found := match_files(paths, folder)):
+        return found
+    kind, files = unusable_files(folder) if folder.is_dir() else ("", [])
+    remedy = f"unpack {files[0]}." if kind == "archive" else "is the data set unpacked completely?"
+    raise InputError(
+        f"Image {missing[0]} is missing, but {named_by} names it ({len(missing):,} of {len(paths):,} are missing); "
+        f"{remedy}"
+    )
+
+
+def find_missing(files: Iterable[str]) -> list[str]:
+    """The files that do not exist. Each folder is listed once, so 100,000 files take a second."""
     folders: dict[str, set[str]] = {}
+    missing = []
     for file in files:
         folder, name = os.path.split(file)
         if folder not in folders:
@@ -242,7 +380,8 @@ def check_files(files: Iterable[str], named_by: str) -> None:
             except OSError:
                 folders[folder] = set()
         if name not in folders[folder]:
-            raise InputError(f"Image {file} is missing, but {named_by} names it; is the data set unpacked completely?")
+            missing.append(file)
+    return missing
 
 
 # -- names --

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
-from datasets.source import Facts, Source
+from datasets.source import Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class AID(Source):
+class AID(SceneSource):
     """No official split: each class is split 50/20/30."""
 
     folders = ("AID",)
+    aliases = ("AID_dataset", "aid-scene-classification-datasets")
+    image_places = ("AID", "AID_dataset/AID")
     task_name = "aerial scene"
-    template = "a satellite photo of {}."
     facts = Facts(
         classes=30,
         images=10000,
@@ -29,7 +27,3 @@ class AID(Source):
             "Unpack it as AID/, which should then contain 30 folders, Airport to Viaduct.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, "AID", ""), scene_phrase)

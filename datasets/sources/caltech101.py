@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Source
-
-# Google's pictures do not belong to any class, and the easy faces are crops of those in Faces.
-EXCLUDED = ("BACKGROUND_Google", "Faces_easy")
-CLASSNAMES = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike", "airplanes": "airplane"}
 
 
 @DATASET_REGISTRY.register()
@@ -21,6 +14,9 @@ class Caltech101(Source):
     split_files = ("split_zhou_Caltech101.json", "split_dk_Caltech101.json")
     task_name = "object category"
     metric = "C"
+    class_names = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike", "airplanes": "airplane"}
+    # Google's pictures do not belong to any class, and the easy faces are crops of those in Faces.
+    ignore = ("BACKGROUND_Google", "Faces_easy")
     facts = Facts(
         classes=100,
         images=8242,  # the release has 9,144, including the two excluded folders
@@ -38,7 +34,3 @@ class Caltech101(Source):
             Download("gdrive:1hyarUivQE36mY6jSomru6Fjd-JzwcCzN", "caltech-101/split_zhou_Caltech101.json"),
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images, CLASSNAMES, EXCLUDED)

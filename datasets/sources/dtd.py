@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool
 from datasets.source import Download, Facts, Source
 
 
@@ -15,7 +12,9 @@ class DescribableTextures(Source):
     """The literature splits all images again, so the release's ten splits in labels/ are not used."""
 
     folders = ("dtd",)
+    aliases = ("describable-textures-dataset-dtd", "dtd-r1.0.1")
     images = "images"
+    image_places = ("dtd/images",)  # torchvision adds another dtd/
     split_files = ("split_zhou_DescribableTextures.json", "split_dk_DescribableTextures.json")
     task_name = "texture"
     template = "{} texture."
@@ -36,7 +35,3 @@ class DescribableTextures(Source):
             Download("gdrive:1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x", "dtd/split_zhou_DescribableTextures.json"),
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, cls.images, "dtd/images"))  # torchvision adds another dtd/

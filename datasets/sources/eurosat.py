@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Source
-
-CLASSNAMES = {
-    "AnnualCrop": "Annual Crop Land",
-    "Forest": "Forest",
-    "HerbaceousVegetation": "Herbaceous Vegetation Land",
-    "Highway": "Highway or Road",
-    "Industrial": "Industrial Buildings",
-    "Pasture": "Pasture Land",
-    "PermanentCrop": "Permanent Crop Land",
-    "Residential": "Residential Buildings",
-    "River": "River",
-    "SeaLake": "Sea or Lake",
-}
 
 
 @DATASET_REGISTRY.register()
 class EuroSAT(Source):
     folders = ("eurosat",)
+    aliases = ("eurosat-dataset", "EuroSAT_RGB")
     images = "2750"
+    image_places = ("EuroSAT_RGB", "EuroSAT", "RGB")
     split_files = ("split_zhou_EuroSAT.json", "split_dk_EuroSAT.json")
     task_name = "land use"
     template = "a centered satellite photo of {}."
+    class_names = {
+        "AnnualCrop": "Annual Crop Land",
+        "Forest": "Forest",
+        "HerbaceousVegetation": "Herbaceous Vegetation Land",
+        "Highway": "Highway or Road",
+        "Industrial": "Industrial Buildings",
+        "Pasture": "Pasture Land",
+        "PermanentCrop": "Permanent Crop Land",
+        "Residential": "Residential Buildings",
+        "River": "River",
+        "SeaLake": "Sea or Lake",
+    }
     facts = Facts(
         classes=10,
         images=27000,
@@ -48,7 +46,3 @@ class EuroSAT(Source):
             Download("gdrive:1Ip7yaCWFi0eaOFUGga0lUdVi_DDQth1o", "eurosat/split_zhou_EuroSAT.json"),
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images, CLASSNAMES)

@@ -9,7 +9,8 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
 from datasets.collection import Samples, TaskImages, list_images
-from datasets.layouts import Release, check_files, read_lines
+from datasets.layouts import Release, locate_files, read_lines
+from datasets.places import find_file
 from datasets.source import Facts, Source, complete
 from prompting.tasks import Task
 
@@ -48,12 +49,13 @@ class Fashion20(Source):
     @classmethod
     def tasks(cls, root: Path) -> list[TaskImages]:
         folder = cls.find_folder(root)
-        named = read_task_file(folder / TASK_FILE)
-        split = folder / cls.split_files[0]
-        if split.is_file():
-            releases = read_split_of_tasks(split, folder / cls.images, named)
+        task_file = find_file(folder, TASK_FILE) or folder / TASK_FILE
+        named = read_task_file(task_file)
+        split, images = cls.find_split(root), cls.image_folder(task_file.parent)
+        if split is not None:
+            releases = read_split_of_tasks(split, images, folder, named)
         else:
-            releases = [read_task(folder / cls.images / str(i), *task) for i, task in enumerate(named)]
+            releases = [read_task(images / str(i), *task) for i, task in enumerate(named)]
         tasks = []
         for i, ((name, _), release) in enumerate(zip(named, releases, strict=True)):
             task = Task(name, release.classnames, f"a photo of {{}}, a type of {KINDS[i]}.", cls.metric)
@@ -90,7 +92,7 @@ def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
             raise InputError(f"Class folder {folder / key} of task '{name}' is missing; is the data set complete?")
         images = list_images(folder / key)
         if not images:
-            raise InputError(f"Class folder {folder / key} of task '{name}' holds no images.")
+            raise InputError(f"Class folder {folder / key} of task '{name}' holds no images that can be read.")
         samples += [(path, index) for path in images]
     stray = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in keys)
     if stray:
@@ -98,7 +100,9 @@ def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
     return Release(keys, classnames, samples)
 
 
-def read_split_of_tasks(path: Path, images: Path, named: list[tuple[str, tuple[str, ...]]]) -> list[Release]:
+def read_split_of_tasks(
+    path: Path, images: Path, folder: Path, named: list[tuple[str, tuple[str, ...]]]
+) -> list[Release]:
     """Read the released split, one file for all tasks: rows of path, [class], [task] under train, val and test."""
     releases = [Release(tuple(map(str, range(len(names)))), names, [], [], []) for _, names in named]
     try:
@@ -109,12 +113,14 @@ def read_split_of_tasks(path: Path, images: Path, named: list[tuple[str, tuple[s
                     raise ValueError(f"task {task} is not from 0 to {len(named) - 1}")
                 if not 0 <= label < len(named[task][1]):
                     raise ValueError(f"class {label} of task '{named[task][0]}' has no name in {TASK_FILE}")
-                getattr(releases[task], part).append((str(images / file), label))
+                getattr(releases[task], part).append((str(file), label))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path} is not a split file of Fashion-20 ({type(error).__name__}: {error}); fetch it again, or remove it "
             "to have the images split here."
         ) from None
-    for part in ("train", "val", "test"):
-        check_files((file for release in releases for file, _ in getattr(release, part)), f"the split {path}")
+    parts = [getattr(release, part) for release in releases for part in ("train", "val", "test")]
+    found = locate_files((file for part in parts for file, _ in part), images, folder, f"the split {path}")
+    for part in parts:
+        part[:] = [(found[file], label) for file, label in part]
     return releases

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, from_lists, read_lines, read_list
+from datasets.layouts import Release, from_lists, read_lines, read_list
+from datasets.places import find_file
 from datasets.source import Download, Facts, Source
 
 
@@ -14,9 +15,11 @@ from datasets.source import Download, Facts, Source
 class FGVCAircraft(Source):
     folders = ("fgvc_aircraft", "fgvc-aircraft-2013b")
     images = "images"
+    image_places = ("data/images",)
     task_name = "aircraft model"
     template = "a photo of a {}, a type of aircraft."
     metric = "C"
+    class_names = {"F-16A_B": "F-16A/B", "F-16AB": "F-16A/B", "F_A-18": "F/A-18", "FA-18": "F/A-18"}  # of class folders
     facts = Facts(
         classes=100,
         images=10000,
@@ -35,12 +38,18 @@ class FGVCAircraft(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        data = find_subfolder(folder, "data", "")  # CoOp keeps only the archive's data/, renamed
-        variants = read_lines(data / "variants.txt")
+        variants_file = find_file(folder, "variants.txt", "data/variants.txt")
+        if variants_file is None:
+            return super().read(folder)
+        data = variants_file.parent
+        variants = read_lines(variants_file)
 
         def parse(line: str) -> tuple[str, str]:
             image, variant = line.split(" ", 1)
-            return f"{data}/{cls.images}/{image}.jpg", variant
+            return f"{image}.jpg", variant
 
-        parts = {p: read_list(data / f"images_variant_{p}.txt", parse, set(variants)) for p in ("train", "val", "test")}
+        parts = {
+            part: read_list(data / f"images_variant_{part}.txt", parse, data / cls.images, folder, set(variants))
+            for part in ("train", "val", "test")
+        }
         return from_lists(variants, str, **parts)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, one_pool
 from datasets.source import Download, Facts, Source
 
 
@@ -16,6 +13,7 @@ class Food101(Source):
     lists in meta/ are not used, because results on them would not be comparable."""
 
     folders = ("food-101",)
+    aliases = ("food41",)
     images = "images"
     split_files = ("split_zhou_Food101.json", "split_dk_Food101.json")
     task_name = "dish"
@@ -34,7 +32,3 @@ class Food101(Source):
             Download("gdrive:1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl", "food-101/split_zhou_Food101.json"),
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, official_split
 from datasets.source import Facts, Source
 
 
@@ -22,7 +19,9 @@ class FruitVegetable(Source):
     """
 
     folders = ("fruit_vegetable",)
+    aliases = ("fruit-and-vegetable-image-recognition",)
     images = "images"
+    own_split = True
     split_files = ("split_dk_FruitVegetable.json",)
     task_name = "fruit and vegetable"
     template = "a photo of a {}, a type of fruit or vegetable."
@@ -40,7 +39,3 @@ class FruitVegetable(Source):
             "with 36 folders each.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return official_split(find_subfolder(folder, cls.images, ""))

@@ -7,14 +7,14 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
-from datasets.layouts import Release, class_folders, find_subfolder
+from datasets.layouts import Release, class_folders
 from datasets.source import Download, Facts
-from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant, read_classnames
+from datasets.sources.imagenet import CLASSNAMES, ImageNetVariant, find_names
 
 
 @DATASET_REGISTRY.register()
 class ImageNetV2(ImageNetVariant):
-    """Class folders are numbered: folder k holds the k-th class of classnames.txt, counted from 0."""
+    """Class folders are numbered: folder k holds the k-th class in the order of ids, counted from 0."""
 
     folders = ("imagenetv2", "imagenetv2-matched-frequency-format-val")
     unpacked = ("imagenetv2-matched-frequency-format-val", "")
@@ -37,17 +37,25 @@ class ImageNetV2(ImageNetVariant):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        names = list(read_classnames(folder).items())
-        place = find_subfolder(folder, *cls.unpacked)
-        numbers, _, samples = class_folders(place)
-        for number in numbers:
+        place = cls.class_parent(folder)
+        folders, _, samples = class_folders(place)
+        if not any(name.isdecimal() for name in folders):  # a release of December 2020 has ids
+            return super().read(folder)
+        listed = find_names(folder)
+        names = sorted(listed.by_id.items()) or [(str(k), name) for k, name in enumerate(listed.in_order)]
+        if len(names) > cls.facts.classes:
+            raise InputError(
+                f"{listed.path} has {len(names):,} names, so the class of {place / folders[0]} is not known; use a "
+                f"list of ImageNet's {cls.facts.classes:,} classes, such as CoOp's classnames.txt."
+            )
+        for number in folders:
             if not (number.isdecimal() and int(number) < len(names)):
                 raise InputError(
                     f"{place / number} is not a class folder: these are called 0 to {len(names) - 1}, one per class in "
-                    "classnames.txt; remove it, or fetch classnames.txt again."
+                    f"{listed.path.name}; remove it, or fetch {listed.path.name} again."
                 )
-        order = sorted(range(len(numbers)), key=lambda i: int(numbers[i]))
+        order = sorted(range(len(folders)), key=lambda i: int(folders[i]))
         index = {i: k for k, i in enumerate(order)}
-        keys, classnames = zip(*(names[int(numbers[i])] for i in order), strict=True)
+        keys, classnames = zip(*(names[int(folders[i])] for i in order), strict=True)
         test = sorted(((file, index[i]) for file, i in samples), key=lambda sample: sample[1])
         return Release(keys, classnames, [], [], test)

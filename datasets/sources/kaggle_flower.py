@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, one_pool
 from datasets.source import Facts, Source
 
 
@@ -15,7 +12,9 @@ class KaggleFlower(Source):
     """No official split: each class is split 50/20/30."""
 
     folders = ("kaggle_flower_recognition",)
+    aliases = ("flowers-recognition", "kaggle_flower")
     images = "flowers"
+    ignore = ("flowers",)  # early archives contain a copy of all classes in flowers/flowers
     split_files = ("split_dk_kaggle_flower.json",)
     task_name = "common flower"
     template = "a photo of a {}, a type of flower."
@@ -31,8 +30,3 @@ class KaggleFlower(Source):
             "Unpack it into kaggle_flower_recognition/, which should then contain flowers/ with 5 folders.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        # Early archives contain a copy of all classes in flowers/flowers.
-        return one_pool(folder / cls.images, ignore=("flowers",))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, one_pool
 from datasets.source import Facts, Source
 
 
@@ -15,6 +12,7 @@ class KaggleMushroom(Source):
     """No official split: each class is split 50/20/30."""
 
     folders = ("kaggle_mushroom",)
+    aliases = ("mushrooms-classification-common-genuss-images",)
     images = "Mushrooms"
     split_files = ("split_dk_KaggleMushroom.json",)
     task_name = "mushroom genus"
@@ -32,7 +30,3 @@ class KaggleMushroom(Source):
             "Unpack it into kaggle_mushroom/, which should then contain Mushrooms/ with 9 folders.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(folder / cls.images)

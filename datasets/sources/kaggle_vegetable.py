@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, official_split
 from datasets.source import Facts, Source
 
 
@@ -20,7 +17,10 @@ class KaggleVegetable(Source):
     """
 
     folders = ("kaggle_vegetable",)
+    aliases = ("vegetable-image-dataset",)
     images = "images"
+    image_places = ("Vegetable Images",)
+    own_split = True
     split_files = ("split_dk_KaggleVegetable.json",)
     task_name = "vegetable"
     template = "a photo of a {}, a type of vegetable."
@@ -33,11 +33,7 @@ class KaggleVegetable(Source):
         home="https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
         steps=(
             "Log in to Kaggle and download https://www.kaggle.com/datasets/misrakahmed/vegetable-image-dataset",
-            "Unpack it into kaggle_vegetable/ and rename its folder 'Vegetable Images' to 'images', "
-            "which should then contain train/, validation/ and test/ with 15 folders each.",
+            "Unpack it into kaggle_vegetable/, which should then contain Vegetable Images/ with train/, validation/ "
+            "and test/, 15 folders each.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return official_split(find_subfolder(folder, cls.images, "Vegetable Images", ""))

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
-from datasets.source import Facts, Source
-
-CLASSNAMES = {"circularfarmland": "circular farmland", "rectangularfarmland": "rectangular farmland"}
+from datasets.source import Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class NaSCTG2(Source):
+class NaSCTG2(SceneSource):
     """No official split: each class is split 50/20/30. The RGB images are read, not the multispectral ones."""
 
     folders = ("NaSC-TG2",)
+    image_places = ("NaSC-TG2", "RGB", "NaSC_TG2_RGB")
     task_name = "natural scene from space"
-    template = "a satellite photo of {}."
+    class_names = {"circularfarmland": "circular farmland", "rectangularfarmland": "rectangular farmland"}
     facts = Facts(
         classes=10,
         images=20000,
@@ -32,7 +28,3 @@ class NaSCTG2(Source):
             "Unpack them as NaSC-TG2/, which should then contain 10 folders, beach to snowberg.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, "NaSC-TG2", ""), lambda name: CLASSNAMES.get(name, scene_phrase(name)))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
-from datasets.source import Facts, Source
+from datasets.source import Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class OPTIMAL31(Source):
+class OPTIMAL31(SceneSource):
     """No official split: each class is split 50/20/30."""
 
     folders = ("OPTIMAL-31", "Optimal-31")
     images = "Images"
     task_name = "scene seen from above"
-    template = "a satellite photo of {}."
     facts = Facts(
         classes=31,
         images=1860,
@@ -30,7 +26,3 @@ class OPTIMAL31(Source):
             "Unpack it as OPTIMAL-31/, which should then contain Images/ with 31 folders, airplane to runway.",
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, cls.images, ""), scene_phrase)

@@ -7,12 +7,14 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from datasets.layouts import Release, from_lists, read_list
+from datasets.places import find_file
 from datasets.source import Download, Facts, Source
 
 
 @DATASET_REGISTRY.register()
 class OxfordPets(Source):
     folders = ("oxford_pets", "oxford-iiit-pet")
+    aliases = ("the-oxfordiiit-pet-dataset", "OxfordIIITPet")
     images = "images"
     split_files = ("split_zhou_OxfordPets.json", "split_dk_OxfordPets.json")
     task_name = "pet breed"
@@ -43,7 +45,14 @@ class OxfordPets(Source):
     )
 
     @classmethod
+    def classname(cls, key: str) -> str:
+        return key.lower().replace("_", " ")
+
+    @classmethod
     def read(cls, folder: Path) -> Release:
+        lists = [find_file(folder, f"annotations/{part}.txt", f"{part}.txt") for part in ("trainval", "test")]
+        if None in lists:
+            return super().read(folder)
         # Only image names contain the breeds' names; the breeds' numbers give their order.
         numbers: dict[str, int] = {}
 
@@ -51,8 +60,8 @@ class OxfordPets(Source):
             image, number, _species, _number_in_species = line.split()
             breed = image.rpartition("_")[0]
             numbers.setdefault(breed, int(number))
-            return f"{folder}/{cls.images}/{image}.jpg", breed
+            return f"{image}.jpg", breed
 
-        train, test = (read_list(folder / "annotations" / f"{part}.txt", parse) for part in ("trainval", "test"))
+        train, test = (read_list(path, parse, cls.image_folder(folder), folder) for path in lists if path)
         order = sorted(numbers, key=numbers.__getitem__)
-        return from_lists(order, lambda breed: breed.lower().replace("_", " "), train=train, test=test)
+        return from_lists(order, cls.classname, train=train, test=test)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
-from datasets.source import Download, Facts, Source
+from datasets.source import Download, Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class RESISC45(Source):
+class RESISC45(SceneSource):
     """No official split: each class is split 50/20/30."""
 
     folders = ("NWPU-RESISC45",)
+    aliases = ("RESISC45", "nwpu-data-set")
+    image_places = ("NWPU-RESISC45",)
     task_name = "remote sensing scene"
-    template = "a satellite photo of {}."
     facts = Facts(
         classes=45,
         images=31500,
@@ -27,7 +25,7 @@ class RESISC45(Source):
         downloads=(
             # The original is on OneDrive; TorchGeo uses this copy and checksum.
             Download(
-                "https://hf.co/datasets/torchgeo/resisc45/resolve/a826b44d938a883185f11ebe3d512d38b464312f/"
+                "https://hf.co/datasets/isaaccorley/resisc45/resolve/883edc0eee77b2c84225472f10f126e3ed83fa6e/"
                 "NWPU-RESISC45.zip",
                 "",
                 "75206b2e16446591afa88e2628744886",
@@ -35,7 +33,3 @@ class RESISC45(Source):
             ),
         ),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, "NWPU-RESISC45", ""), scene_phrase)

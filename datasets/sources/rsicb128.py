@@ -6,26 +6,26 @@ from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, grouped_class_folders, scene_phrase
-from datasets.source import Facts, Source
-
-CLASSNAMES = {
-    "hirst": "sandbank",
-    "parkinglot": "parking lot",
-    "rail": "railway",
-    "residents": "residential area",
-    "sandbeach": "sandy beach",
-    "shrubwood": "shrubland",
-}
+from datasets.layouts import ClassFolders, Release, grouped_class_folders, read_classes
+from datasets.places import group_count
+from datasets.source import Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class RSICB128(Source):
+class RSICB128(SceneSource):
     """No official split: each class is split 50/20/30. Class folders are in group folders, which are ignored."""
 
     folders = ("RSI-CB128", "RSI-CB/RSI-CB128")
+    image_places = ("RSI-CB128",)
     task_name = "geographic object"
-    template = "a satellite photo of {}."
+    class_names = {
+        "hirst": "sandbank",
+        "parkinglot": "parking lot",
+        "rail": "railway",
+        "residents": "residential area",
+        "sandbeach": "sandy beach",
+        "shrubwood": "shrubland",
+    }
     facts = Facts(
         classes=45,
         images=36707,
@@ -42,6 +42,9 @@ class RSICB128(Source):
 
     @classmethod
     def read(cls, folder: Path) -> Release:
-        return grouped_class_folders(
-            find_subfolder(folder, "RSI-CB128", ""), lambda name: CLASSNAMES.get(name, scene_phrase(name))
-        )
+        places = (*cls.image_places, "")
+        return read_classes(folder, places, cls.read_folders, cls.name(), count=group_count)
+
+    @classmethod
+    def read_folders(cls, folder: Path) -> ClassFolders:
+        return grouped_class_folders(folder, cls.classname)

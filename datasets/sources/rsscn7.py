@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool
-from datasets.source import Download, Facts, Source
-
-# The release puts a letter before each class name, to order the folders.
-CLASSNAMES = {
-    "aGrass": "grass",
-    "bField": "field",
-    "cIndustry": "industrial area",
-    "dRiverLake": "river or lake",
-    "eForest": "forest",
-    "fResident": "residential area",
-    "gParking": "parking lot",
-}
+from datasets.source import Download, Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class RSSCN7(Source):
+class RSSCN7(SceneSource):
     """No official split: each class is split 50/20/30."""
 
     folders = ("RSSCN7", "RSSCN7-master")
+    image_places = ("RSSCN7", "RSSCN7-master")
     task_name = "land use across scales"
-    template = "a satellite photo of {}."
+    # The release puts a letter before each class name, to order the folders; some copies do not.
+    class_names = {
+        "aGrass": "grass",
+        "bField": "field",
+        "cIndustry": "industrial area",
+        "dRiverLake": "river or lake",
+        "eForest": "forest",
+        "fResident": "residential area",
+        "gParking": "parking lot",
+    }
     facts = Facts(
         classes=7,
         images=2800,
@@ -39,5 +35,6 @@ class RSSCN7(Source):
     )
 
     @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, "RSSCN7", "RSSCN7-master", ""), CLASSNAMES)
+    def key(cls, folder: str) -> str:
+        without_letter = {key[1:].lower(): key for key in cls.class_names}
+        return without_letter.get(folder.lower(), folder)

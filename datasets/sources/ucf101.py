@@ -9,6 +9,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
 from datasets.layouts import Release, from_lists, read_lines, read_list
+from datasets.places import find_file
 from datasets.source import Download, Facts, Source
 
 
@@ -33,16 +34,25 @@ class UCF101(Source):
     )
 
     @classmethod
+    def classname(cls, key: str) -> str:
+        return (key if "_" in key else frames_folder(key)).replace("_", " ")
+
+    @classmethod
     def read(cls, folder: Path) -> Release:
-        lists = folder / "ucfTrainTestlist"
-        actions = _read_actions(lists / "classInd.txt")
+        index = find_file(folder, "ucfTrainTestlist/classInd.txt", "classInd.txt")
+        if index is None:
+            return super().read(folder)
+        actions = _read_actions(index)
 
         def parse(line: str) -> tuple[str, str]:
             action, video = line.split()[0].split("/")
-            return f"{folder}/{cls.images}/{frames_folder(action)}/{Path(video).stem}.jpg", action
+            return f"{frames_folder(action)}/{Path(video).stem}.jpg", action
 
-        train, test = (read_list(lists / f"{part}list01.txt", parse, set(actions)) for part in ("train", "test"))
-        return from_lists(actions, lambda action: frames_folder(action).replace("_", " "), train=train, test=test)
+        images, known = cls.image_folder(folder), set(actions)
+        train, test = (
+            read_list(index.parent / f"{part}list01.txt", parse, images, folder, known) for part in ("train", "test")
+        )
+        return from_lists(actions, cls.classname, train=train, test=test)
 
 
 def frames_folder(action: str) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from dassl.data.datasets import DATASET_REGISTRY
 
-from datasets.layouts import Release, find_subfolder, one_pool, scene_phrase
-from datasets.source import Download, Facts, Source
+from datasets.source import Download, Facts, SceneSource
 
 
 @DATASET_REGISTRY.register()
-class WHURS19(Source):
+class WHURS19(SceneSource):
     """No official split: each class is split 50/20/30."""
 
     folders = ("WHU-RS19",)
+    image_places = ("WHU-RS19",)
     task_name = "high-resolution satellite scene"
-    template = "a satellite photo of {}."
     facts = Facts(
         classes=19,
         images=1005,
@@ -26,7 +23,3 @@ class WHURS19(Source):
         home="https://captain-whu.github.io/BED4RS/",
         downloads=(Download("https://github.com/CAPTAIN-WHU/BED4RS/raw/main/datasets/WHU-RS19.zip", "", unpack=True),),
     )
-
-    @classmethod
-    def read(cls, folder: Path) -> Release:
-        return one_pool(find_subfolder(folder, "WHU-RS19", ""), scene_phrase)

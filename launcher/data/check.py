@@ -54,17 +54,12 @@ class Report:
         total = (
             sum(expected[part] for part in PARTS) if PARTS[0] in expected else expected.get("images", found["images"])
         )
-        return (expected["classes"], total) == (found["classes"], found["images"])
+        return (expected.get("classes", found["classes"]), total) == (found["classes"], found["images"])
 
     @property
     def usable(self) -> bool:
         """True if everything that is expected is there and can be read; duplicates are part of the release."""
         return not self.problems and not self.unreadable
-
-
-def split_file(source: type[Source], folder: Path) -> str:
-    """The published split that a source in ``folder`` is read by; "" if there is none."""
-    return next((file for file in source.split_files if (folder / file).is_file()), "")
 
 
 def is_fetched(source: type[Source], file: str) -> bool:
@@ -75,13 +70,13 @@ def is_fetched(source: type[Source], file: str) -> bool:
 def expected_counts(source: type[Source], root: Path) -> dict[str, int]:
     """The published counts of a source: the split's sizes, or else the number of images, as far as known."""
     facts = source.facts
-    places = [root / folder for folder in source.folders if (root / folder).is_dir()]
-    used = split_file(source, places[0]) if places else ""
+    used = source.find_split(root)
+    classes = {"classes": facts.classes} if facts.classes else {}  # 0: not known
     # A split of someone's own divides the images otherwise.
-    if facts.split is None or (used and not is_fetched(source, used)):
+    if facts.split is None or (used and not is_fetched(source, used.name)):
         images = sum(facts.split) if facts.split else facts.images
-        return {"classes": facts.classes, **({"images": images} if images else {})}  # 0: not known
-    return {"classes": facts.classes, **dict(zip(PARTS, facts.split, strict=True))}
+        return {**classes, **({"images": images} if images else {})}
+    return {**classes, **dict(zip(PARTS, facts.split, strict=True))}
 
 
 def index(item: Item, root: Path) -> Report:
@@ -113,7 +108,7 @@ def look_for_split(source: type[Source], root: Path) -> Iterator[str]:
     """A line if a source was read without its published split, which prepare.sh fetches."""
     folder = source.find_folder(root)
     wanted = [file for file in source.split_files if is_fetched(source, file)]
-    if wanted and not split_file(source, folder):
+    if wanted and source.find_split(root) is None:
         yield (
             f"The published split {folder / wanted[0]} is missing, so images are split here and not as in the "
             f"literature; `bash scripts/datasets/prepare.sh {source.name()}` fetches it."

@@ -29,11 +29,10 @@ if TYPE_CHECKING:  # it imports dassl
 
 def in_place(download: Any, source: Any, root: Path) -> Any:
     """The download, moved to where the source's folder is, if that is not the first of its possible places."""
-    first, *others = source.folders
-    there = next((folder for folder in others if (root / folder).is_dir()), None)
+    first, there = source.folders[0], next(iter(source.find_folders(root)), None)
     if there is None or (root / first).is_dir() or not f"{download.to}/".startswith(f"{first}/"):
         return download
-    return replace(download, to=f"{there}{download.to[len(first) :]}")
+    return replace(download, to=f"{there.relative_to(root).as_posix()}{download.to[len(first) :]}")
 
 
 def archives_wanted(report: Report, downloads: Sequence, root: Path) -> list[Any]:
@@ -110,7 +109,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
     print(f"\nChecking {root}" + (" ..." if not args.fast else " (no image is decoded) ..."), flush=True)
     reports = [report for item in items for report in examine(item, root, args.fast)]
     for report in reports:
-        if report.item.source and not any((root / folder).is_dir() for folder in report.item.source.folders):
+        if report.item.source and not report.item.source.find_folders(root):
             report.problems = ["Not there; how to get it is above, and what failed is below."]
     print_reports(reports, root)
     if kept := kept_bytes(root / ".downloads"):

@@ -166,10 +166,8 @@ def test_incomplete_flowers(tmp_path, monkeypatch):
     (folder / "cat_to_name.json").write_text('{"1": "pink primrose"}')
     with pytest.raises(InputError, match="cat_to_name.json does not name flower 2"):
         OxfordFlowers.tasks(tmp_path)
-    for content in ("[1]", "{", None):
-        (folder / "cat_to_name.json").unlink(missing_ok=True)
-        if content:
-            (folder / "cat_to_name.json").write_text(content)
+    for content in ("[1]", "{"):
+        (folder / "cat_to_name.json").write_text(content)
         with pytest.raises(InputError, match="cat_to_name.json"):
             OxfordFlowers.tasks(tmp_path)
     (folder / "imagelabels.mat").write_bytes(b"no such thing")

@@ -219,7 +219,9 @@ def test_the_error_for_an_empty_class_names_it(tmp_path, name):
         file.unlink()
     with pytest.raises(InputError) as error:
         read(name, tmp_path)
-    assert str(error.value).startswith(f"Class folder {folder} ") and str(error.value).endswith("holds no images.")
+    assert str(error.value).startswith(f"Class folder {folder} ") and str(error.value).endswith(
+        "holds no images that can be read."
+    )
 
 
 @pytest.mark.parametrize("name", [*RELEASES, "fashion20"])
