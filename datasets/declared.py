@@ -39,9 +39,8 @@ class FolderCollection(TaskCollection):
             else:
                 release = read_folder(folder, name, entry["classnames"])
             task = Task(name, release.classnames, entry["template"], entry["metric"])
-            ignored = [
-                said for said, own in ((release.task_name, name), (release.metric, entry["metric"])) if said != own
-            ]
+            stated = (release.task_name, name), (release.metric, entry["metric"])
+            ignored = [theirs for theirs, own in stated if theirs != own]
             if entry["split"] and any(ignored):
                 notice(
                     f"Task '{name}': {base / entry['split']} states {' and '.join(filter(None, ignored))}; name and "
