@@ -1,4 +1,4 @@
-"""CLIP-LoRA from first principles, what it must not touch, how it batches, whole runs and refusals."""
+"""CLIP-LoRA from first principles, its batches, and runs with one tower tuned."""
 
 import copy
 
@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-import train
 from common.errors import InputError
+from prompting.losses import within_task
 from prompting.prompts import sentence
 from prompting.reference import encode_plain
 from prompting.towers import load_tower
-from tests.support.towers import random_clip
-from tests.trainers.test_methods import in_float64, loss_by_tasks
+from tests.support.methods import in_float64, loss_by_tasks
 from trainers.clip_lora import TowerUpdates
 
 FEW = ("TRAINER.CLIPLORA.ITERATIONS", "2", "OPTIM.NAME", "adamw", "OPTIM.LR", "0.001", "OPTIM.WARMUP_EPOCH", "-1")
@@ -21,14 +20,6 @@ EXACT = ("TRAINER.CLIPLORA.DROPOUT", "0.0")
 
 def only(encoder: str) -> tuple[str, str]:
     return "TRAINER.CLIPLORA.ENCODER", encoder
-
-
-@pytest.fixture(scope="module")
-def resnet(tmp_path_factory):
-    """A checkpoint of a small ResNet CLIP, 64-pixel input."""
-    path = tmp_path_factory.mktemp("resnet") / "resnet.pt"
-    torch.save(random_clip(vision_layers=(1, 1, 1, 1), image_size=64).state_dict(), path)
-    return path
 
 
 class Texts(nn.Module):
@@ -86,8 +77,10 @@ def test_it_starts_as_zero_shot_clip(workplace):
     trainer.set_model_mode("eval")
     images, task = torch.randn(3, 3, 32, 32), torch.tensor([0, 1, 0])
     with torch.no_grad():
-        got = trainer.classifier()(trainer.encode_images(images), task)
-        expected = zero_shot.classifier()(zero_shot.encode_images(images), task)
+        got, expected = (
+            within_task(part.classifier()(part.encode_images(images), task), task, part.task_of_class)
+            for part in (trainer, zero_shot)
+        )
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -106,16 +99,14 @@ def test_parameters_are_counted_by_layer_and_task(workplace):
     assert sum(p.numel() for p in learner.parameters()) == 12 * 6 * 2 * (512 + 768) == 184320
 
 
-@pytest.mark.parametrize("encoder", ["both", "text"])
-def test_training_leaves_the_towers_bit_identical(workplace, encoder):
-    trainer = workplace.trainer("CLIPLoRA", *FEW, *only(encoder), epochs=2)
+def test_tuning_the_text_tower_alone_leaves_the_towers_bit_identical(workplace):
+    trainer = workplace.trainer("CLIPLoRA", *FEW, *only("text"), epochs=2)
     before, start = copy.deepcopy(trainer.tower.state_dict()), copy.deepcopy(trainer.model.state_dict())
     trainer.train()
     after = trainer.tower.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(value, before[key]) for key, value in after.items())
     assert not any(p.requires_grad or p.grad is not None for p in trainer.tower.parameters())
     assert not any(torch.equal(value, start[key]) for key, value in trainer.model.state_dict().items())
-    assert bool(list(workplace.output.glob(".bank/*.features"))) == (encoder == "text")
 
 
 def test_every_task_has_the_published_number_of_steps(workplace):
@@ -137,17 +128,14 @@ def test_every_task_has_the_published_number_of_steps(workplace):
     assert len(epochs) == 2  # one batch of 4 each: an incomplete batch is dropped, as for other methods
 
 
-def test_each_task_is_trained_as_if_by_itself(workplace, tmp_path):
+def test_each_task_is_trained_as_if_alone(workplace, tmp_path):
     opts = (*EXACT, "DATALOADER.TRAIN_X.BATCH_SIZE", "32", "TRAINER.CLIPLORA.ITERATIONS", "3", "OPTIM.NAME", "adamw")
     joint = workplace.trainer("CLIPLoRA", *opts)
     start = copy.deepcopy(joint.model.state_dict())
     joint.train()
-    text = workplace.declaration.read_text()
-    first, second = text.index("  - name: kind"), text.index("  - name: colour")
-    for task, part in enumerate((text[first:second], text[second:])):
-        workplace.declaration.write_text("folder: tiny\ntasks:\n" + part)
-        alone = workplace.trainer("CLIPLoRA", *opts, "OUTPUT_DIR", str(tmp_path / str(task)))
-        workplace.declaration.write_text(text)
+    for task in (0, 1):
+        words = (*opts, "DATASET.SUBSAMPLE_TASKS", f"task{task}", "OUTPUT_DIR", str(tmp_path / str(task)))
+        alone = workplace.trainer("CLIPLoRA", *words)
         alone.model.load_state_dict({k.replace(f".{task}.", ".0."): v for k, v in start.items() if f".{task}." in k})
         alone.train()
         for side in ("text", "image"):
@@ -159,21 +147,16 @@ def test_each_task_is_trained_as_if_by_itself(workplace, tmp_path):
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02 * moved)
 
 
-def test_a_killed_run_resumes_to_the_very_same_result(workplace):
-    whole = workplace.killed_and_resumed("CLIPLoRA", *FEW)
-    again = ["--eval-only", "--model-dir", str(workplace.output / "whole"), "--load-epoch", "4"]
-    assert train.run([*again, *workplace.flags("CLIPLoRA", "again")], brief=True)["tasks"] == whole["tasks"]
-
-
-@pytest.mark.parametrize("opts", [only("text"), only("vision"), ("TRAINER.CLIPLORA.PREC", "bf16")])
-def test_whole_runs(workplace, opts):
+@pytest.mark.parametrize("opts", [only("text"), only("vision")])
+def test_runs_with_one_tower_tuned(workplace, opts):
     results = workplace.run("CLIPLoRA", "run", *FEW, *opts, epochs=1)
-    assert results["method"] == "CLIP-LoRA" and results["counts"]["trainable_parameters"] in (3072, 6144)
+    assert results["method"] == "CLIP-LoRA" and results["counts"]["trainable_parameters"] == 3072
+    assert bool(list(workplace.output.glob(".bank/*.features"))) == (opts == only("text"))
 
 
 def test_a_resnet_can_have_its_text_tower_tuned_alone(workplace, resnet):
     opts = ("MODEL.BACKBONE.NAME", str(resnet), "INPUT.SIZE", "(64, 64)", *FEW)
-    with pytest.raises(InputError, match="no vision transformer.*set TRAINER.CLIPLORA.ENCODER text"):
+    with pytest.raises(InputError, match="vision transformer.* TRAINER.CLIPLORA.ENCODER text"):
         workplace.trainer("CLIPLoRA", *opts)
     results = workplace.run("CLIPLoRA", "run", *opts, *only("text"), epochs=1)
     assert results["counts"]["trainable_parameters"] == 2 * 2 * 6 * 2 * 64
@@ -183,15 +166,15 @@ def test_a_resnet_can_have_its_text_tower_tuned_alone(workplace, resnet):
 @pytest.mark.parametrize(
     ("opts", "message"),
     [
-        (only("image"), "Encoder to tune 'image' is unknown"),
-        (("TRAINER.CLIPLORA.RANK", "0"), "RANK is 0; it must be 1 or more"),
+        (only("image"), "TRAINER.CLIPLORA.ENCODER 'image' is unknown"),
+        (("TRAINER.CLIPLORA.RANK", "0"), "RANK is 0; it must be at least 1"),
         (("TRAINER.CLIPLORA.DROPOUT", "1.0"), "DROPOUT is 1.0; it must be at least 0 and below 1"),
         (("TRAINER.CLIPLORA.ITERATIONS", "-1"), "ITERATIONS is -1"),
-        (("TRAINER.CLIPLORA.ITERATIONS", "1"), "ITERATIONS 1 a shot is 2 steps, too few for OPTIM.MAX_EPOCH 3"),
-        (("MODEL.COMPILE", "True"), "leave MODEL.COMPILE False"),
+        (("TRAINER.CLIPLORA.ITERATIONS", "1"), "ITERATIONS 1 .* 2 steps.*OPTIM.MAX_EPOCH 3"),
+        (("MODEL.COMPILE", "True"), "MODEL.COMPILE False"),
     ],
 )
-def test_settings_without_a_meaning_are_told_in_one_line(workplace, opts, message):
+def test_bad_settings_are_one_line(workplace, opts, message):
     with pytest.raises(InputError, match=message):
         workplace.trainer("CLIPLoRA", *opts)
 

@@ -1,6 +1,4 @@
-"""CoCoOp from first principles, and a whole run."""
-
-import copy
+"""CoCoOp from first principles in float64."""
 
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 from common.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
-from tests.trainers.test_methods import batch, in_float64
+from tests.support.methods import batch, in_float64
 
 
 def by_hand(tower, layout, learner, image_features, label, task):
@@ -72,25 +70,6 @@ def test_the_context_starts_as_words(workplace):
     assert not torch.equal(random.model.tasks[0].ctx, random.model.tasks[1].ctx)
 
 
-def test_a_whole_run(workplace):
-    results = workplace.run("CoCoOp", "run", "DATALOADER.TRAIN_X.BATCH_SIZE", "1", epochs=2)
-    assert len(results["tasks"]) == 2 and 0 <= results["mean"] <= 100
-    per_task = 4 * 64 + (48 * 3 + 3) + (3 * 64 + 64)
-    assert results["counts"]["trainable_parameters"] == 2 * per_task
-
-
-def test_training_leaves_the_towers_bit_identical(workplace):
-    trainer = workplace.trainer("CoCoOp", epochs=1)
-    before = copy.deepcopy(trainer.tower.state_dict())
-    trainer.train()
-    assert all(torch.equal(value, before[key]) for key, value in trainer.tower.state_dict().items())
-    assert not any(p.requires_grad for p in trainer.tower.parameters())
-
-
 def test_a_shared_context_is_refused_in_one_line(workplace):
-    with pytest.raises(InputError, match="shares no context"):
+    with pytest.raises(InputError, match="TRAINER.COCOOP.CONTEXT .*'shared'"):
         workplace.trainer("CoCoOp", "TRAINER.COCOOP.CONTEXT", "shared")
-
-
-def test_a_run_in_bfloat16(workplace):
-    assert workplace.run("CoCoOp", "run", "TRAINER.COCOOP.PREC", "bf16", epochs=1)["mean"] >= 0

@@ -6,8 +6,7 @@ import torch
 from common.errors import InputError
 from prompting.losses import unit
 from prompting.meta_network import FeatureScale, SubNetwork
-from tests.trainers.test_methods import batch, in_float64, loss_by_tasks
-from tests.trainers.test_softcpt import expected_features
+from tests.support.methods import batch, in_float64, loss_by_tasks, softcpt_features
 
 STANDARD = ("TRAINER.SOFTCPT.FEATURES", "standard")
 
@@ -34,7 +33,7 @@ def test_a_standard_gram_matrix_is_a_shared_context_and_own_ones():
 
 
 @pytest.mark.parametrize("kind", ["unit", "standard"])
-def test_the_towers_norm_has_no_influence(kind):
+def test_the_towers_norm_is_ignored(kind):
     torch.testing.assert_close(scaled(kind, features(norm=1.0)), scaled(kind, features(norm=30.0)))
     assert not torch.allclose(scaled("raw", features(norm=1.0)), scaled("raw", features(norm=30.0)))
 
@@ -99,7 +98,7 @@ def test_loss_and_gradient_of_a_standard_learner(workplace, tower64, monkeypatch
         c = u.mean(0)
         return c / c.norm() + (u - c) / ((u - c) ** 2).sum(1).mean().sqrt()
 
-    expected, leaf = expected_features(text, layout, trainer.model, variant, "linear", "end", scale=standard)
+    expected, leaf = softcpt_features(text, layout, trainer.model, variant, "linear", "end", scale=standard)
     expected = loss_by_tasks(tower64, layout, expected, image_features, label, task)
     torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-9)
     got = torch.autograd.grad(loss, [trainer.model.get_parameter(name) for name in leaf])
@@ -114,7 +113,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(workplace):
 
 
 def test_an_unknown_scale_is_named(workplace):
-    with pytest.raises(InputError, match="Scale of features 'standrd' is unknown; did you mean 'standard'"):
+    with pytest.raises(InputError, match="TRAINER.SOFTCPT.FEATURES 'standrd' is unknown; did you mean 'standard'"):
         workplace.trainer("SoftCPT", "TRAINER.SOFTCPT.FEATURES", "standrd")
 
 

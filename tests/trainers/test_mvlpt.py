@@ -5,16 +5,11 @@ import copy
 import pytest
 import torch
 from dassl.optim import build_lr_scheduler
-from dassl.utils import load_checkpoint
-from scripts.launch_methods import METHODS
-from scripts.launch_plan import make_plan
-from scripts.launch_words import ROOT
 
-import train
 from common.errors import InputError
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
-from tests.trainers.test_methods import COLLECTIONS, batch, in_float64, loss_by_tasks
+from tests.support.methods import COLLECTIONS, batch, in_float64, loss_by_tasks
 from trainers.mvlpt import SharedThenOwn
 
 
@@ -122,47 +117,16 @@ def test_whole_runs(workplace, opts):
     assert results["method"] == "MVLPT" and results["counts"]["trainable_parameters"] == 3 * n_ctx * 64
 
 
-def test_views_encoded_ahead_train_as_on_the_fly(workplace):
-    tasks = [workplace.run("MVLPT", name, "BANK.TRAIN", name, epochs=4)["tasks"] for name in ("True", "False")]
-    contexts = [
-        load_checkpoint(str(workplace.output / name / "prompt_learner" / "model.pth.tar-4"))["state_dict"]["ctx.1"]
-        for name in ("True", "False")
-    ]
-    torch.testing.assert_close(contexts[0], contexts[1], rtol=1e-4, atol=1e-6)
-    assert tasks[0] == tasks[1]
-
-
 def test_a_checkpoint_knows_its_stage(workplace):
     """The best on validation may be of the first stage, whose tests use the shared context."""
     workplace.run("MVLPT", "run", "TRAIN.CHECKPOINT_FREQ", "1", epochs=4)
-    folder = workplace.output / "run"
     for epoch, adapting in ((1, False), (2, False), (3, True), (4, True)):
-        again = ["--eval-only", "--model-dir", str(folder), "--load-epoch", str(epoch)]
-        train.run([*again, *workplace.flags("MVLPT", "again", epochs=4)], brief=True)
-        state = load_checkpoint(str(folder / "prompt_learner" / f"model.pth.tar-{epoch}"))["state_dict"]
-        assert bool(state["adapting"]) == adapting
+        workplace.evaluate("run", "MVLPT", "again", epoch=epoch, epochs=4)
+        assert bool(workplace.learned("run", epoch)["adapting"]) == adapting
     assert workplace.run("MVLPT", "best", "TEST.FINAL_MODEL", "best_val", epochs=4)["finished"]
 
 
-def test_a_share_outside_0_to_1_is_refused_in_one_line(workplace):
-    with pytest.raises(InputError, match="SHARED_SHARE is 1.5; it must be from 0 to 1"):
+def test_a_share_outside_0_to_1_is_refused(workplace):
+    with pytest.raises(InputError, match="SHARED_SHARE is 1.5; it must be at least 0 and at most 1"):
         workplace.trainer("MVLPT", "TRAINER.MVLPT.SHARED_SHARE", "1.5")
-    assert workplace.trainer("MVLPT", "TRAINER.MVLPT.SHARED_SHARE", "0.0").one_task_batches
-
-
-@pytest.mark.parametrize(
-    ("command", "method", "trainer"), [("mvlpt", "MVLPT", "MVLPT"), ("clip_lora", "CLIP-LoRA", "CLIPLoRA")]
-)
-def test_the_launcher_knows_it_and_every_config_can_be_used(command, method, trainer, tmp_path):
-    plan = make_plan(command, ["garden8", "4", "--output", str(tmp_path)])
-    assert plan.methods == [method] and len(plan.jobs) == 3 and METHODS[method][0] == trainer
-    assert (ROOT / "scripts" / command / "main.sh").exists()
-    configs = {path.name: path for path in (ROOT / f"configs/trainers/{trainer}").glob("*.yaml")}
-    assert {path.name for path in (ROOT / "configs/trainers/CoOp").glob("*.yaml")} <= configs.keys()
-    for path in configs.values():
-        files = ["--config-file", str(path), "--dataset-config-file", str(ROOT / "configs/datasets/garden8.yaml")]
-        named = ["MODEL.BACKBONE.NAME", "ViT-B/32"]  # a checkpoint on disk need not be there
-        cfg = train.setup_cfg(train.parse_args(["--trainer", trainer, *files, *named]))
-        trainer_class = train.TRAINER_REGISTRY.get(trainer)
-        assert trainer_class.label(cfg) == method
-        trainer_class.check_cfg(trainer_class.__new__(trainer_class), cfg)
+    assert workplace.trainer("MVLPT", "TRAINER.MVLPT.SHARED_SHARE", "0.0").batch_has_one_task

@@ -2,7 +2,7 @@
 
 Each learner is built by its trainer from the configs that a user's command reads, on the collections as datasets/ has
 them: their numbers of classes, task names and templates. The text tower is as wide as RN50's (512, features 1024) and
-of random weights; of its depth, and of the image tower, no learner has any part.
+has random weights; no learner depends on its depth or on the image tower.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import csv
 
 import pytest
 from dassl.engine import TRAINER_REGISTRY
-from scripts.launch_methods import METHODS
 
-import train
+from common.catalogue import METHODS
+from common.paths import REPOSITORY
 from datasets.collections.general10 import General10
 from datasets.collections.plant6 import Plant6
 from datasets.collections.rs8 import RS8
@@ -21,14 +21,14 @@ from datasets.sources.fashion20 import KINDS, Fashion20
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
 from prompting.towers import Preprocessing, TextTower, Tower, import_clip
+from runs.config import load_config
+from tests.support import methods
 from tests.support.towers import random_clip
-from tests.trainers import test_methods
-from trainers.engine.base import REPOSITORY
 
 COLLECTIONS = ("General-10", "Plant-6", "RS-8", "Fashion-20")
 COUNTED_M = ("TRAINER.SOFTCPT.TASK_N_CTX", "8")  # the table counts 8 task context vectors; the released runs train 4
 
-# Method, as scripts/launch_methods.py calls it, its name in the table, config keys beside those of its configs, and the
+# Method, by its name in the catalogue, its name in the table, config keys beside those of its configs, and the
 # published figures in the order of COLLECTIONS. None: the table gives no figure, as nothing is trained by steps.
 PUBLISHED = [
     ("ZeroshotCLIP", "ZS-CLIP", (), (None, None, None, None)),
@@ -57,9 +57,9 @@ CASES = [
 def layout_of_collection(collection: str) -> TaskLayout:
     """The tasks of a collection without its images, with stand-ins for class names."""
     if collection == "Fashion-20":
-        # Class names come with the data; no count depends on how the 78 classes are dealt out to the 20 tasks.
-        every, more = divmod(Fashion20.facts.classes, len(KINDS))
-        sizes = [(f"{kind} {t}", "a photo of {}.", every + (t < more)) for t, kind in enumerate(KINDS)]
+        # Class names come with the data; no count depends on how the 78 classes are divided among the 20 tasks.
+        least, more = divmod(Fashion20.facts.classes, len(KINDS))
+        sizes = [(f"{kind} {t}", "a photo of {}.", least + (t < more)) for t, kind in enumerate(KINDS)]
     else:
         parts = {"General-10": General10, "Plant-6": Plant6, "RS-8": RS8}[collection].parts
         sizes = [
@@ -80,17 +80,11 @@ def rn50() -> Tower:
 
 
 def count_of(tower: Tower, method: str, collection: str, extra: tuple[str, ...]) -> int:
-    """Parameters of the learner that a method's trainer builds for a collection, of what an optimiser would get."""
-    trainer_name, chosen, _ = METHODS[method]
-    files = [
-        f"configs/datasets/{collection.replace('-', '').lower()}.yaml",
-        f"configs/trainers/{trainer_name}/rn50_ep50.yaml",
-    ]
-    flags = ("--dataset-config-file", "--config-file")
-    words = [str(word) for pair in zip(flags, (REPOSITORY / file for file in files), strict=True) for word in pair]
-    kind = TRAINER_REGISTRY.get(trainer_name)
+    """Trainable parameters of the learner that a method's trainer builds for a collection."""
+    kind = TRAINER_REGISTRY.get(METHODS[method].trainer)
     trainer = kind.__new__(kind)  # all but reading images and loading the published tower
-    trainer.cfg = train.setup_cfg(train.parse_args([*words, "--trainer", trainer_name, *chosen, *extra]))
+    pairs = zip(extra[::2], extra[1::2], strict=True)
+    trainer.cfg = load_config(collection.replace("-", "").lower(), method, pairs, "rn50_ep50")
     trainer.check_cfg(trainer.cfg)
     trainer.tower, trainer.layout = tower, layout_of_collection(collection)
     return sum(p.numel() for p in trainer.build_learner().parameters() if p.requires_grad)
@@ -119,7 +113,7 @@ def test_the_collections_are_the_published_ones():
     assert [len(layout) for layout in layouts] == [10, 6, 8, 20]
     assert [layout.n_classes for layout in layouts] == [1191, 116, 208, 78]
     sizes = {c: tuple(len(t.classnames) for t in x.tasks) for c, x in zip(COLLECTIONS, layouts, strict=True)}
-    assert sizes == test_methods.COLLECTIONS
+    assert sizes == methods.COLLECTIONS
 
 
 def test_figures_above_are_those_of_the_table():

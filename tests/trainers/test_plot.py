@@ -1,6 +1,6 @@
 """PLOT from first principles: transport plans, local features, loss and gradient; whole runs."""
 
-import copy
+import re
 
 import pytest
 import torch
@@ -8,11 +8,11 @@ import torch.nn.functional as F
 
 from common.errors import InputError
 from prompting.local_features import encode_local
+from prompting.losses import within_task
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.towers import Tower, load_tower
-from tests.support.towers import random_clip
-from tests.trainers.test_methods import in_float64
+from tests.support.methods import in_float64
 from trainers.plot import sinkhorn
 
 
@@ -100,14 +100,6 @@ def test_local_features_of_a_vision_transformer(tower):
     torch.testing.assert_close(tower.encode_image(images), states[:, 0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def resnet(tmp_path_factory):
-    """A checkpoint of a small ResNet CLIP, 64-pixel input."""
-    path = tmp_path_factory.mktemp("resnet") / "resnet.pt"
-    torch.save(random_clip(vision_layers=(1, 1, 1, 1), image_size=64).state_dict(), path)
-    return path
-
-
 def test_local_features_of_a_resnet(resnet):
     tower = load_tower(str(resnet))
     torch.manual_seed(0)
@@ -158,34 +150,39 @@ def test_whole_runs(workplace, resnet):
     results = workplace.run("PLOT", "vit", epochs=2)
     assert results["counts"]["trainable_parameters"] == 2 * 4 * 16 * 64
     assert not list(workplace.output.glob(".bank/*.features"))
-    assert "bank does not hold" in (workplace.output / "vit" / "log.txt").read_text()
+    assert re.search("PLOT .* bank", (workplace.output / "vit" / "log.txt").read_text())
     results = workplace.run(
         "PLOT", "resnet", "MODEL.BACKBONE.NAME", str(resnet), "INPUT.SIZE", "(64, 64)", "TRAINER.PLOT.N", "2", epochs=1
     )
     assert results["counts"]["trainable_parameters"] == 2 * 2 * 16 * 64
 
 
-def test_training_leaves_the_towers_bit_identical(workplace):
-    trainer = workplace.trainer("PLOT", epochs=1)
-    before = copy.deepcopy(trainer.tower.state_dict())
-    trainer.train()
-    assert all(torch.equal(value, before[key]) for key, value in trainer.tower.state_dict().items())
-    assert not any(p.requires_grad for p in trainer.tower.parameters())
-
-
 def test_a_tower_without_local_features_is_refused_in_one_line(tower):
     other = Tower("open_clip:x@y", torch.nn.Linear(1, 1), tower.text, 100.0, tower.preprocessing)
-    with pytest.raises(InputError, match="open_clip:x@y' gives no local features"):
+    with pytest.raises(InputError, match="open_clip:x@y'.*local features"):
         encode_local(other, torch.zeros(1, 3, 32, 32))
 
 
-@pytest.mark.parametrize("arch", ["vit", "resnet"])
-def test_a_run_in_bfloat16(workplace, resnet, arch):
-    opts = ["MODEL.BACKBONE.NAME", str(resnet), "INPUT.SIZE", "(64, 64)"] if arch == "resnet" else []
-    assert workplace.run("PLOT", arch, "TRAINER.PLOT.PREC", "bf16", *opts, epochs=1)["mean"] >= 0
+def test_local_features_in_bfloat16(workplace, resnet):
+    """PLOT on a ResNet in bf16 gives the probabilities of float32; tests/trainers/test_contract.py has the vision
+    transformer."""
+    words = ("MODEL.BACKBONE.NAME", str(resnet), "INPUT.SIZE", "(64, 64)")
+    torch.manual_seed(0)
+    images, task = torch.randn(8, 3, 64, 64), torch.tensor([0, 1] * 4)
+    found = []
+    for precision in ("fp32", "bf16"):
+        trainer = workplace.trainer("PLOT", *words, "TRAINER.PLOT.PREC", precision)
+        trainer.set_model_mode("eval")
+        with torch.no_grad():
+            logits = trainer.classifier()(trainer.encode_images(images), task)
+        found.append(within_task(logits, task, trainer.task_of_class).float().softmax(1))
+    expected, got = found
+    assert trainer.tower.dtype == torch.bfloat16
+    torch.testing.assert_close(got, expected, rtol=0, atol=0.01)  # measured: 0.0012
+    assert workplace.run("PLOT", "run", *words, "TRAINER.PLOT.PREC", "bf16", epochs=1)["finished"]
 
 
 @pytest.mark.parametrize(("key", "value"), [("N", "0"), ("MAX_ITER", "0"), ("EPS", "0.01")])
-def test_settings_without_a_meaning_are_told_in_one_line(workplace, key, value):
+def test_bad_settings_are_one_line(workplace, key, value):
     with pytest.raises(InputError, match=f"TRAINER.PLOT.{key} is"):
         workplace.trainer("PLOT", f"TRAINER.PLOT.{key}", value)
