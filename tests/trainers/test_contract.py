@@ -21,7 +21,7 @@ from runs.config import load_config
 from tests.support.training import RECIPE, Workplace, same_state
 from trainers.engine.task_trainer import TaskTrainer
 
-EPOCHS = 3
+EPOCHS = 2
 # Methods that are not trained by epochs, so that there is nothing to resume.
 AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "LP-CLIP", "ProtoNet", "LPPlusPlus", "Tip-Adapter"}
 # Settings that fit the tiny tower, whose two towers have two blocks each, or that save time. For a new method there is
@@ -35,8 +35,9 @@ SETTINGS = {
     "CLIP-LoRA": ("TRAINER.CLIPLORA.ITERATIONS", "2"),
 }
 # Differences between bf16 and fp32 in the probability of a class, and in a parameter relative to how far training moves
-# it. Measured with seeds 1 and 2: up to 0.026 (CoOp-CS, Tip-Adapter-F), and up to 0.10 (CLIP-LoRA).
-PROBABILITY, LEARNED = 0.05, 0.25
+# it. Measured: up to 0.022 (SoftCPT-CATA); up to 0.15, and 0.34 for one matrix of CLIP-LoRA, which AdamW moves by the
+# sign of tiny gradients.
+PROBABILITY, LEARNED = 0.05, 0.5
 
 
 @dataclass
@@ -128,13 +129,15 @@ def test_settings_and_catalogue_agree(trained: Trained) -> None:
 def test_parameters_belong_to_what_the_catalogue_says(trained: Trained) -> None:
     """What is tied to tasks has a shape for each of them, and what is tied to classes for each of these."""
 
-    def shapes(*words: str) -> dict[str, tuple[int, ...]]:
-        state = trained.place.trainer(trained.method.name, *trained.words, *words).model.state_dict()
-        return {name: tuple(value.shape) for name, value in state.items()}
+    def shapes(trainer: Any) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in trainer.model.state_dict().items()}
 
-    everything = shapes()
-    one_task = shapes("DATASET.SUBSAMPLE_TASKS", "task0")
-    fewer_classes = shapes("DATASET.SUBSAMPLE_CLASSES", "base")
+    def built(key: str, value: str) -> Any:
+        return trained.place.trainer(trained.method.name, *trained.words, key, value)
+
+    everything = shapes(trained.trainer)
+    one_task = shapes(built("DATASET.SUBSAMPLE_TASKS", "task0"))
+    fewer_classes = shapes(built("DATASET.SUBSAMPLE_CLASSES", "base"))
     assert (everything != one_task) == (trained.method.tied_to in ("tasks", "classes"))
     assert (everything != fewer_classes) == (trained.method.tied_to == "classes")
     assert bool(trained.method.ties) == (trained.method.tied_to != "nothing")

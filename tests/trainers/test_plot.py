@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from common.errors import InputError
 from prompting.local_features import encode_local
-from prompting.losses import within_task
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.towers import Tower, load_tower
@@ -163,23 +162,23 @@ def test_a_tower_without_local_features_is_refused_in_one_line(tower):
         encode_local(other, torch.zeros(1, 3, 32, 32))
 
 
-def test_local_features_in_bfloat16(workplace, resnet):
-    """PLOT on a ResNet in bf16 gives the probabilities of float32; tests/trainers/test_contract.py has the vision
-    transformer."""
+def test_a_resnet_in_bfloat16(workplace, resnet):
+    """Probabilities and gradients are those of float32; test_contract.py compares runs on a vision transformer."""
     words = ("MODEL.BACKBONE.NAME", str(resnet), "INPUT.SIZE", "(64, 64)")
     torch.manual_seed(0)
-    images, task = torch.randn(8, 3, 64, 64), torch.tensor([0, 1] * 4)
+    images, label = torch.randn(8, 3, 64, 64), torch.tensor([0, 3, 1, 4, 2, 3, 0, 4])
     found = []
     for precision in ("fp32", "bf16"):
         trainer = workplace.trainer("PLOT", *words, "TRAINER.PLOT.PREC", precision)
-        trainer.set_model_mode("eval")
-        with torch.no_grad():
-            logits = trainer.classifier()(trainer.encode_images(images), task)
-        found.append(within_task(logits, task, trainer.task_of_class).float().softmax(1))
-    expected, got = found
-    assert trainer.tower.dtype == torch.bfloat16
+        task = trainer.task_of_class[label]
+        loss, logits, _ = trainer.loss(trainer.encode_images(images), label, task)
+        loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+        found.append((trainer.tower.dtype, logits.float().softmax(1), gradient))
+    (_, expected, wanted), (dtype, got, gradient) = found
+    assert dtype == torch.bfloat16 and wanted.norm() > 0
     torch.testing.assert_close(got, expected, rtol=0, atol=0.01)  # measured: 0.0012
-    assert workplace.run("PLOT", "run", *words, "TRAINER.PLOT.PREC", "bf16", epochs=1)["finished"]
+    assert (gradient - wanted).norm() < 0.2 * wanted.norm()  # measured: 0.025
 
 
 @pytest.mark.parametrize(("key", "value"), [("N", "0"), ("MAX_ITER", "0"), ("EPS", "0.01")])
