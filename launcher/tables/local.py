@@ -184,7 +184,8 @@ class Pool:
             begins = re.match(rf"\[(\d+)/{chain.count}\] ", line)
             at = int(begins.group(1)) if begins and int(begins.group(1)) in chain.numbers else at
             if line:
-                print(f"{number + 1} | {line}", flush=True)
+                with self.lock:  # print writes the line and its end apart
+                    print(f"{number + 1} | {line}", flush=True)
         return False, at
 
     def note(self, chain: Chain, line: str) -> None:
