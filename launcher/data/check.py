@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from launcher import frame
-from launcher.commands import ANSWERED
-from launcher.data.items import Item, check_names, find_items, make_parser
+from launcher.data.items import Item, find_items, make_parser, read_arguments
 
 if TYPE_CHECKING:  # it imports dassl
     from datasets.source import Source
@@ -267,13 +266,9 @@ def answer(argv: Sequence[str], check: bool) -> int:
     parser = make_parser("check", __doc__ or "", ["dtd", "general10 --data ~/data", "plant6 --fast"])
     parser.add_argument("--fast", action="store_true", help="do not decode the images")
     parser.add_argument("--all", action="store_true", help="list every file with a problem")
-    if {"-h", "--help"} & set(argv):
-        parser.print_help()
-        return ANSWERED if check else 0
-    args = parser.parse_args(argv)
-    check_names(args.name, args.data)
-    if check:
-        return 0
+    args = read_arguments(parser, argv, check)
+    if isinstance(args, int):
+        return args
     name, root, items = find_items(args.name, args.data, "check")
     print(f"{name}, looked up in {root}" + (" (no image was decoded)" if args.fast else ""), flush=True)
     reports = [report for item in items for report in examine(item, root, args.fast)]

@@ -5,6 +5,7 @@ A name is that of a source, a collection of sources, a collection declared in YA
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from common import configs
 from common.errors import InputError
 from launcher import arguments, frame
+from launcher.commands import ANSWERED
 
 if TYPE_CHECKING:  # it imports dassl
     from datasets.source import Source
@@ -35,6 +37,20 @@ def make_parser(command: str, about: str, examples: Sequence[str]) -> frame.OneL
     parser.add_argument("name", help="a name in configs/datasets or configs/collections, or a .yaml file")
     arguments.add_data(parser)
     return parser
+
+
+def read_arguments(parser: frame.OneLineParser, argv: Sequence[str], check: bool) -> argparse.Namespace | int:
+    """The arguments of a command; or its exit status if --help was answered, or only a ``check`` was asked for.
+
+    Raises:
+        InputError: there is no such name, or the data root is a file.
+    """
+    if {"-h", "--help"} & set(argv):
+        parser.print_help()
+        return ANSWERED if check else 0
+    args = parser.parse_args(argv)
+    check_names(args.name, args.data)
+    return 0 if check else args
 
 
 def script_of(command: str) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher import frame
-from launcher.commands import ANSWERED
 from launcher.data.check import Report, examine, index, print_reports
 from launcher.data.fetch import (
     FetchError,
@@ -21,7 +20,7 @@ from launcher.data.fetch import (
     is_done,
     kept_bytes,
 )
-from launcher.data.items import Item, check_names, find_items, make_parser
+from launcher.data.items import Item, find_items, make_parser, read_arguments
 
 if TYPE_CHECKING:  # it imports dassl
     from datasets.source import Source
@@ -92,13 +91,9 @@ def answer(argv: Sequence[str], check: bool) -> int:
     """Run the command, or only ``check`` its arguments; 1 if something is not complete."""
     parser = make_parser("prepare", __doc__ or "", ["dtd", "general10 --data ~/data"])
     parser.add_argument("--fast", action="store_true", help="do not decode the images afterwards")
-    if {"-h", "--help"} & set(argv):
-        parser.print_help()
-        return ANSWERED if check else 0
-    args = parser.parse_args(argv)
-    check_names(args.name, args.data)
-    if check:
-        return 0
+    args = read_arguments(parser, argv, check)
+    if isinstance(args, int):
+        return args
     _, root, items = find_items(args.name, args.data, "prepare")
     failed = []
     for item in items:

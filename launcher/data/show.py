@@ -7,21 +7,16 @@ from collections.abc import Sequence
 from common.errors import InputError
 from common.paths import OUTPUT
 from launcher import frame
-from launcher.commands import ANSWERED
-from launcher.data.items import check_names, find_items, make_parser
+from launcher.data.items import find_items, make_parser, read_arguments
 
 
 def answer(argv: Sequence[str], check: bool) -> int:
     """Run the command, or only ``check`` its arguments; 1 if something could not be read."""
     parser = make_parser("show", __doc__ or "", ["garden8", "general10 --data ~/data --output sheets"])
     parser.add_argument("--output", metavar="DIR", help="where sheets go; default: output/show/<name>")
-    if {"-h", "--help"} & set(argv):
-        parser.print_help()
-        return ANSWERED if check else 0
-    args = parser.parse_args(argv)
-    check_names(args.name, args.data)
-    if check:
-        return 0
+    args = read_arguments(parser, argv, check)
+    if isinstance(args, int):
+        return args
     name, _, items = find_items(args.name, args.data, "show")
     folder = frame.path(args.output) if args.output else OUTPUT / "show" / name
     try:
