@@ -149,20 +149,40 @@ METHODS: dict[str, Method] = {}  # by name, in display order; plug-ins add their
 
 
 def add(methods: Iterable[Method]) -> None:
-    """Enter methods; InputError for a name, label or choice that another one has."""
+    """Enter methods, all or none.
+
+    Raises:
+        InputError: a name, label or command is another method's, in capitals or not, or two methods of one trainer have
+            no key with different values, so that a run could be of either.
+    """
+    new: dict[str, Method] = {}
     for method in methods:
         if METHODS.get(method.name) == method:  # a plug-in that is loaded twice
             continue
-        for other in METHODS.values():
-            same = {"name": other.name == method.name, "label": other.label == method.label}
-            same["command"] = other.command == method.command and other.choice == method.choice
-            taken = [what for what, is_same in same.items() if is_same]
-            if taken:
-                raise InputError(
-                    f"Method {method.name} has the {taken[0]} of {other.name}, "
-                    f"'{getattr(method, taken[0])}'; give it another {taken[0]}."
-                )
-        METHODS[method.name] = method
+        for other in (*METHODS.values(), *new.values()):
+            _check_apart(method, other)
+        new[method.name] = method
+    METHODS.update(new)
+
+
+def _check_apart(method: Method, other: Method) -> None:
+    """InputError if a method cannot be told from another one by its names or by its settings."""
+    words = {other.name.lower(), other.label.lower(), other.command.lower()}
+    for what in ("name", "label", "command"):
+        word = getattr(method, what).lower()
+        shares = what == "command" and method.command == other.command and method.choice != other.choice
+        # A method may be called as its own command is, such as CoOp's "coop"; others' words are taken.
+        if word in words and not shares:
+            raise InputError(
+                f"Method {method.name} has the {what} of {other.name}, '{getattr(method, what)}'; "
+                f"give it another {what}."
+            )
+    apart = any(dict(other.keys).get(key, value) != value for key, value in method.keys)
+    if method.trainer == other.trainer and not apart:
+        raise InputError(
+            f"Methods {method.name} and {other.name} are both trainer {method.trainer}; give them a key with different "
+            "values."
+        )
 
 
 add(

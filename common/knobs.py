@@ -66,7 +66,12 @@ class Knob:
             *others, last = self.among
             return f"{', '.join(others)} or {last}" if others else last
         limits = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
-        return " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
+        return " and ".join(f"{word} {_plain(limit)}" for word, limit in limits if limit is not None)
+
+
+def _plain(limit: float) -> str:
+    """A limit without ".0" and with all its digits."""
+    return str(int(limit)) if limit == int(limit) else str(limit)
 
 
 def check(knobs: Iterable[Knob], section: Mapping[str, Any], prefix: str = "") -> None:

@@ -61,7 +61,7 @@ class Job:
     @property
     def files(self) -> list[Path]:
         """The config files that it reads."""
-        return [self.dataset_file, *configs.chain(self.config, METHODS[self.method].trainer)]
+        return [*configs.chain(self.dataset_file), *configs.chain(self.config, METHODS[self.method].trainer)]
 
     def overrides(self) -> list[tuple[str, Any]]:
         """What `runs.config.load_config` merges over the files."""

@@ -31,6 +31,7 @@ from trainers.engine.task_trainer import search_folders
 
 # yacs's message for a value whose type differs from the default's.
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
+YAML = (".yaml", ".yml")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 TYPES = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "text", "tuple": "a list"}
 
@@ -95,7 +96,7 @@ def digest(path: Path) -> str | None:
 def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:
     if not dataset:
         return
-    path = Path(dataset) if Path(dataset).suffix else configs.find_dataset(str(dataset))
+    path = Path(dataset) if Path(dataset).suffix in YAML else configs.find_dataset(str(dataset))
     if "tasks" in _read_yaml(path):
         cfg.DATASET.NAME = register_collection(path)
         # In the config, so that a run records what it was made of, and a changed collection is noticed.
@@ -107,7 +108,7 @@ def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:
 def _merge_config(cfg: CfgNode, config: Path | str, trainer: str) -> None:
     """Merge a method's config file and the recipe that the method lays over a shared one."""
     path = Path(config)
-    if not path.suffix:
+    if path.suffix not in YAML:
         entry = next((m for m in catalogue.METHODS.values() if m.trainer == trainer), None)
         path = configs.find_config(str(config), entry) if entry else configs.trainers() / f"{config}.yaml"
     own = configs.trainers() / trainer / path.name

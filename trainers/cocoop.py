@@ -24,7 +24,6 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
-from common.errors import InputError
 from common.knobs import Knob
 from prompting.losses import unit
 from prompting.prompts import with_context
@@ -80,14 +79,6 @@ class CoCoOp(PromptTrainer):
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:
         return True
-
-    def check_cfg(self, cfg: CfgNode) -> None:
-        super().check_cfg(cfg)
-        if cfg.TRAINER.COCOOP.CONTEXT != "task":
-            raise InputError(
-                f"TRAINER.COCOOP.CONTEXT is '{cfg.TRAINER.COCOOP.CONTEXT}', but CoCoOp trains each task on its own and "
-                "shares no context; set it to 'task', or use CoOp with CONTEXT shared."
-            )
 
     def build_learner(self) -> ImageContexts:
         text, k = self.tower.text, self.knobs

@@ -1,6 +1,7 @@
 """The catalogue of methods: names, labels and commands, and that it agrees with trainers/."""
 
 import ast
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -151,3 +152,17 @@ def test_what_another_method_has_is_refused(restored, entry, what, other):
 def test_scripts_are_found():
     assert catalogue.script_of("coop") == "scripts/coop/main.sh"
     assert catalogue.script_of("mine") == "scripts/train.sh mine"
+
+
+def test_methods_are_entered_all_or_none():
+    good = Method("Fine", "Fine", "FineTrainer", "fine", "Trains.")
+    with pytest.raises(InputError, match="has the name of CoOp-CA"):
+        catalogue.add((good, replace(good, name="coop-ca", label="L", command="c", trainer="T")))
+    assert "Fine" not in METHODS
+
+
+def test_methods_of_one_trainer_need_a_key_that_differs():
+    one = Method("One", "One", "Own", "one", "Trains.", keys=(("A.B", "1"),))
+    with pytest.raises(InputError, match="One.*Two.*Own|Two.*One.*Own"):
+        catalogue.add((one, replace(one, name="Two", label="Two", command="two", keys=())))
+    assert not {"One", "Two"} & METHODS.keys()

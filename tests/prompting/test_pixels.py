@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from common import notices
 from common.errors import InputError
 from common.paths import REPOSITORY
 from prompting.pixels import CLIP_MEAN, CLIP_STD, Preprocessing, check_pixels, preprocessing_of
@@ -74,8 +75,9 @@ def test_towers_whose_images_are_resized_otherwise_are_refused(mode):
 
 
 def test_what_is_not_recorded_is_the_users_choice_and_said(capsys):
+    notices._print.cache_clear()
     check_pixels("clip.pt", Preprocessing(224), run(PIXEL_MEAN=[0.0] * 3, PIXEL_STD=[1.0] * 3))
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     assert "clip.pt" in out and "INPUT.PIXEL_MEAN is [0.0, 0.0, 0.0]" in out and out.count("\n") == 1
     with pytest.raises(InputError, match="INPUT.SIZE"):  # the weights have the size
         check_pixels("clip.pt", Preprocessing(224), run(SIZE=(64, 64)))

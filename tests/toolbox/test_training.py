@@ -90,6 +90,93 @@ def test_two_epochs_then_a_third(cfg):
         text = file.read()
     assert f"Found checkpoint at {cfg.OUTPUT_DIR} (will resume training)" in text and "Previous epoch: 2" in text
     assert "model.pth.tar-3" in text and "epoch [3/3] batch [3/3]" in text and "epoch [2/3]" not in text
+    assert re.search("cosine of 2 epochs, .*MAX_EPOCH is 3", text)
+
+
+def flat(value, name=""):
+    """Return (name, value) of all leaves of nested dictionaries and lists."""
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return [leaf for key, part in pairs for leaf in flat(part, f"{name}/{key}")]
+    return [(name, value)]
+
+
+def assert_same_checkpoints(one, other):
+    """Compare weights, optimizers and schedules bit for bit."""
+    for (name, expected), (other_name, found) in zip(flat(one), flat(other), strict=True):
+        assert name == other_name
+        assert torch.equal(expected, found) if isinstance(expected, torch.Tensor) else expected == found, name
+
+
+OPTIMIZATIONS = {
+    "sgd, cosine, constant warm-up": {},
+    "sgd, cosine": {"WARMUP_EPOCH": -1},
+    "adam, cosine, linear warm-up": {"NAME": "adam", "LR": 0.01, "WARMUP_EPOCH": 3, "WARMUP_TYPE": "linear"},
+    "radam, cosine": {"NAME": "radam", "WARMUP_EPOCH": -1},
+    "rmsprop, steps, warm-up counted": {
+        "NAME": "rmsprop",
+        "LR": 0.01,
+        "LR_SCHEDULER": "multi_step",
+        "STEPSIZE": (2, 4),
+        "WARMUP_RECOUNT": False,
+    },
+    "adamw, one step": {"NAME": "adamw", "LR": 0.01, "LR_SCHEDULER": "single_step", "STEPSIZE": (2,)},
+}
+
+
+@pytest.mark.parametrize("settings", OPTIMIZATIONS.values(), ids=OPTIMIZATIONS)
+@pytest.mark.parametrize("stop, new_folder", [(1, False), (2, True), (4, False)])
+def test_resuming_in_the_middle_equals_an_uninterrupted_run(cfg, monkeypatch, capsys, settings, stop, new_folder):
+    """Of six planned epochs, the run is stopped in the middle of epoch ``stop``, counted from 0.
+
+    Epochs start from fixed seeds, because checkpoints do not hold the state of random generators (nor do upstream's).
+    """
+    cfg.merge_from_list([part for key, value in settings.items() for part in (f"OPTIM.{key}", value)])
+    cfg.OPTIM.MAX_EPOCH, cfg.TRAIN.CHECKPOINT_FREQ = 6, 1
+    trainer_class = TRAINER_REGISTRY.get("ColourTrainer")
+    monkeypatch.setattr(trainer_class, "before_epoch", lambda self: set_random_seed(self.epoch))
+    base = cfg.OUTPUT_DIR
+
+    def train(folder, stop=None, resume=""):
+        cfg.OUTPUT_DIR, cfg.RESUME = base + folder, resume
+        set_random_seed(7)
+        trainer = build_trainer(cfg)
+        trainer.rates = []
+        step = trainer.forward_backward
+
+        def forward_backward(batch):
+            if (trainer.epoch, trainer.batch_idx) == (stop, 1):
+                raise KeyboardInterrupt
+            trainer.rates.append(trainer.get_current_lr())
+            return step(batch)
+
+        monkeypatch.setattr(trainer, "forward_backward", forward_backward)
+        if stop is None:
+            trainer.train()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                trainer.train()
+            trainer.close_writer()
+        return trainer
+
+    whole = train("-whole")
+    capsys.readouterr()
+    first = train("-parts", stop=stop)
+    second = train("-more" if new_folder else "-parts", resume=first.output_dir if new_folder else "")
+    assert "cosine of" not in capsys.readouterr().out
+    done = 3 * stop  # batches
+    assert second.start_epoch == stop
+    assert first.rates[:done] + second.rates == whole.rates and first.seen[:done] + second.seen == whole.seen
+    assert all(rate > 0 for rate in whole.rates) and len(set(whole.rates)) > 1
+    for epoch in range(stop + 1, 7):
+        paths = [os.path.join(run.output_dir, "model", f"model.pth.tar-{epoch}") for run in (whole, second)]
+        assert_same_checkpoints(*(torch.load(path, weights_only=True) for path in paths))
+    # The comparison can fail: the first epoch after resuming changes the weights.
+    before, after = (
+        torch.load(os.path.join(whole.output_dir, "model", f"model.pth.tar-{epoch}"), weights_only=True)["state_dict"]
+        for epoch in (stop, stop + 1)
+    )
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
 
 
 def test_training_learns_and_is_reproducible(cfg):
@@ -166,8 +253,8 @@ def test_evaluation_of_a_saved_model(cfg, capsys):
     accuracy = trained.test()
     fresh = build_trainer(cfg)
     fresh.load_model(cfg.OUTPUT_DIR, epoch=2)
-    assert fresh.test() == accuracy and fresh.test(split="val") >= 0
-    assert capsys.readouterr().out.count("Evaluate on the *val* set") == 1
+    assert fresh.test() == accuracy and fresh.test(split="val") == trained.test(split="val")
+    assert capsys.readouterr().out.count("Evaluate on the *val* set") == 2
     cfg.MODEL.HEAD.NAME, cfg.MODEL.HEAD.HIDDEN_LAYERS = "mlp", (5,)
     with pytest.raises(CheckpointError, match="not of this model"):
         build_trainer(cfg).load_model(cfg.OUTPUT_DIR, epoch=2)

@@ -28,6 +28,7 @@ AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "LP-CLIP", "ProtoNet", "LPPl
 # an entry only if its defaults do not fit.
 SETTINGS = {
     "LP-CLIP": ("TRAINER.LINEARPROBE.C", "1.0"),
+    "LPPlusPlus": ("TRAINER.LPPLUSPLUS.ITERATIONS", "30"),
     "Tip-Adapter": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
     "Tip-Adapter-F": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
     "MaPLe": ("TRAINER.MAPLE.PROMPT_DEPTH", "2"),

@@ -1,4 +1,4 @@
-"""Names that upstream Dassl has and this distribution does not include, reported in one line."""
+"""Trainers that upstream Dassl has and this distribution does not include, reported in one line."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ TRAINERS = (
     "SE MCD MME ADDA CDAC DAEL DANN AdaBN M3SDA SourceOnly "  # domain adaptation
     "DDAIG DAELDG Vanilla CrossGrad DomainMix "  # domain generalisation
     "EntMin FixMatch MixMatch MeanTeacher SupBaseline"  # semi-supervised
-).split()
-
-DATASETS = (
-    "Digit5 VisDA17 CIFARSTL Office31 DomainNet OfficeHome miniDomainNet "
-    "PACS VLCS CIFAR10C CIFAR100C DigitsDG DigitSingle OfficeHomeDG Camelyon17 FMoW IWildCam "
-    "SVHN CIFAR10 CIFAR100 STL10"
 ).split()
 
 
@@ -27,14 +21,14 @@ def refuse_import(module: str) -> None:
     raise ImportError(message(module), name=module)
 
 
-def missing_attribute(module: str, name: str, upstream_names: list[str]) -> None:
-    """For the ``__getattr__`` of a module: raise ImportError for an upstream name, AttributeError for any other."""
-    if name in upstream_names:
+def missing_attribute(module: str, name: str) -> None:
+    """For the ``__getattr__`` of a module: raise ImportError for a trainer of upstream, AttributeError otherwise."""
+    if name in TRAINERS:
         raise ImportError(message(f"{module}.{name}"), name=module)
     raise AttributeError(f"module '{module}' has no attribute '{name}'")
 
 
-def check_name(requested: str, upstream_names: list[str], kind: str) -> None:
-    """Raise a ValueError if only upstream has ``requested``."""
-    if requested in upstream_names:
-        raise ValueError(message(f"The {kind} {requested}"))
+def check_trainer(requested: str) -> None:
+    """Raise a ValueError if only upstream has the trainer ``requested``."""
+    if requested in TRAINERS:
+        raise ValueError(message(f"The trainer {requested}"))

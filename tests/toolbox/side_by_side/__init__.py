@@ -6,7 +6,7 @@ it supports (2.1), scikit-learn, and stubs for the packages that its own data se
     python -m tests.toolbox.side_by_side > tests/toolbox/upstream_behaviour.json
 """
 
-from . import data, models, training  # noqa: F401 (importing them registers their cases)
+from . import data, data_sets, models, training  # noqa: F401 (importing them registers their cases)
 from .common import CASES, register
 
 __all__ = ["CASES", "register"]

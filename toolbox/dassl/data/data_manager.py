@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from .transforms import INTERPOLATION_MODES, build_transform
 
 Transform = Callable[[Image.Image], Any]
 Transforms = Transform | list[Transform] | tuple[Transform, ...] | None
+
+# The setting that only one sampler uses; other runs do not need it.
+SAMPLER_KEYS = {"RandomDomainSampler": "N_DOMAIN", "RandomClassSampler": "N_INS"}
 
 
 def build_data_loader(
@@ -92,16 +96,17 @@ class DataManager:
         tfm_test = self._transform(cfg, custom_tfm_test, is_train=False)
 
         def training(source: Sequence[Datum], section: CfgNode) -> DataLoader:
+            needed = SAMPLER_KEYS.get(section.SAMPLER)
+            keys = [key for key in ("N_DOMAIN", "N_INS") if key in section or key == needed]
             return build_data_loader(
                 cfg,
                 sampler_type=section.SAMPLER,
                 data_source=source,
                 batch_size=section.BATCH_SIZE,
-                n_domain=section.N_DOMAIN,
-                n_ins=section.N_INS,
                 tfm=tfm_train,
                 is_train=True,
                 dataset_wrapper=dataset_wrapper,
+                **{key.lower(): getattr(section, key) for key in keys},
             )
 
         def testing(source: Sequence[Datum]) -> DataLoader:
@@ -117,9 +122,11 @@ class DataManager:
 
         # Some samplers draw random numbers when built, so the results of a seed depend on the order of these four.
         section_x = cfg.DATALOADER.TRAIN_X
-        section_u = section_x if cfg.DATALOADER.TRAIN_U.SAME_AS_X else cfg.DATALOADER.TRAIN_U
         self.train_loader_x = training(dataset.train_x, section_x)
-        self.train_loader_u = training(dataset.train_u, section_u) if dataset.train_u else None
+        self.train_loader_u = None
+        if dataset.train_u:
+            section_u = cfg.DATALOADER.TRAIN_U
+            self.train_loader_u = training(dataset.train_u, section_x if section_u.SAME_AS_X else section_u)
         self.val_loader = testing(dataset.val) if dataset.val else None
         self.test_loader = testing(dataset.test)
 
@@ -191,10 +198,14 @@ class DatasetWrapper(TorchDataset):
         if self.k_tfm > 1 and transform is None:
             raise ValueError(f"DATALOADER.K_TRANSFORMS = {self.k_tfm} needs a transform, but INPUT.NO_TRANSFORM is set")
 
-        steps = [T.Resize(cfg.INPUT.SIZE, interpolation=INTERPOLATION_MODES[cfg.INPUT.INTERPOLATION]), T.ToTensor()]
-        if "normalize" in cfg.INPUT.TRANSFORMS:
-            steps.append(T.Normalize(mean=cfg.INPUT.PIXEL_MEAN, std=cfg.INPUT.PIXEL_STD))
-        self.to_tensor = T.Compose(steps)
+    @cached_property
+    def to_tensor(self) -> T.Compose:
+        """The transform of "img0". Built on demand: a run with its own transforms may lack the ``INPUT`` keys."""
+        cfg = self.cfg.INPUT
+        steps = [T.Resize(cfg.SIZE, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION]), T.ToTensor()]
+        if "normalize" in cfg.TRANSFORMS:
+            steps.append(T.Normalize(mean=cfg.PIXEL_MEAN, std=cfg.PIXEL_STD))
+        return T.Compose(steps)
 
     def __len__(self) -> int:
         return len(self.data_source)

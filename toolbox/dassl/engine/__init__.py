@@ -17,4 +17,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> None:
-    not_included.missing_attribute(__name__, name, not_included.TRAINERS)
+    not_included.missing_attribute(__name__, name)

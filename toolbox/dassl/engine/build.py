@@ -16,7 +16,7 @@ def build_trainer(cfg: CfgNode) -> Any:
     """Build ``cfg.TRAINER.NAME``. ValueError with the nearest name if it is not registered."""
     name, known = cfg.TRAINER.NAME, TRAINER_REGISTRY.registered_names()
     if name not in known:
-        not_included.check_name(name, not_included.TRAINERS, "trainer")
+        not_included.check_trainer(name)
     check_availability(name, known)
     if cfg.VERBOSE:
         print(f"Loading trainer: {name}")

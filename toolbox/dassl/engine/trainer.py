@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from yacs.config import CfgNode
@@ -119,13 +119,23 @@ class SimpleTrainer(TrainerBase):
     def before_train(self) -> None:
         """Resume if there is a checkpoint, open the tensorboard log, start the clock."""
         directory = self.cfg.RESUME or self.cfg.OUTPUT_DIR
+        planned = self._cosine_lengths()
         self.start_epoch = self.resume_model_if_exist(directory)
+        for loaded in set(self._cosine_lengths()) - set(planned):
+            print(
+                f"Note: the learning rate follows the checkpoint's cosine of {loaded:g} epochs, although "
+                f"OPTIM.MAX_EPOCH is {self.max_epoch}; train from scratch for a cosine of that length"
+            )
         if self.start_epoch and self.cfg.TEST.FINAL_MODEL == "best_val":
             self._restore_best_result(directory)
         writer_dir = osp.join(self.output_dir, "tensorboard")
         mkdir_if_missing(writer_dir)
         self.init_writer(writer_dir)
         self.time_start = time.time()
+
+    def _cosine_lengths(self) -> list[float]:
+        scheds = (getattr(sched, "successor", sched) for sched in self._scheds.values())
+        return [sched.T_max for sched in scheds if isinstance(sched, CosineAnnealingLR)]
 
     def _restore_best_result(self, directory: str) -> None:
         # Otherwise the first epoch after resuming would count as the best so far and overwrite a better model.

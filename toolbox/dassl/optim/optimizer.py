@@ -58,13 +58,14 @@ def build_optimizer(model: nn.Module | Iterable, optim_cfg: CfgNode, param_group
         params = model.parameters() if isinstance(model, nn.Module) else model
 
     common = {"lr": cfg.LR, "weight_decay": cfg.WEIGHT_DECAY}
-    betas = (cfg.ADAM_BETA1, cfg.ADAM_BETA2)
+    # A plugin's defaults may lack the keys of other optimizers, so only the chosen one's are read.
     if cfg.NAME == "sgd":
         return torch.optim.SGD(
             params, momentum=cfg.MOMENTUM, dampening=cfg.SGD_DAMPNING, nesterov=cfg.SGD_NESTEROV, **common
         )
     if cfg.NAME == "rmsprop":
         return torch.optim.RMSprop(params, momentum=cfg.MOMENTUM, alpha=cfg.RMSPROP_ALPHA, **common)
+    betas = (cfg.ADAM_BETA1, cfg.ADAM_BETA2)
     if cfg.NAME == "radam":
         return RAdam(params, betas=betas, **common)
     if cfg.NAME == "adamw":

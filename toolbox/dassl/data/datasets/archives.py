@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import os
 import os.path as osp
+import shutil
 import tarfile
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
 
 
@@ -21,6 +25,30 @@ def _check_names(names: Iterable[str], archive: str) -> None:
             )
 
 
+def _move_into(source: str, folder: str) -> None:
+    for name in os.listdir(source):
+        path, target = osp.join(source, name), osp.join(folder, name)
+        if osp.isdir(path) and osp.isdir(target):
+            _move_into(path, target)
+        else:
+            os.replace(path, target)
+
+
+@contextmanager
+def _moved_when_complete(folder: str) -> Iterator[str]:
+    """Yield a temporary folder whose content moves to ``folder`` if the block succeeds.
+
+    Otherwise a run that is killed while it extracts leaves half a data set, which looks like a whole one.
+    """
+    os.makedirs(folder, exist_ok=True)
+    partial = tempfile.mkdtemp(prefix=".extracting-", dir=folder)
+    try:
+        yield partial
+        _move_into(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _extract_tar(archive: str, folder: str) -> None:
     with tarfile.open(archive) as tar:
         members = tar.getmembers()
@@ -32,10 +60,11 @@ def _extract_tar(archive: str, folder: str) -> None:
                     f"Archive {archive} has a member {member.name!r} that is neither a file nor a folder; nothing was "
                     "extracted, unpack it by hand if you trust it"
                 )
-        if hasattr(tarfile, "data_filter"):
-            tar.extractall(folder, filter="data")
-        else:
-            tar.extractall(folder)
+        with _moved_when_complete(folder) as partial:
+            if hasattr(tarfile, "data_filter"):
+                tar.extractall(partial, filter="data")
+            else:
+                tar.extractall(partial)
 
 
 def _kind(archive: str) -> str:
@@ -62,7 +91,8 @@ def extract_archive(archive: str, folder: str) -> None:
         if kind == "zip":
             with zipfile.ZipFile(archive) as zipped:
                 _check_names(zipped.namelist(), archive)
-                zipped.extractall(folder)
+                with _moved_when_complete(folder) as partial:
+                    zipped.extractall(partial)
         elif kind == "tar":
             _extract_tar(archive, folder)
         else:

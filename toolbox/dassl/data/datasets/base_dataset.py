@@ -152,8 +152,15 @@ class DatasetBase:
         if from_gdrive:
             import gdown  # slow to import, and only needed here
 
-            if gdown.download(url, dst, quiet=False) is None:
-                raise OSError(f"{url} could not be downloaded to {dst}; try again, or put the file there yourself")
+            reason = ""
+            try:
+                found = gdown.download(url, dst, quiet=False)
+            except Exception as error:  # gdown and requests raise many types, some with messages of several lines
+                found, reason = None, f" ({' '.join(str(error).split())[:160]})"
+            if found is None:
+                raise OSError(
+                    f"{url} could not be downloaded to {dst}{reason}; try again, or put the file there yourself"
+                )
         else:
             download_url(url, dst)
         print("Extracting file ...")

@@ -6,7 +6,6 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from dassl import not_included
 from dassl.utils import Registry, check_availability
 
 DATASET_REGISTRY = Registry("DATASET")
@@ -14,10 +13,8 @@ DATASET_REGISTRY = Registry("DATASET")
 
 def build_dataset(cfg: CfgNode) -> Any:
     """Build ``cfg.DATASET.NAME``. ValueError with the nearest name if it is not registered."""
-    name, known = cfg.DATASET.NAME, DATASET_REGISTRY.registered_names()
-    if name not in known:
-        not_included.check_name(name, not_included.DATASETS, "data set")
-    check_availability(name, known)
+    name = cfg.DATASET.NAME
+    check_availability(name, DATASET_REGISTRY.registered_names())
     if cfg.VERBOSE:
         print(f"Loading dataset: {name}")
     return DATASET_REGISTRY.get(name)(cfg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +57,8 @@ INTERPOLATION_MODES = {
     "bicubic": InterpolationMode.BICUBIC,
     "nearest": InterpolationMode.NEAREST,
 }
+
+Step = tuple[str, Callable]  # log line, transform
 
 
 class Random2DTranslation:
@@ -152,97 +153,119 @@ def build_transform(cfg: CfgNode, is_train: bool = True, choices: Sequence[str] 
         raise ValueError(
             f"INPUT.INTERPOLATION must be one of {', '.join(INTERPOLATION_MODES)}, but got '{cfg.INPUT.INTERPOLATION}'"
         )
-    steps = _train_steps(cfg.INPUT, choices) if is_train else _test_steps(cfg.INPUT, choices)
+    steps = _resize_before_training(cfg.INPUT, choices) if is_train else _resize_before_test(cfg.INPUT)
+    for name, make in TRAIN_STEPS if is_train else TEST_STEPS:
+        if name == "" or name in choices:
+            steps.append(make(cfg.INPUT))
     print(f"Building transform_{'train' if is_train else 'test'}")
     for line, _ in steps:
-        if line:
-            print(f"+ {line}")
+        print(f"+ {line}")
     return Compose([step for _, step in steps])
 
 
-def _train_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
-    """Return (log line, transform) pairs in order."""
-    size = list(cfg.SIZE)
-    interpolation = INTERPOLATION_MODES[cfg.INTERPOLATION]
+# Settings of a choice are read here, and only here: a plugin's defaults may lack those of the other choices.
+
+
+def _random_translation(cfg: CfgNode) -> Step:
+    return "random translation", Random2DTranslation(*cfg.SIZE)
+
+
+def _random_crop(cfg: CfgNode) -> Step:
+    padding = cfg.CROP_PADDING
+    return f"random crop (padding = {padding})", RandomCrop(list(cfg.SIZE), padding=padding)
+
+
+def _random_resized_crop(cfg: CfgNode) -> Step:
+    # Missing in the defaults of an older Dassl, which some plugins have.
+    scale = cfg.get("RRCROP_SCALE", (0.08, 1.0))
+    crop = RandomResizedCrop(list(cfg.SIZE), scale=scale, interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION])
+    return f"random resized crop (size={cfg.SIZE}, scale={scale})", crop
+
+
+def _randaugment(cfg: CfgNode) -> Step:
+    n, m = cfg.RANDAUGMENT_N, cfg.RANDAUGMENT_M
+    return f"randaugment (n={n}, m={m})", RandAugment(n, m)
+
+
+def _colorjitter(cfg: CfgNode) -> Step:
     jitter = dict(
         brightness=cfg.COLORJITTER_B, contrast=cfg.COLORJITTER_C, saturation=cfg.COLORJITTER_S, hue=cfg.COLORJITTER_H
     )
-    n, m = cfg.RANDAUGMENT_N, cfg.RANDAUGMENT_M
-    # Plugins may have their own defaults, from before this key existed.
-    scale = cfg.get("RRCROP_SCALE", (0.08, 1.0))
-
-    steps: list[tuple] = []  # starts with a resize unless a crop sets the size
-    if "random_crop" not in choices and "random_resized_crop" not in choices:
-        steps.append((f"resize to {size[0]}x{size[1]}", Resize(size, interpolation=interpolation)))
-
-    def add(choice: str, line: str, make: Callable[[], Any]) -> None:
-        if choice in choices:
-            steps.append((line, make()))
-
-    add("random_translation", "random translation", lambda: Random2DTranslation(*size))
-    add(
-        "random_crop",
-        f"random crop (padding = {cfg.CROP_PADDING})",
-        lambda: RandomCrop(size, padding=cfg.CROP_PADDING),
-    )
-    add(
-        "random_resized_crop",
-        f"random resized crop (size={cfg.SIZE}, scale={scale})",
-        lambda: RandomResizedCrop(size, scale=scale, interpolation=interpolation),
-    )
-    add("random_flip", "random flip", RandomHorizontalFlip)
-    add("imagenet_policy", "imagenet policy", ImageNetPolicy)
-    add("cifar10_policy", "cifar10 policy", CIFAR10Policy)
-    add("svhn_policy", "svhn policy", SVHNPolicy)
-    add("randaugment", f"randaugment (n={n}, m={m})", lambda: RandAugment(n, m))
-    add("randaugment_fixmatch", f"randaugment_fixmatch (n={n})", lambda: RandAugmentFixMatch(n))
-    add("randaugment2", f"randaugment2 (n={n})", lambda: RandAugment2(n))
-    add(
-        "colorjitter",
-        f"color jitter ({', '.join(f'{key}={value}' for key, value in jitter.items())})",
-        lambda: ColorJitter(**jitter),
-    )
-    add("randomgrayscale", "random gray scale", lambda: RandomGrayscale(p=cfg.RGS_P))
-    add(
-        "gaussian_blur",
-        f"gaussian blur (kernel={cfg.GB_K})",
-        lambda: RandomApply([GaussianBlur(cfg.GB_K)], p=cfg.GB_P),
-    )
-    steps.append(("to torch tensor of range [0, 1]", ToTensor()))
-    add(
-        "cutout",
-        f"cutout (n_holes={cfg.CUTOUT_N}, length={cfg.CUTOUT_LEN})",
-        lambda: Cutout(cfg.CUTOUT_N, cfg.CUTOUT_LEN),
-    )
-    add("normalize", *_normalization(cfg))
-    add(
-        "gaussian_noise",
-        f"gaussian noise (mean={cfg.GN_MEAN}, std={cfg.GN_STD})",
-        lambda: GaussianNoise(cfg.GN_MEAN, cfg.GN_STD),
-    )
-    add("instance_norm", "instance normalization", InstanceNormalization)
-    return steps
+    return f"color jitter ({', '.join(f'{key}={value}' for key, value in jitter.items())})", ColorJitter(**jitter)
 
 
-def _test_steps(cfg: CfgNode, choices: Sequence[str]) -> list[tuple]:
-    """Return (log line, transform) pairs in order."""
+def _gaussian_blur(cfg: CfgNode) -> Step:
+    return f"gaussian blur (kernel={cfg.GB_K})", RandomApply([GaussianBlur(cfg.GB_K)], p=cfg.GB_P)
+
+
+def _cutout(cfg: CfgNode) -> Step:
+    n, length = cfg.CUTOUT_N, cfg.CUTOUT_LEN
+    return f"cutout (n_holes={n}, length={length})", Cutout(n, length)
+
+
+def _normalize(cfg: CfgNode) -> Step:
+    mean, std = cfg.PIXEL_MEAN, cfg.PIXEL_STD
+    return f"normalization (mean={mean}, std={std})", Normalize(mean=mean, std=std)
+
+
+def _gaussian_noise(cfg: CfgNode) -> Step:
+    mean, std = cfg.GN_MEAN, cfg.GN_STD
+    return f"gaussian noise (mean={mean}, std={std})", GaussianNoise(mean, std)
+
+
+def _to_tensor(cfg: CfgNode) -> Step:
+    return "to torch tensor of range [0, 1]", ToTensor()
+
+
+def _instance_norm(cfg: CfgNode) -> Step:
+    return "instance normalization", InstanceNormalization()
+
+
+# In the order in which they are applied; "" is part of every transform.
+TRAIN_STEPS: list[tuple[str, Callable[[CfgNode], Step]]] = [
+    ("random_translation", _random_translation),
+    ("random_crop", _random_crop),
+    ("random_resized_crop", _random_resized_crop),
+    ("random_flip", lambda cfg: ("random flip", RandomHorizontalFlip())),
+    ("imagenet_policy", lambda cfg: ("imagenet policy", ImageNetPolicy())),
+    ("cifar10_policy", lambda cfg: ("cifar10 policy", CIFAR10Policy())),
+    ("svhn_policy", lambda cfg: ("svhn policy", SVHNPolicy())),
+    ("randaugment", _randaugment),
+    (
+        "randaugment_fixmatch",
+        lambda cfg: (f"randaugment_fixmatch (n={cfg.RANDAUGMENT_N})", RandAugmentFixMatch(cfg.RANDAUGMENT_N)),
+    ),
+    ("randaugment2", lambda cfg: (f"randaugment2 (n={cfg.RANDAUGMENT_N})", RandAugment2(cfg.RANDAUGMENT_N))),
+    ("colorjitter", _colorjitter),
+    ("randomgrayscale", lambda cfg: ("random gray scale", RandomGrayscale(p=cfg.RGS_P))),
+    ("gaussian_blur", _gaussian_blur),
+    ("", _to_tensor),
+    ("cutout", _cutout),
+    ("normalize", _normalize),
+    ("gaussian_noise", _gaussian_noise),
+    ("instance_norm", _instance_norm),
+]
+TEST_STEPS = [("", _to_tensor), ("normalize", _normalize), ("instance_norm", _instance_norm)]
+
+
+def _resize_before_training(cfg: CfgNode, choices: Sequence[str]) -> list[Step]:
+    if "random_crop" in choices or "random_resized_crop" in choices:  # the crop sets the size
+        return []
+    height, width = cfg.SIZE
+    return [
+        (
+            f"resize to {height}x{width}",
+            Resize([height, width], interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION]),
+        )
+    ]
+
+
+def _resize_before_test(cfg: CfgNode) -> list[Step]:
     size = list(cfg.SIZE)
-    steps: list[tuple] = [
+    return [
         (
             f"resize the smaller edge to {max(size)}",
             Resize(max(size), interpolation=INTERPOLATION_MODES[cfg.INTERPOLATION]),
         ),
         (f"{size[0]}x{size[1]} center crop", CenterCrop(size)),
-        ("to torch tensor of range [0, 1]", ToTensor()),
     ]
-    if "normalize" in choices:
-        line, make = _normalization(cfg)
-        steps.append((line, make()))
-    if "instance_norm" in choices:
-        steps.append(("instance normalization", InstanceNormalization()))
-    return steps
-
-
-def _normalization(cfg: CfgNode) -> tuple:
-    line = f"normalization (mean={cfg.PIXEL_MEAN}, std={cfg.PIXEL_STD})"
-    return line, lambda: Normalize(mean=cfg.PIXEL_MEAN, std=cfg.PIXEL_STD)

@@ -1,5 +1,11 @@
-"""Not included: importing this module raises an ImportError that says so."""
+"""Data sets of domain adaptation."""
 
-from dassl.not_included import refuse_import
+from .cifarstl import CIFARSTL
+from .digit5 import Digit5
+from .domainnet import DomainNet
+from .mini_domainnet import miniDomainNet
+from .office31 import Office31
+from .office_home import OfficeHome
+from .visda17 import VisDA17
 
-refuse_import("dassl.data.datasets.da")
+__all__ = ["CIFARSTL", "Digit5", "DomainNet", "Office31", "OfficeHome", "VisDA17", "miniDomainNet"]

@@ -1,5 +1,7 @@
-"""Not included: importing this module raises an ImportError that says so."""
+"""Data sets of semi-supervised learning."""
 
-from dassl.not_included import refuse_import
+from .cifar import CIFAR10, CIFAR100
+from .stl10 import STL10
+from .svhn import SVHN
 
-refuse_import("dassl.data.datasets.ssl")
+__all__ = ["CIFAR10", "CIFAR100", "STL10", "SVHN"]
