@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from common.errors import InputError
 from common.paths import BANK, OUTPUT
 from common.text import counted
-from launcher import frame
+from launcher import arguments, frame
 from launcher.commands import ANSWERED
 
 SCRIPT = "scripts/bank.sh"
@@ -19,7 +19,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
     parser.add_argument("--output", default=OUTPUT, help="where runs go; default: output")
     parser.add_argument("--empty", action="store_true", help="remove everything")
     parser.add_argument("--limit", type=float, metavar="GB", help="remove the least recently used until this is left")
-    if {"-h", "--help"} & set(argv):
+    if arguments.asks_for_help(argv):
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_args(argv)

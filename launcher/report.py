@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from common.errors import InputError
 from common.text import counted
-from launcher import frame
+from launcher import arguments, frame
 from launcher.commands import ANSWERED
 from launcher.summaries import bold
 from reporting.collection import Collection, read_collection
@@ -30,7 +30,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
         type=frame.path,
         help="also write tables (Markdown, LaTeX, CSV) and figures (PNG, SVG) into this folder",
     )
-    if {"-h", "--help"} & set(argv):
+    if arguments.asks_for_help(argv):
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_args(argv)

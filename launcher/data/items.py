@@ -45,7 +45,7 @@ def read_arguments(parser: frame.OneLineParser, argv: Sequence[str], check: bool
     Raises:
         InputError: there is no such name, or the data root is a file.
     """
-    if {"-h", "--help"} & set(argv):
+    if arguments.asks_for_help(argv):
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_args(argv)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.errors import InputError
 from common.paths import REPOSITORY
-from launcher import frame
+from launcher import arguments, frame
 from launcher.commands import ANSWERED
 
 if TYPE_CHECKING:  # it imports dassl
@@ -101,7 +101,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
     """Write the page, or with --check say whether it is current; or only ``check`` the arguments."""
     parser = frame.parser("python launch.py datasets_page", (__doc__ or "").splitlines()[0], ())
     parser.add_argument("--check", action="store_true", help="only say whether the page is current, by the status too")
-    if {"-h", "--help"} & set(argv):
+    if arguments.asks_for_help(argv):
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_args(argv)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -311,9 +310,9 @@ class TaskTrainer(ResumingTrainer):
     @cached_property
     def _images_digest(self) -> str:
         data, found = self.dm.dataset, hashlib.sha256()
+        name_of = images_of(self.test_loader).name_of
         for part, items in (("train", data.train_x), ("val", data.val or []), ("test", data.test)):
-            names = (os.path.relpath(item.impath, data_root(self.cfg)) for item in items)
-            rows = sorted(f"{name}\t{item.label}" for name, item in zip(names, items, strict=True))
+            rows = sorted(f"{name_of(item)}\t{item.label}" for item in items)
             found.update(f"{part}\n{chr(10).join(rows)}\n".encode("utf-8", "surrogateescape"))
         return found.hexdigest()[:16]
 
