@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -12,6 +13,17 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     ('1 shot', '1,200 shots', '2 classes')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and how many others there are.
+
+    >>> some(["rose", "tulip"]), some("abcde")
+    ('rose, tulip', 'a, b, c and 2 others')
+    """
+    listed = list(names)
+    others = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {counted(others, 'other')}" if others > 0 else "")
 
 
 def one_line(error: object) -> str:

@@ -12,7 +12,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from common.errors import InputError
-from common.text import counted
+from common.text import some
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params", "clip")
@@ -84,13 +84,6 @@ def first_line(error: Exception) -> str:
     """Return the first line of an error's message, without terminal colours and at most LONGEST characters long."""
     text = next(iter(ESCAPES.sub("", str(error)).strip().splitlines()), type(error).__name__).strip().rstrip(".:")
     return text if len(text) <= LONGEST else text[:LONGEST].rpartition(" ")[0] + " ..."
-
-
-def some(names: Iterable[str], most: int = 3) -> str:
-    """Join the first names with commas, and count the others."""
-    listed = list(names)
-    others = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {counted(others, 'other')}" if others > 0 else "")
 
 
 def places(name: str, search: Sequence[Path | str]) -> list[Path]:
@@ -385,8 +378,7 @@ def load_problem(error: Exception) -> str:
         listed = re.search(rf'{kind} key\(s\) in state_dict: (".*?")\.\s', text + "\n")
         if listed:
             names = re.findall(r'"([^"]+)"', listed[1])
-            others = f" and {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
-            return f"{verb} '{names[0]}'{others}"
+            return f"{verb} {some([repr(name) for name in names], 1)}"
     sizes = re.search(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)", text)
     if sizes:
         return f"its '{sizes[1]}' has the shape {sizes[2]}, but the architecture's has {sizes[3]}"

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from common.errors import InputError, nearest
+from common.text import some
 from prompting.checkpoints import (
     OPENCLIP_CONFIG,
     SUFFIXES,
@@ -29,7 +30,6 @@ from prompting.checkpoints import (
     places,
     read_checkpoint,
     read_json,
-    some,
 )
 from prompting.models import Loaded, text_of
 from prompting.pixels import Preprocessing, preprocessing_of

@@ -29,7 +29,7 @@ dassl.evaluation.evaluator.EvaluatorBase
 dassl.metrics.compute_accuracy
 dassl.optim.build_lr_scheduler dassl.optim.build_optimizer
 dassl.utils.collect_env_info dassl.utils.count_num_param dassl.utils.load_checkpoint
-dassl.utils.load_pretrained_weights dassl.utils.set_random_seed
+dassl.utils.set_random_seed
 """
 # Upstream lacks extract_archive. With upstream, the downloader raises an error that says what to do instead.
 DOWNLOADER, EXTRACTION = "launcher/data/fetch.py", "dassl.data.datasets.archives.extract_archive"

@@ -54,6 +54,10 @@ class ImageContexts(PromptLearner):
     """An `ImageContext` for each task."""
 
     tasks: Sequence[ImageContext]
+    foreign_names = {
+        "ctx": "tasks.{}.ctx",
+        **{f"meta_net.linear{i}.{kind}": f"tasks.{{}}.linear{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")},
+    }
 
     def __init__(self, starts: Sequence[Tensor], feature_dim: int):
         super().__init__()

@@ -63,6 +63,7 @@ class ContextSets(PromptLearner):
     """N contexts for each task; context k of task t has index t * N + k."""
 
     ctx: nn.ParameterList
+    foreign_names = {"ctx": "ctx.{}"}
 
     def __init__(self, n_tasks: int, n: int, n_ctx: int, ctx_dim: int, position: str = "end"):
         super().__init__()

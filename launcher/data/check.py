@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from common.text import some
 from launcher import frame
 from launcher.data.items import Item, find_items, make_parser, read_arguments
 
@@ -120,13 +121,7 @@ def empty_classes(task: Any) -> Iterator[str]:
         there = {index for _, index in getattr(task, part)}
         lacking = [name for index, name in enumerate(task.task.classnames) if index not in there]
         if there and lacking:
-            yield f"No {part} images of {some(lacking, 3)} (task '{task.task.name}')."
-
-
-def some(names: Sequence[str], limit: int) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(f"'{name}'" for name in names[:limit]) + more
+            yield f"No {part} images of {some(map(repr, lacking))} (task '{task.task.name}')."
 
 
 # -- reading files --

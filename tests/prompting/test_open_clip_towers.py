@@ -56,7 +56,8 @@ def test_the_activation_is_the_architectures_and_reported(folder, capsys):
     assert not torch.allclose(quick, gelu, rtol=1e-4, atol=1e-5)
     for name, activation, expected in (("tower_a", "GELU", gelu), ("tower_b", "QuickGELU", quick)):
         tower = load_tower(f"open_clip:{name}@{folder / 'weights.pt'}")
-        out = capsys.readouterr().out
+        printed = capsys.readouterr()
+        out = printed.out + printed.err
         assert tower.activation == activation and close(tower, expected)
         assert f"activation {activation} (as {name}.json says)" in out
         assert ("tower_a-quickgelu@" in out) == (name == "tower_a")  # that there is one with the other activation
@@ -146,7 +147,7 @@ def test_pixels_of_weights_on_disk(folder, tmp_path, published, capsys):
     published(half={"mean": (0.5,) * 3, "std": (0.5,) * 3})
     capsys.readouterr()
     assert load_tower(spec).preprocessing == Preprocessing(32)
-    assert "mobile of tower_tagged takes" in capsys.readouterr().out  # they do not agree
+    assert "mobile of tower_tagged takes" in capsys.readouterr().err  # they do not agree
     config = {"model_cfg": TOY, "preprocess_cfg": {"mean": [0.5] * 3, "resize_mode": "squash"}}
     (tmp_path / "tower_hub.json").write_text(json.dumps(config), encoding="utf-8")
     found = load_tower(f"open_clip:tower_hub@{tmp_path / 'weights.pt'}").preprocessing
@@ -220,7 +221,7 @@ def test_interpolated_positions_are_reported(folder, tmp_path, capsys):
     config = {**TOY, "vision_cfg": {**TOY["vision_cfg"], "image_size": 64}}
     (tmp_path / "large.json").write_text(json.dumps(config), encoding="utf-8")
     assert load_tower(f"open_clip:large@{tmp_path / 'weights.pt'}").preprocessing.size == 64
-    assert "17 positions, but large has 65" in capsys.readouterr().out
+    assert "17 positions, but large has 65" in capsys.readouterr().err
 
 
 def test_a_config_is_that_of_its_own_folder(folder, tmp_path):

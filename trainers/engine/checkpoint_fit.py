@@ -19,11 +19,11 @@ from common.errors import InputError
 from common.files import write_atomically
 from common.knobs import Knob
 from common.paths import TASKS
+from common.text import some
 from prompting.tasks import TaskLayout
 from trainers.engine.settings import noted_settings, plain, value_of
 
 T = TypeVar("T")
-MAX_NAMES = 3  # task names in a message
 
 
 def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0, images: str = "") -> None:
@@ -116,5 +116,4 @@ def check_tied(folder: Path | str, layout: TaskLayout, method: Method) -> None:
 def _listed(tasks: list[tuple[str, list[str]]], part: int) -> str:
     """Return a short list of the tasks' names, with their numbers of classes if ``part`` is 1."""
     names = [f"'{name}'" + (f" ({len(classes)} classes)" if part else "") for name, classes in tasks]
-    more = len(names) - MAX_NAMES
-    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more tasks" if more > 0 else "")
+    return some(names)

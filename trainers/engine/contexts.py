@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ class PromptLearner(nn.Module):
     n_ctx: int
     position: str = "end"
     class_specific = False  # True: one context per class; False: one for all tasks, or one or more per task
+    # Names of CoOp's repository and its kin -> names here, with {} for the task; see trainers/engine/saved_prompts.py.
+    foreign_names: ClassVar[Mapping[str, str]] = {}
 
     def context_of_class(self, task: int, flat_class: int) -> int:
         """Return the index of the context that the prompt of a class uses."""
@@ -66,6 +68,7 @@ class ContextTable(PromptLearner):
     """
 
     ctx: nn.ParameterList
+    foreign_names = {"ctx": "ctx.{}"}
 
     def __init__(self, n_contexts: int, n_ctx: int, ctx_dim: int, position: str = "end", start: Tensor | None = None):
         super().__init__()

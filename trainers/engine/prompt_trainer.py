@@ -7,6 +7,7 @@ out and encoded here, for all methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from prompting.prompts import lay_out
 from prompting.text_encoder import PackedPrompts, encode, pack
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.inspection import describe
+from trainers.engine.saved_prompts import adopt, is_foreign
 from trainers.engine.task_trainer import TaskTrainer
 
 ENCODE_ALL_SHARE = 0.7  # if a batch's tasks have this share of all classes, all classes are encoded
@@ -46,6 +48,12 @@ class PromptTrainer(TaskTrainer):
             lay_out(vocabulary, name, learner.context_of_class(task, flat), learner.n_ctx, learner.position)
             for flat, (task, name) in enumerate(zip(tasks, self.layout.classnames, strict=True))
         ]
+
+    def parameters_in(self, path: Path | str) -> tuple[dict[str, Tensor], int | None]:
+        saved, epoch = super().parameters_in(path)
+        if is_foreign(saved, self.model):
+            saved = adopt(saved, self.model, self.tower.text, self.layout.classnames, path)
+        return saved, epoch
 
     # -- text --
 

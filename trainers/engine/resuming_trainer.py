@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from dassl.engine import TrainerX
-from dassl.utils import load_checkpoint
-from torch import nn
+from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from common.catalogue import Method
 from common.errors import InputError
 from common.knobs import Knob
+from common.notices import notice
 from common.paths import CHECKPOINTS
 from common.text import one_line as without_breaks
+from common.text import some
 from prompting.tasks import TaskLayout
 from trainers.engine.checkpoint_fit import check_compatible, check_images, check_tied, note_tasks, noted_seconds
 from trainers.engine.knobs import knobs_of, method_of
+from trainers.engine.saved_prompts import read_saved
 
 
 @contextlib.contextmanager
@@ -45,8 +47,10 @@ def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
     """Return the path of an epoch's checkpoint in a run's folder; the file need not exist.
 
     Without an epoch, this is the run's final checkpoint: the best on validation images if there is one, else the
-    newest.
+    newest. ``directory`` may also be a checkpoint itself.
     """
+    if Path(directory).is_file():
+        return Path(directory)
     folder = Path(directory) / CHECKPOINTS
     if epoch is not None:
         return folder / f"model.pth.tar-{epoch}"
@@ -141,22 +145,50 @@ class ResumingTrainer(TrainerX):
             return super().resume_model_if_exist(directory)
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
-        """Load a trained learner from a run's folder: an epoch's, or the final one (see `checkpoint_of`)."""
+        """Load a trained learner from a run's folder: an epoch's, or the final one (see `checkpoint_of`).
+
+        What CoOp's repository and its kin saved is taken too, see `trainers.engine.saved_prompts`.
+        """
         if not directory:
             print("load_model() is skipped: no folder of a trained model is given")
             return
-        path = str(checkpoint_of(directory, epoch))
-        if not os.path.exists(path):
-            raise InputError(
-                f"No trained model at {path}; set --model-dir to a run's folder and --load-epoch to one of its epochs."
-            )
-        self._check_fits(directory)
+        path = checkpoint_of(directory, epoch)
+        if not path.is_file():
+            there = sorted(file.name for file in path.parent.glob("model*.pth.tar*"))
+            held = f"{path.parent} has {some(there)}" if there else "set --model-dir to a run's folder"
+            raise InputError(f"No trained model at {path}; {held} (--load-epoch names an epoch).")
+        if path.parent.name == CHECKPOINTS:
+            self._check_fits(str(path.parent.parent))
         with one_line(f"Checkpoint {path} cannot be read", "choose another with --load-epoch, or train the run again"):
-            checkpoint = load_checkpoint(path)
-            state, trained_epochs = checkpoint["state_dict"], checkpoint["epoch"]
+            state, trained_epochs = self.parameters_in(path)
         try:
             self.model.load_state_dict(state)
         except (KeyError, RuntimeError) as error:
             reason = textwrap.shorten(str(error).partition(":")[2] or str(error), 200, placeholder=" ..")
             raise InputError(f"{path} does not fit this method, collection or backbone: {reason}") from None
         print(f'Loading weights to prompt_learner from "{path}" (epoch = {trained_epochs})')
+
+    def parameters_in(self, path: Path | str) -> tuple[dict[str, Tensor], int | None]:
+        """Return a checkpoint's parameters under the learner's own names, and the checkpoint's epoch if it is known."""
+        return read_saved(path)
+
+    def start_from(self, path: Path | str) -> None:
+        """Take the initial parameters from a checkpoint (MODEL.INIT_WEIGHTS): all whose name and shape fit.
+
+        Raises:
+            InputError: the file cannot be read, or nothing in it fits.
+        """
+        with one_line(f"MODEL.INIT_WEIGHTS cannot be used: {path}", "give a checkpoint of the same method"):
+            state, _ = self.parameters_in(path)
+        wanted = self.model.state_dict()
+        fits = {name: value for name, value in state.items() if name in wanted and value.shape == wanted[name].shape}
+        if not fits:
+            here = some(wanted) or "nothing to learn"
+            raise InputError(
+                f"MODEL.INIT_WEIGHTS cannot be used: {path} has {some(state)}, and this method has {here}; give a "
+                "checkpoint of the same method."
+            )
+        if len(fits) < len(wanted):
+            notice(f"{path} starts {len(fits)} of {len(wanted)} parameters; the others start anew.")
+        self.model.load_state_dict({**wanted, **fits})
+        print(f"Initial parameters from {path}")

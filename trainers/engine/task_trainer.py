@@ -20,7 +20,7 @@ from dassl.data import DataManager
 from dassl.data.transforms import build_transform
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
-from dassl.utils import count_num_param, load_pretrained_weights, set_random_seed
+from dassl.utils import count_num_param, set_random_seed
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Sampler
@@ -131,7 +131,7 @@ class TaskTrainer(ResumingTrainer):
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
         self.model = self.build_learner().to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
-            load_pretrained_weights(self.model, cfg.MODEL.INIT_WEIGHTS)
+            self.start_from(cfg.MODEL.INIT_WEIGHTS)
         print(f"# params: {count_num_param(self.model):,}")
         self.optim, self.sched = self.make_optimizer() if count_num_param(self.model) else (None, None)
         self.register_model(CHECKPOINTS, self.model, self.optim, self.sched)

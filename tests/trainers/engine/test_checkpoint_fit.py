@@ -83,7 +83,7 @@ def test_many_tasks_make_a_short_message(tmp_path):
     layout = TaskLayout(tuple(Task(f"t{i}", ("x",)) for i in range(44)))
     note_tasks(tmp_path, layout)
     assert noted_tasks(tmp_path)[43] == ("t43", ["x"])
-    with pytest.raises(InputError, match="'t0', 't1', 't2' and 41 more tasks, and cannot be used for 't0'; train"):
+    with pytest.raises(InputError, match="'t0', 't1', 't2' and 41 others, and cannot be used for 't0'; train"):
         check_tied(tmp_path, TaskLayout(layout.tasks[:1]), METHODS["CoOp-CA"])
     check_tied(tmp_path, TaskLayout(layout.tasks[:1]), METHODS["CoOp-MT"])
     check_tied(tmp_path, layout, METHODS["CoOp-CS"])
