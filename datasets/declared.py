@@ -15,7 +15,9 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.notices import notice
 from common.text import counted, one_line
-from datasets.collection import TaskCollection, TaskImages, list_images, read_class_folders
+from datasets.collection import TaskCollection
+from datasets.fewshot import TaskImages
+from datasets.folders import list_images, read_class_folders
 from datasets.layouts import Release, official_split, read_split
 from datasets.places import part_folders, subfolders
 from datasets.source import complete

@@ -13,12 +13,14 @@ import json
 import os
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from common.errors import InputError
 from common.files import write_atomically
 from common.text import counted
+from prompting.tasks import Task
 
 T = TypeVar("T")
 Samples = list[tuple[str, int]]  # (path, class index within the task)
@@ -26,6 +28,28 @@ Samples = list[tuple[str, int]]  # (path, class index within the task)
 # 50 % train, 20 % validation, 30 % test within every class: the published rule for folders without a split.
 SPLIT_PERCENT = (50, 20)
 FEW = 10  # a class with fewer images keeps more of them for training
+VALIDATION_SHOTS = 4  # the literature uses min(shots, 4) validation images per class
+
+
+@dataclass
+class TaskImages:
+    """One task and its images. ``source`` and ``folders`` say where they are stored; draws depend on both."""
+
+    task: Task
+    source: str
+    folders: tuple[str, ...]  # one per class
+    train: Samples = field(default_factory=list)
+    val: Samples = field(default_factory=list)
+    test: Samples = field(default_factory=list)
+
+    def with_classes(self, classes: range) -> TaskImages:
+        """The task restricted to some of its classes, renumbered from 0."""
+        parts = {
+            part: [(path, index - classes.start) for path, index in getattr(self, part) if index in classes]
+            for part in ("train", "val", "test")
+        }
+        task = replace(self.task, classnames=self.task.classnames[classes.start : classes.stop])
+        return TaskImages(task, self.source, self.folders[classes.start : classes.stop], **parts)
 
 
 def draw(items: Sequence[T], seed: int, *key: object) -> list[T]:
@@ -77,6 +101,24 @@ def few_shot(
             )
         drawn += draw(group, seed, source, name)[:shots]
     return drawn
+
+
+def validation_shots(images: TaskImages, shots: int, seed: int) -> Samples:
+    """Draw at most VALIDATION_SHOTS validation images of every class."""
+    few = min(shots, VALIDATION_SHOTS)
+    return few_shot(images.val, few, seed, images.source, images.folders, allow_fewer=True)
+
+
+def own_shots(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer: bool) -> TaskImages:
+    """The task with ``shots`` training images per class, see `few_shot`, and its `validation_shots`."""
+
+    def draw() -> tuple[Samples, Samples]:
+        train = few_shot(images.train, shots, seed, images.source, images.folders, allow_fewer)
+        return train, validation_shots(images, shots, seed)
+
+    pools = images.train, images.val
+    train, val = load_or_draw(draw, pools, root, images.source, f"shots_{shots}-seed_{seed}")
+    return replace(images, train=train, val=val)
 
 
 def split_in_three(

@@ -9,8 +9,9 @@ from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from datasets.collection import TaskCollection, TaskImages
+from datasets.collection import TaskCollection
 from datasets.drawing import write_collection
+from datasets.fewshot import TaskImages
 from prompting.tasks import Task
 
 

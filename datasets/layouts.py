@@ -14,8 +14,8 @@ import numpy as np
 from common.errors import InputError
 from common.notices import notice
 from common.text import counted, one_line
-from datasets.collection import list_images, read_class_folders
 from datasets.fewshot import Samples
+from datasets.folders import list_images, read_class_folders
 from datasets.places import (
     PARTS,
     class_count,

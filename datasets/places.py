@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from common.text import counted
-from datasets.collection import image_suffixes
+from datasets.folders import NO_CLASSES, image_suffixes
 
 Parts = tuple[str, ...]  # of a path, spelt as `plain` does
 DEPTH = 3  # folders below a data set's folder that are searched
@@ -38,7 +38,8 @@ def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, without hidden ones, in alphabetical order; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(e.path) for e in entries if e.is_dir() and e.name[0] != "." and e.name != "__MACOSX")
+            names = (e.name for e in entries if e.is_dir() and e.name[0] != "." and e.name not in NO_CLASSES)
+            return sorted(folder / name for name in names)
     except OSError:
         return []
 

@@ -16,8 +16,8 @@ from yacs.config import CfgNode
 
 from common.errors import InputError
 from common.notices import notice
-from datasets.collection import TaskCollection, TaskImages
-from datasets.fewshot import Samples, by_class, draw, split_in_three
+from datasets.collection import TaskCollection
+from datasets.fewshot import Samples, TaskImages, by_class, draw, split_in_three
 from datasets.layouts import (
     RELEASED_METRICS,
     ClassFolders,

@@ -8,7 +8,8 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
-from datasets.collection import Samples, TaskImages, list_images
+from datasets.fewshot import Samples, TaskImages
+from datasets.folders import list_images
 from datasets.layouts import Release, locate_files, read_lines
 from datasets.places import find_file
 from datasets.source import Facts, Source, complete

@@ -11,9 +11,10 @@ import yaml
 from PIL import Image
 
 from common.errors import InputError
-from datasets.collection import TaskImages, half, list_images, read_class_folders, select_classes, select_tasks
+from datasets.collection import half, select_classes, select_tasks
 from datasets.declared import register_collection
-from datasets.fewshot import draw, few_shot, load_or_draw, split_in_three
+from datasets.fewshot import TaskImages, draw, few_shot, load_or_draw, split_in_three
+from datasets.folders import list_images, read_class_folders
 from datasets.images import SeededImages, read_image
 from datasets.layouts import read_split
 from prompting.tasks import Task

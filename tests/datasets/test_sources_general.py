@@ -17,8 +17,7 @@ from scipy.io import savemat
 
 from common.errors import InputError
 from common.paths import REPOSITORY
-from datasets.collection import TaskImages
-from datasets.fewshot import Samples
+from datasets.fewshot import Samples, TaskImages
 from datasets.images import read_image
 from datasets.source import Source
 from datasets.sources.caltech101 import Caltech101

@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 import datasets  # noqa: F401 -- registers them
 from common.errors import InputError
-from datasets.collection import TaskImages
+from datasets.fewshot import TaskImages
 from datasets.source import Source
 from tests.support import class_lists
 from tests.support.releases import write_image

@@ -12,7 +12,7 @@ from dassl.data.datasets import DATASET_REGISTRY
 import datasets  # noqa: F401 -- registers them
 from common.errors import InputError
 from common.paths import REPOSITORY
-from datasets.collection import TaskImages
+from datasets.fewshot import TaskImages
 from datasets.images import read_image
 from datasets.layouts import scene_phrase
 from datasets.source import Source

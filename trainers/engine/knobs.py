@@ -24,6 +24,7 @@ COMMON = (
     Knob("DATASET.SUBSAMPLE_CLASSES", "all", "classes of a task: all, base (first half, rounded up) or new (the rest)"),
     Knob("DATASET.SUBSAMPLE_TASKS", "all", "tasks: all, base, new, or task<i>+task<j>.., counted from 0"),
     Knob("DATASET.ALLOW_FEWER_SHOTS", False, "let a class with fewer images than shots use all it has; else an error"),
+    Knob("DATASET.DRAWS", "", "few-shot images: drawn here if empty, else published, or a folder of published draws"),
     # The released SoftCPT code registers one schedule under several model names, so it steps it several times per
     # epoch: 3 for class-agnostic variants, 4 for class-specific ones.
     Knob("OPTIM.STEPS_PER_EPOCH", 1, "steps of the learning-rate schedule per epoch; 3 or 4 in the released code"),
