@@ -49,12 +49,17 @@ def find_dataset(name: str) -> Path:
 def find_config(name: str, method: Method) -> Path:
     """The config of a method called ``name``: its own, or one that all methods share; or the file at that path.
 
+    A path in the method's own folder may also name a shared config: in CoOp's repository each method has copies of all.
+
     Raises:
         InputError: there is none, or the method does not support its tower.
     """
-    if name.endswith((".yaml", ".yml")):
-        return find_file(name, (), "Config")
     own = trainers() / method.trainer
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if path.is_file() or path.resolve().parent != own.resolve():
+            return find_file(name, (), "Config")
+        name = path.stem
     known = {stem: file for stem, file in shared().items() if method.can_use(stem)}
     known |= {file.stem: file for file in choosable(own)}
     if name in known:

@@ -108,9 +108,11 @@ def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:
 def _merge_config(cfg: CfgNode, config: Path | str, trainer: str) -> None:
     """Merge a method's config file and the recipe that the method lays over a shared one."""
     path = Path(config)
-    if path.suffix not in YAML:
-        entry = next((m for m in catalogue.METHODS.values() if m.trainer == trainer), None)
-        path = configs.find_config(str(config), entry) if entry else configs.trainers() / f"{config}.yaml"
+    entry = next((m for m in catalogue.METHODS.values() if m.trainer == trainer), None)
+    if entry and (path.suffix not in YAML or path.parent.name == trainer):
+        path = configs.find_config(str(config), entry)
+    elif path.suffix not in YAML:
+        path = configs.trainers() / f"{config}.yaml"
     own = configs.trainers() / trainer / path.name
     if trainer and configs.is_shared(path) and own.is_file():
         raise InputError(f"{trainer} has a config of its own in the place of {path}; use {own}.")

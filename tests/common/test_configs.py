@@ -55,6 +55,11 @@ def test_a_config_is_the_methods_own_or_a_shared_one(folder, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("")
     assert configs.find_config(str(mine), own) == mine
+    assert (
+        configs.find_config(str(folder / "trainers/CoOp/vit_small.yaml"), shared) == folder / "trainers/vit_small.yaml"
+    )
+    with pytest.raises(InputError, match="there is no such file"):
+        configs.find_config(str(folder / "trainers/PLOT/vit_small.yaml"), shared)
     with pytest.raises(InputError, match="Config 'rn50_long' is unknown in configs/trainers.*Known: .*rn50_short"):
         configs.find_config("rn50_long", own)  # another method's
     for part in ("_short", "_recipe"):

@@ -122,15 +122,18 @@ def test_a_shared_config_is_refused_where_the_trainer_has_its_own():
     assert load_config("garden8", "CoOp", config=shared).TRAINER.NAME == "CoOp"
 
 
-def test_a_config_that_moved_is_found_by_its_message():
-    """Configs that every trainer had a copy of are shared now: the message names the shared one."""
-    gone = CONFIGS / "trainers/CoOp/rn50_ep50.yaml"
+def test_a_config_may_be_named_in_a_methods_folder_as_in_coops_repository():
+    """There every trainer has a copy of every config; here most are shared, and a trainer lays its recipe over them."""
+    for trainer in ("CoOp", "CoCoOp", "SoftCPT"):
+        gone = CONFIGS / f"trainers/{trainer}/rn50_ep50.yaml"
+        assert not gone.exists()
+        assert load_config("dtd", trainer, config=gone) == load_config("dtd", trainer, config="rn50_ep50")
+    with pytest.raises(InputError, match="'nowhere' is unknown in configs/trainers and configs/trainers/PLOT"):
+        load_config("dtd", "PLOT", config=CONFIGS / "trainers/PLOT/nowhere.yaml")
+    elsewhere = CONFIGS / "trainers/PLOT/rn50_ep50.yaml"  # of another method than the run's
     with pytest.raises(InputError, match="configs/trainers/rn50_ep50.yaml") as error:
-        load_config("dtd", "CoOp", config=gone)
-    assert str(gone) in str(error.value) and "\n" not in str(error.value)
-    with pytest.raises(InputError, match="nowhere.yaml is missing") as error:
-        load_config("dtd", "CoOp", config=CONFIGS / "trainers/CoOp/nowhere.yaml")
-    assert str(error.value).count(".yaml") == 1
+        load_config("dtd", "CoOp", config=elsewhere)
+    assert str(elsewhere) in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
