@@ -12,31 +12,41 @@ from __future__ import annotations
 
 import re
 import sys
-from math import sqrt
+from math import inf, isfinite, sqrt
 from pathlib import Path
 from statistics import fmean, pstdev
 
 from common.errors import InputError
+from common.files import read_bytes
 from common.paths import LOG
 from launcher import frame
 
+LOG_BYTES = 1 << 30
 TRAINED, TESTED = "Finish training", "=> result"
 
 
 def last_value(log: Path, pattern: re.Pattern[str], signal: str) -> float | None:
     """The last value in a log after its first line ``signal``; None if there is none."""
     try:
-        lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
+        lines = [line.strip() for line in read_bytes(log, LOG_BYTES).decode("utf-8", "replace").splitlines()]
     except OSError as error:
         raise InputError(f"{log} cannot be read: {error.strerror}; name the folder of the seeds.") from None
     if signal not in lines:
         return None
     found = (pattern.search(line) for line in lines[lines.index(signal) :])
-    values = [match.group(1) for match in found if match]
+    values = [match.group("value") for match in found if match]
     try:
-        return float(values[-1]) if values else None
+        value = float(values[-1]) if values else None
     except ValueError:
-        raise InputError(f"{log}: '{values[-1]}' is not a number.") from None
+        value = inf
+    if value is not None and not isfinite(value):
+        raise InputError(f"{log}: '{values[-1]}' is not a number.")
+    return value
+
+
+def pattern_of(keyword: str) -> re.Pattern[str]:
+    """What a line with the value of a keyword looks like."""
+    return re.compile(rf"\* (?:{keyword}): (?P<value>[\d.eE+-]+)%")
 
 
 def visible(folder: Path) -> list[Path]:
@@ -53,7 +63,7 @@ def summarise(folder: Path, shown: str, keyword: str, signal: str, ci95: bool) -
     ``shown`` is the folder as typed by the user. The standard deviation is that of the population, numpy's default.
     """
     print(f"Parsing files in {shown}")
-    pattern = re.compile(rf"\* {keyword}: ([\d.eE+-]+)%")
+    pattern = pattern_of(keyword)
     values = []
     for inner in visible(folder):
         value = last_value(inner / LOG, pattern, signal)
@@ -88,7 +98,7 @@ def answer(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     signal = TESTED if args.test_log else TRAINED
     try:
-        re.compile(args.keyword)
+        pattern_of(args.keyword)
     except re.error as error:
         raise InputError(f"--keyword {args.keyword}: {error}") from None
     if not args.multi_exp:

@@ -16,7 +16,7 @@ from typing import Any
 
 from common import catalogue, plugins
 from common.errors import InputError
-from launcher import frame
+from launcher import arguments, frame
 
 
 def parse_args(argv: Sequence[str]) -> argparse.Namespace:
@@ -37,7 +37,7 @@ def parse_args(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--head", default="", help="Dassl: head")
     parser.add_argument("--eval-only", action="store_true", help="evaluate --model-dir's checkpoint, do not train")
     parser.add_argument("--model-dir", default="", help="run folder to load for --eval-only")
-    parser.add_argument("--load-epoch", type=int, help="its epoch; default: the one that the run ended with")
+    parser.add_argument("--load-epoch", help="its epoch; default: the one that the run ended with")
     parser.add_argument("--no-train", action="store_true", help="build everything, train nothing")
     parser.add_argument("--plugin", action="append", default=[], help="a Python file with a method; may be repeated")
     parser.add_argument("opts", default=None, nargs=argparse.REMAINDER, help="config overrides: KEY VALUE ...")
@@ -65,6 +65,7 @@ def overrides_of(args: argparse.Namespace) -> list[tuple[str, Any]]:
 
 def answer(argv: list[str]) -> int:
     args = parse_args(argv)
+    epoch = arguments.whole_number(args.load_epoch, "--load-epoch", 1, "50")
     try:
         from runs.config import load_config  # PyTorch with it: seconds, after mistakes in the flags
         from runs.run import Request, run
@@ -74,7 +75,7 @@ def answer(argv: list[str]) -> int:
         raise frame.not_installed(error, "scripts/softcpt/main.sh") from error
     cfg = load_config(args.dataset_config_file, args.trainer, overrides_of(args), args.config_file)
     names = (Path(args.dataset_config_file).stem, Path(args.config_file).stem)
-    run(cfg, Request(*names, tuple(argv), args.eval_only, args.model_dir, args.load_epoch, not args.no_train))
+    run(cfg, Request(*names, tuple(argv), args.eval_only, args.model_dir, epoch, not args.no_train))
     return 0
 
 

@@ -10,6 +10,7 @@ A file whose name starts with "_" is a part of others and cannot be chosen by na
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,16 +18,35 @@ from pathlib import Path
 from common import paths
 from common.catalogue import Method
 from common.errors import InputError, unknown
+from common.files import is_regular, read_text
+from common.text import one_line
 
 FALLBACK = "rn50_ep50"  # the published table's
 RECIPE = "_recipe.yaml"
+LIMIT_BYTES = 2 << 20  # of a config file
+LIMIT_FILES = 100  # that a config builds on; each could name others twice over
+
+
+def read_config(path: Path) -> str:
+    """The text of a config file.
+
+    Raises:
+        InputError: it cannot be read, or is not text in UTF-8.
+    """
+    try:
+        return read_text(path, LIMIT_BYTES)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not text in UTF-8; save it in that encoding.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise InputError(f"Config file {path} cannot be read: {reason}.") from None
 
 
 def find_file(name: str, folders: Iterable[Path], kind: str) -> Path:
     """The .yaml file called ``name`` in one of ``folders``, or at the path ``name`` if it ends in .yaml."""
     folders = list(folders)
-    if name.endswith((".yaml", ".yml")) and Path(name).expanduser().is_file():
-        return Path(name).expanduser().absolute()
+    if name.endswith((".yaml", ".yml")) and is_regular(paths.expanded(name)):
+        return paths.expanded(name).absolute()
     if "/" in name and name.endswith((".yaml", ".yml")):
         raise InputError(f"{kind} {name}: there is no such file.")
     known = {file.stem: file for folder in folders for file in choosable(folder)}
@@ -57,7 +77,7 @@ def find_config(name: str, method: Method) -> Path:
     own = trainers() / method.trainer
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if path.is_file() or path.resolve().parent != own.resolve():
+        if is_regular(path) or _real(path).parent != _real(own):
             return find_file(name, (), "Config")
         name = path.stem
     known = {stem: file for stem, file in shared().items() if method.can_use(stem)}
@@ -83,18 +103,26 @@ def shared() -> dict[str, Path]:
 
 def is_shared(config: Path) -> bool:
     """True for a config that all methods share."""
-    return config.resolve().parent == trainers().resolve()
+    return _real(config).parent == _real(trainers())
+
+
+def _real(path: Path) -> Path:
+    """``path`` without links; unlike Path.resolve it takes links that go round in a circle, and any name."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a null character
+        return path
 
 
 def recipe_over(config: Path, trainer: str) -> Path | None:
     """The recipe that a method lays over a shared config, if it has one."""
     recipe = trainers() / trainer / RECIPE
-    return recipe if is_shared(config) and recipe.is_file() else None
+    return recipe if is_shared(config) and is_regular(recipe) else None
 
 
 def default_config(dataset_file: Path) -> str:
     """The name of the config that a data set or collection asks for by its key "config:"."""
-    found = re.search(r"^config:\s*['\"]?([\w.+-]+)", dataset_file.read_text("utf-8"), re.M)
+    found = re.search(r"^config:\s*['\"]?([\w.+-]+)", read_config(dataset_file), re.M)
     return found.group(1) if found else FALLBACK
 
 
@@ -106,21 +134,23 @@ def chain(config: Path, trainer: str = "") -> list[Path]:
     waiting = [config, *([recipe] if recipe else [])]
     while waiting:
         file = waiting.pop(0)
-        if not file.is_file() or file in found:
+        if not is_regular(file) or file in found:
             continue
         found.append(file)
-        waiting += [(file.parent / base).resolve() for base in bases_of(file)]
+        if len(found) > LIMIT_FILES:
+            raise InputError(f"{config} builds on more than {LIMIT_FILES} files by _BASE_; write it in fewer.")
+        waiting += [_real(file.parent / base) for base in dict.fromkeys(bases_of(file))]
     return found
 
 
 def bases_of(config: Path) -> list[str]:
     """The files that a config names by "_BASE_:", as one value, as [a, b] or in lines "- a"."""
-    named = re.search(r"^_BASE_:.*(?:\n[ \t]*- .*)*", config.read_text("utf-8"), re.M)
+    named = re.search(r"^_BASE_:.*(?:\n[ \t]*- .*)*", read_config(config), re.M)
     listed = re.sub("#.*", "", named.group()).removeprefix("_BASE_:") if named else ""
     return [word for word in re.findall(r"[^\s\[\],'\"]+", listed) if word != "-"]
 
 
 def names_openclip(config: Path) -> bool:
     """True if a config, or one that it builds on, names an OpenCLIP tower."""
-    texts = (file.read_text("utf-8") for file in chain(config))
+    texts = (read_config(file) for file in chain(config))
     return any(re.search(r"^[^#\n]*\bopen_clip:", text, re.M) for text in texts)

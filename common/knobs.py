@@ -8,12 +8,15 @@ installed (`read_knobs`).
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError, unknown
+from common.files import read_text
+from common.text import counted
 
 DASSL = object()  # in place of a default: the key is Dassl's, and so is its default
 
@@ -32,12 +35,15 @@ class Knob:
         never: single values that it cannot take.
         must: the range in words, where the limits do not say it.
         training: only training reads it: a checkpoint made with another value can be used.
+        count: how many values a list has; without it, any number but 0. Limits are for each value of a list.
+        ascending: the values of a list are in ascending order.
+        whole: the values of a list are whole numbers.
     """
 
     name: str
     default: Any
     help: str
-    among: Mapping[str, str] | tuple[str, ...] = ()
+    among: Mapping[str, str] | tuple[Any, ...] = ()
     least: float | None = None
     most: float | None = None
     above: float | None = None
@@ -45,12 +51,39 @@ class Knob:
     never: tuple[Any, ...] = ()
     must: str = ""
     training: bool = False
+    count: int | None = None
+    ascending: bool = False
+    whole: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """True if not every value of its type will do."""
+        limits = (self.least, self.most, self.above, self.below, self.count)
+        return bool(self.among or self.never) or any(limit is not None for limit in limits)
 
     def accepts(self, value: Any) -> bool:
-        """True if the value is within the range."""
+        """True if the value is within the range; None, which Dassl's config takes for any type, and NaN are not."""
+        if not isinstance(value, (list, tuple)):
+            return self._accepts_one(value)
+        if not self.limited:
+            return True
+        sized = len(value) == self.count if self.count is not None else len(value) > 0
+        return sized and all(map(self._accepts_one, value)) and (not self.ascending or sorted(value) == list(value))
+
+    def _accepts_one(self, value: Any) -> bool:
+        if isinstance(value, float) and not math.isfinite(value):
+            return value is self.default
+        if value is None:
+            return self.default is None or not self.limited
+        if self.among and value not in self.among:
+            return False
+        limits = (self.least, self.most, self.above, self.below)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number and (self.whole or any(limit is not None for limit in limits)):
+            return False
         return not (
-            (self.among and value not in self.among)
-            or value in self.never
+            value in self.never
+            or (self.whole and not isinstance(value, int))
             or (self.least is not None and not value >= self.least)
             or (self.most is not None and not value <= self.most)
             or (self.above is not None and not value > self.above)
@@ -66,7 +99,11 @@ class Knob:
             *others, last = self.among
             return f"{', '.join(others)} or {last}" if others else last
         limits = (("at least", self.least), ("above", self.above), ("at most", self.most), ("below", self.below))
-        return " and ".join(f"{word} {_plain(limit)}" for word, limit in limits if limit is not None)
+        words = " and ".join(f"{word} {_plain(limit)}" for word, limit in limits if limit is not None)
+        if self.count is None:
+            return words
+        order = " in ascending order" if self.ascending else ""
+        return f"{counted(self.count, 'number')}{order}" + (f", each {words}" if words else "")
 
 
 def _plain(limit: float) -> str:
@@ -82,7 +119,8 @@ def check(knobs: Iterable[Knob], section: Mapping[str, Any], prefix: str = "") -
             continue
         if knob.among and isinstance(value, str):
             raise unknown(f"{prefix}{knob.name}", value, knob.among)
-        raise InputError(f"{prefix}{knob.name} is {value}; it must be {knob.range}.")
+        must = knob.range or "a finite number"
+        raise InputError(f"{prefix}{knob.name} is {value}; it must be {must}.")
 
 
 def read_knobs(path: Path, trainer: str) -> tuple[str, list[Knob]]:
@@ -90,7 +128,7 @@ def read_knobs(path: Path, trainer: str) -> tuple[str, list[Knob]]:
 
     Values must be literals, or names of literals in the same file. ("", []) if the file declares none that way.
     """
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = ast.parse(read_text(path))
     known: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):

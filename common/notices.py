@@ -6,6 +6,8 @@ import sys
 from functools import lru_cache
 from typing import TextIO
 
+from common.text import printable
+
 
 def notice(line: str) -> None:
     """Print a line on standard error, and into the log of a run if one is going on; once for each of these places,
@@ -19,4 +21,4 @@ def notice(line: str) -> None:
 
 @lru_cache(maxsize=256)
 def _print(line: str, stream: TextIO) -> None:
-    print(line, file=stream, flush=True)
+    print(printable(line), file=stream, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -23,3 +24,8 @@ TENSORBOARD = "tensorboard"  # a folder
 LOCK = ".lock"  # held by the process that works in the folder
 # A folder with any of these is a run's, whether or not the run finished.
 TRACES = (RESULTS, CONFIG, LOG, TRACEBACK)
+
+
+def expanded(path: Path | str) -> Path:
+    """``path`` with ~ as the home folder; that of an unknown user stays as it is."""
+    return Path(os.path.expanduser(path))

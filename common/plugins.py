@@ -14,18 +14,20 @@ from pathlib import Path
 
 from common import catalogue
 from common.errors import InputError
+from common.files import is_regular
+from common.paths import expanded
 
 VARIABLE = "SOFTCPT_PLUGINS"  # paths, separated as in PATH
 
 
 def paths() -> list[Path]:
     """The plug-ins that the environment names."""
-    return [Path(part).expanduser().absolute() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+    return [expanded(part).absolute() for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
 
 
 def named(more: Iterable[str]) -> list[Path]:
     """Add plug-ins to the environment, for this process and those that it starts; returns all of them, each once."""
-    found = list(dict.fromkeys([*paths(), *(Path(part).expanduser().absolute() for part in more)]))
+    found = list(dict.fromkeys([*paths(), *(expanded(part).absolute() for part in more)]))
     if found:
         os.environ[VARIABLE] = os.pathsep.join(map(str, found))
     return found
@@ -39,7 +41,7 @@ def load(files: Sequence[Path]) -> None:
         ModuleNotFoundError: a plug-in imports something that is not installed, such as PyTorch before the set-up.
     """
     for path in files:
-        if not path.is_file():
+        if not is_regular(path):
             raise InputError(f"Plug-in {path} is missing; --plugin and {VARIABLE} take paths of Python files.")
         name = f"softcpt_plugin_{path.stem}"
         if name in sys.modules:

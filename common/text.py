@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Iterable
+
+# They reorder what surrounds them, so that a line shows something else than it says.
+BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -26,9 +30,39 @@ def some(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(listed[:most]) + (f" and {counted(others, 'other')}" if others > 0 else "")
 
 
+def printable(text: str) -> str:
+    """``text`` without control characters, which could move a terminal's cursor or change its colours.
+
+    Line breaks stay, other white space among them becomes a space.
+
+    >>> printable("ro\\x1b[31mse\\tgarden")
+    'ro[31mse garden'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(character) for character in text)
+
+
+def _shown(character: str) -> str:
+    if character == "\n" or character.isprintable():
+        return "" if character in BIDI_CONTROLS else character
+    if unicodedata.category(character) not in ("Cc", "Zl", "Zp"):
+        return "" if character in BIDI_CONTROLS else character  # such as a joiner, or a no-break space
+    return " " if character.isspace() else ""
+
+
 def one_line(error: object) -> str:
-    """A message without line breaks or runs of spaces."""
-    return " ".join(str(error).split())
+    """A message without line breaks, control characters or runs of spaces."""
+    return " ".join(printable(str(error)).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of ``text`` that has at most ``most`` bytes in UTF-8: file names are limited to 255.
+
+    >>> shortened("rose", 3), shortened("\\u00e9t\\u00e9", 4)
+    ('ros', '\\xe9t')
+    """
+    return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
 def wrapped(text: str, columns: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,11 @@ from pathlib import Path
 
 from common import catalogue, paths, plugins
 from common.errors import InputError
+from common.text import shortened
 from launcher.frame import OneLineParser
+
+# A run's folder is named by config and settings; file names are limited to 255 bytes.
+NAME, NAME_BYTES = 120, 200
 
 # Settings that a command sets itself, and how. The keys that choose a method are in the catalogue.
 OWN_KEYS = {
@@ -86,9 +91,20 @@ def whole_number(text: str | None, flag: str, least: int = 1, example: str = "2"
     """The number after a flag, None without one."""
     if text is None:
         return None
-    if not (text.isdecimal() and int(text) >= least):
+    if not (re.fullmatch("[0-9]{1,9}", text) and int(text) >= least):
         raise InputError(f"{flag} must be a whole number from {least} on, such as {example}, and not '{text}'.")
     return int(text)
+
+
+def number(text: str, flag: str, example: str, least: float = 0.0) -> float:
+    """The finite number after a flag."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= least):
+        raise InputError(f"{flag} must be a number from {least:g} on, such as {example}, and not '{text}'.")
+    return value
 
 
 def override_pairs(argv: Sequence[str], own: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -109,17 +125,21 @@ def folder_name(config: str, pairs: Iterable[tuple[str, str]]) -> str:
     """The config's part of a run's folder. Overridden keys belong to it: runs that differ must not share a folder."""
     plain = "+".join([config, *(f"{key}={value}" for key, value in sorted(pairs))])
     name = re.sub(r"[^\w.+=@,-]", "_", plain)
-    if name != plain or len(name) > 120:
-        name = f"{name[:100]}+{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    if name != plain or len(name) > NAME or len(name.encode()) > NAME_BYTES:
+        digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()
+        name = f"{shortened(name[:100], NAME_BYTES)}+{digest[:8]}"
     return name
 
 
 def usable_folder(path: Path | str, flag: str) -> Path:
     """``path`` as an absolute one, checked without touching anything."""
-    path = Path(path).expanduser().absolute()
-    there = next(p for p in [path, *path.parents] if p.exists())
-    if not there.is_dir():
-        raise InputError(f"{flag} {path}: {there} is a file and not a folder; give another folder.")
+    path = paths.expanded(path).absolute()
+    there = next(p for p in [path, *path.parents] if os.path.lexists(p))
+    if not os.path.isdir(there):
+        kind = "a link that leads nowhere" if os.path.islink(there) and not os.path.exists(there) else "a file"
+        raise InputError(f"{flag} {path}: {there} is {kind} and not a folder; give another folder.")
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise InputError(f"{flag} {path}: a name in it is longer than 255 bytes; give another folder.")
     if flag == "--output" and not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{flag} {path}: {there} is not writable; give another folder.")
     return path
@@ -128,6 +148,6 @@ def usable_folder(path: Path | str, flag: str) -> Path:
 def usable_folders(data: Path | str, output: Path | str) -> tuple[Path, Path]:
     """--data and --output as absolute paths, checked without touching anything."""
     found = usable_folder(data, "--data"), usable_folder(output, "--output")
-    if Path(data) != paths.DATA and not found[0].exists():  # some data sets would be drawn there
+    if Path(data) != paths.DATA and not os.path.exists(found[0]):  # some data sets would be drawn there
         raise InputError(f"--data {data}: there is no such folder; check its name, or create it.")
     return found

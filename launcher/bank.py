@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from common.errors import InputError
@@ -11,6 +12,7 @@ from launcher import arguments, frame
 from launcher.commands import ANSWERED
 
 SCRIPT = "scripts/bank.sh"
+MOST_GB = 1e9  # no disk holds more
 
 
 def answer(argv: Sequence[str], check: bool) -> int:
@@ -18,13 +20,14 @@ def answer(argv: Sequence[str], check: bool) -> int:
     parser = frame.parser(f"bash {SCRIPT}", __doc__, ())
     parser.add_argument("--output", default=OUTPUT, help="where runs go; default: output")
     parser.add_argument("--empty", action="store_true", help="remove everything")
-    parser.add_argument("--limit", type=float, metavar="GB", help="remove the least recently used until this is left")
+    parser.add_argument("--limit", metavar="GB", help="remove the least recently used until this is left")
     if arguments.asks_for_help(argv):
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_args(argv)
+    limit = None if args.limit is None else arguments.number(args.limit, "--limit", "20")
     output = frame.path(args.output)
-    if not output.is_dir():
+    if not os.path.isdir(output):
         raise InputError(f"There is no folder {args.output}; name the one that runs go to with --output.")
     if check:
         return 0
@@ -34,8 +37,8 @@ def answer(argv: Sequence[str], check: bool) -> int:
         raise frame.not_installed(error, SCRIPT) from error
 
     bank = FeatureBank(output / BANK)
-    if args.empty or args.limit is not None:
-        freed = bank.shrink(0 if args.empty else int(args.limit * (1 << 30)))
+    if args.empty or limit is not None:
+        freed = bank.shrink(0 if args.empty or limit is None else int(min(limit, MOST_GB) * (1 << 30)))
         print(f"{freed / (1 << 20):,.1f} MiB removed.")
     entries = bank.entries()
     size = sum(size for _, size, _ in entries)

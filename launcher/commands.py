@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from common import catalogue
 from common.catalogue import METHODS
 from common.errors import InputError, unknown
+from common.files import write_atomically
 from launcher import arguments, frame, protocols
 from launcher import plan as planning
 from launcher.execution import closing_line, names_of_tasks, run_missing
@@ -84,7 +85,7 @@ def carry_out(plan: Plan) -> int:
         text, markdown = comparison_summary(plan, failures)
         file = plan.output / plan.dataset / plan.comparison.report
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(markdown, "utf-8")
+        write_atomically(file, markdown)
         text += f"\nAlso in {file}"
     elif isinstance(plan, (protocols.BaseToNew, protocols.NewTasks)):
         text = protocols.report(plan)

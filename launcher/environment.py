@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
         print(", ".join(missing))
         return 1 if missing else 0
     if question == "ready":
-        return 0 if all(s.is_file() and s.read_text("utf-8") == stamp(f, root) for f, s in stamps.items()) else 1
+        return 0 if all(s.is_file() and s.read_bytes() == stamp(f, root).encode() for f, s in stamps.items()) else 1
     for file, noted in stamps.items():
         half = noted.with_suffix(".tmp")
         half.write_text(stamp(file, root), "utf-8")

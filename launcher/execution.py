@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import Busy, InputError
+from common.errors import Busy, DiskFull, InputError
+from common.files import write_atomically
 from common.paths import TRACEBACK
-from common.text import counted, one_line
+from common.text import counted, one_line, printable
 from launcher import frame
 from launcher.plan import Job, Plan
 from reporting.series import Series, make_series
 from runs import pictures
 from runs.results import read_run
-from runs.status import forget, note_inputs, results_file, status
+from runs.status import check_unused, forget, note_inputs, results_file, status
 
 # Kinds of failures.
 FAILED, REFUSED, ELSEWHERE = "failed", "refused", "another process is running it"
@@ -82,7 +83,7 @@ def run_missing(plan: Plan) -> list[Failure]:
     An InputError ends the command. In a comparison it may concern one method alone, such as a tower that it does not
     support: the others run, unless none has a run and all fail for the same reason.
     """
-    check_pictures(plan.jobs, plan.redo)
+    check_pictures(plan.jobs, plan.redo, plan.script)
     missing = [job for job in plan.jobs if not status(job).settled]
     if len(missing) < len(plan.jobs):
         done = len(plan.jobs) - len(missing)
@@ -99,16 +100,21 @@ def run_missing(plan: Plan) -> list[Failure]:
     return failures
 
 
-def check_pictures(jobs: Sequence[Job], redo: bool) -> None:
-    """InputError if the pictures of a finished run changed since; with ``redo``, finished runs start again instead."""
-    for job in jobs:
-        if redo:
+def check_pictures(jobs: Sequence[Job], redo: bool, script: str) -> None:
+    """InputError if the pictures of a finished run changed since; with ``redo``, finished runs start again instead.
+
+    Nothing is forgotten if another process is running one of them, or if nothing can run in this Python.
+    """
+    if redo:
+        load_engine(script)
+        for job in jobs:
+            check_unused(job)
+        for job in jobs:
             forget(job)
-        elif status(job).run is not None and (changes := pictures.changes(job.folder, job.data)):
-            raise InputError(
-                f"{job.folder} is finished, but its pictures in {job.data} changed since: {changes}; --redo runs it "
-                "again, and another --output keeps it."
-            )
+        return
+    for job in jobs:
+        if status(job).run is not None:
+            pictures.check(job.folder, job.data, "--redo runs it again, and another --output keeps it")
 
 
 def same_refusal(failures: Sequence[Failure]) -> bool:
@@ -151,7 +157,7 @@ def run_jobs(
             failures.append(Failure(job, str(error), kind=ELSEWHERE))
             print(f"Left to another process: {name}", flush=True)
         except InputError as error:
-            if not keep_going:
+            if not keep_going or isinstance(error, DiskFull):
                 raise
             refused[job.method, job.shots] = one_line(error)
             failures.append(Failure(job, refused[job.method, job.shots], kind=REFUSED))
@@ -175,12 +181,12 @@ def series_of(plan: Plan, method: str, shots: int) -> Series:
 def describe(job: Job) -> str:
     """A run in words."""
     shots = f", {counted(job.shots, 'shot')}, seed {job.seed}" if job.shots else ""
-    return f"{job.method} on {job.dataset}{shots}{job.note and ', '}{job.note}"
+    return printable(f"{job.method} on {job.dataset}{shots}{job.note and ', '}{job.note}")
 
 
 def first_line(error: BaseException) -> str:
     """An error's type and the first line of its message."""
-    message = str(error).strip().split("\n")[0]
+    message = one_line(str(error).strip().split("\n")[0])
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
@@ -188,7 +194,7 @@ def keep_traceback(folder: Path) -> str:
     """Write the current exception into the run's folder, and say where."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TRACEBACK).write_text(traceback.format_exc(), "utf-8")
+        write_atomically(folder / TRACEBACK, traceback.format_exc())
     except OSError as error:
         return f"its traceback could not be written: {error.strerror}"
     return f"details in {folder / TRACEBACK}"

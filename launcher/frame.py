@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from common.errors import InputError
+from common.errors import InputError, of_system
+from common.paths import expanded
 from common.text import one_line
 from runs.results import RunError
 
@@ -41,14 +42,15 @@ def parser(program: str, about: str | None, examples: Sequence[str], epilog: str
 
 def path(text: str | Path) -> Path:
     """A path from a command line; ~ is the home folder."""
-    return Path(text).expanduser()
+    return expanded(text)
 
 
 def run(answer: Callable[[list[str]], int], argv: Sequence[str] | None = None) -> int:
     """A command line's exit status.
 
-    That of ``answer(argv)``; 2 for bad input, reported in one line on standard error; 130 after Ctrl-C; 141 if nobody
-    reads standard output any more, as after ``| head``.
+    That of ``answer(argv)``; 2 for bad input, and 1 for an error of the operating system such as a full disk, each
+    reported in one line on standard error; 130 after Ctrl-C; 141 if nobody reads standard output any more, as after
+    ``| head``.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal without ± must not end a command
@@ -64,9 +66,22 @@ def run(answer: Callable[[list[str]], int], argv: Sequence[str] | None = None) -
         print("\nInterrupted; the same command continues where it stopped.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # What is still to be flushed would end in another error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return NOBODY_READS
+    except OSError as error:
+        if error.errno is None:  # not the system's: a mistake in the code
+            raise
+        print(one_line(of_system(error, "the disk, or where the output goes")), file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()
+        return FAILED
+
+
+def _forget_output() -> None:
+    """What is still to be flushed would end in another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def not_installed(error: ModuleNotFoundError, script: str) -> InputError:

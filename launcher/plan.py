@@ -13,6 +13,7 @@ from typing import Any
 from common import catalogue, configs, plugins
 from common.catalogue import METHODS, Method
 from common.errors import InputError
+from common.files import read_text
 from common.knobs import read_knobs
 from common.paths import BANK, REPOSITORY
 from launcher import arguments, frame
@@ -221,7 +222,7 @@ def keys_of(method: Method) -> str:
     file = next((file for file in files if defines(file, method.trainer)), None)
     try:
         section, knobs = read_knobs(file, method.trainer) if file else ("", [])
-    except (KeyError, TypeError, ValueError):  # a plug-in's that are not literals
+    except (KeyError, TypeError, ValueError, SyntaxError, OSError):  # a plug-in's that are not literals
         return ""
     chosen = {key for key, _ in method.keys}
     lines = []
@@ -235,7 +236,10 @@ def keys_of(method: Method) -> str:
 
 def defines(file: Path, trainer: str) -> bool:
     """True if a Python file defines a class of that name."""
-    return re.search(rf"^class {trainer}\b", file.read_text("utf-8"), re.M) is not None
+    try:
+        return re.search(rf"^class {trainer}\b", read_text(file), re.M) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def compare_parser() -> frame.OneLineParser:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import InputError
-from common.text import counted
+from common.errors import DiskFull, InputError, of_system
+from common.text import counted, one_line
 from launcher import arguments, frame
 from launcher.commands import ANSWERED
 from launcher.summaries import bold
@@ -51,7 +51,10 @@ def answer(argv: Sequence[str], check: bool) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}; name another place, or make it usable.") from error
+        found = of_system(error, args.files or args.out or args.folder)
+        if isinstance(found, DiskFull):
+            raise found from None
+        raise InputError(f"{str(found).rstrip('.')}; name another place, or make it usable.") from error
     return 0
 
 
@@ -59,10 +62,10 @@ def summary(collection: Collection) -> str:
     """The means of the largest group of comparable runs, and what is missing, for a terminal."""
     finished = counted(len(collection.runs), "finished run")
     running = sum(one.running for one in collection.unfinished)
-    lines = [f"{collection.name}: {finished}, {len(collection.unfinished) - running} without results"]
+    lines = [f"{one_line(collection.name)}: {finished}, {len(collection.unfinished) - running} without results"]
     lines[0] += f", {running} running" * (running > 0)
     for one in collection.unfinished:
-        lines.append(f"  {one.folder.relative_to(collection.folder)}: {one.reason}")
+        lines.append(f"  {one_line(one.folder.relative_to(collection.folder))}: {one_line(one.reason)}")
     if collection.groups:
         group = collection.groups[0]
         rows = [(row.label, [group.series(row, shots) for shots in group.shots]) for row in group.rows]

@@ -43,7 +43,7 @@ def comparison_summary(plan: Plan, failures: Sequence[Failure]) -> tuple[str, st
     title = f"{plan.dataset}, {listed} shot{'s' * (listed != '1')}, {plan.config}"
     columns = shutil.get_terminal_size((120, 24)).columns
     by_task = {n: tables.method_table(rows) for n, rows in by_shots.items()}
-    markdown = [f"# {title}", ""]
+    markdown = [f"# {tables.markdown(title)}", ""]
     if len(plan.shots) == 1:
         top = comparison.one_shot_count(by_shots[plan.shots[0]], columns, bold())
     else:
@@ -68,7 +68,7 @@ def comparison_summary(plan: Plan, failures: Sequence[Failure]) -> tuple[str, st
     last = [*plan.left_out, *listed_failures(plan, failures)]
     if last:
         text += ["", *last]
-        markdown += [*(f"- {line}" for line in last), ""]
+        markdown += [*(f"- {tables.markdown(line)}" for line in last), ""]
     return "\n".join(text), "\n".join(markdown)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Collection as AnyCollection
@@ -11,8 +12,9 @@ from pathlib import Path
 from statistics import fmean
 
 from common.catalogue import METHODS
+from common.files import is_regular, read_bytes
 from common.paths import LOCK, TRACEBACK
-from common.text import counted
+from common.text import counted, printable
 from reporting.series import Series, make_series, seeds_text
 from runs.results import Run, RunError, read_run, run_folders
 
@@ -159,7 +161,7 @@ def read_collection(folder: str | Path) -> Collection:
     Raises RunError if no run was ever started there.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise RunError(f"{folder} is not a folder; name a folder of runs, such as output/garden8.")
     found: list[Run] = []
     unfinished: list[Unfinished] = []
@@ -197,7 +199,7 @@ def _without_duplicates(found: Sequence[Run]) -> tuple[list[Run], list[Unfinishe
 
 def is_running(folder: Path) -> bool:
     """Return whether a living process holds the lock of a run's folder; False if the lock cannot be tested."""
-    if not (folder / LOCK).is_file():
+    if not is_regular(folder / LOCK):
         return False
     try:
         from filelock import FileLock, Timeout  # reports are also made before packages are installed
@@ -218,10 +220,12 @@ def _unfinished(folder: Path, error: str) -> Unfinished:
     if is_running(folder):
         return Unfinished(folder, "is running", failed=False, running=True)
     try:
-        lines = (folder / TRACEBACK).read_text("utf-8", errors="replace").strip().splitlines()
+        lines = printable(read_bytes(folder / TRACEBACK).decode("utf-8", "replace")).strip().splitlines()
     except OSError:
         lines = []
-    return Unfinished(folder, lines[-1].strip() if lines else error.removeprefix(f"{folder} "), bool(lines))
+    return Unfinished(
+        folder, lines[-1].strip() if lines else error.removeprefix(f"{folder} ").removeprefix(f"{folder}/"), bool(lines)
+    )
 
 
 def _comparable(runs: Iterable[Run]) -> list[tuple[str, list[Run]]]:

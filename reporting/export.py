@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 
+from common.text import printable
 from reporting.collection import Group, Row
 from reporting.series import Series
 from reporting.tables import FIXED_SPACE, Table
@@ -16,6 +18,9 @@ LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': "''", "±": r"$\pm$", FIXED_SPACE: "~", "\n": " ",
 }  # fmt: skip
+FORMULA = ("=", "+", "-", "@")
+# What tables print themselves: a dash, a number, a mean with its deviation and a note on its seeds.
+FIGURE = re.compile(rf"-|[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?(?: ± [\d.]+)?(?:[ {FIXED_SPACE}]\(\d+ of \d+ seeds\))?")
 RUN_FIELDS = (
     "dataset", "method", "config", "variant", "backbone", "shots", "seed", "task", "metric", "accuracy", "parameters",
     "train_seconds", "test_seconds", "folder",
@@ -36,6 +41,7 @@ def latex(table: Table, caption: str = "", label: str = "") -> str:
 
     With a caption it becomes a float. The document needs ``\\usepackage{booktabs}``.
     """
+    table = table.shown()
     columns = "l" * table.left + "r" * (len(table.header) - table.left)
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(map(escaped, table.header)), r"\midrule"]
     for r, row in enumerate(table.rows):
@@ -62,6 +68,7 @@ def _line(cells: Iterable[str]) -> str:
 
 def table_csv(table: Table) -> str:
     """The table's cells as printed."""
+    table = table.shown()
     return _csv([table.header, *table.rows])
 
 
@@ -100,7 +107,19 @@ def number(value: float) -> float | str:
     return value if math.isfinite(value) else ""
 
 
+def plain_cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: a name that begins like one gets an apostrophe.
+
+    >>> plain_cell("=1+1"), plain_cell("-1.5"), plain_cell(-1.5)
+    ("'=1+1", '-1.5', -1.5)
+    """
+    if not isinstance(value, str):
+        return value
+    text = printable(value).replace("\n", " ")
+    return f"'{text}" if text.lstrip()[:1] in FORMULA and text and not FIGURE.fullmatch(text) else text
+
+
 def _csv(rows: Iterable[Sequence]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([plain_cell(cell) for cell in row] for row in rows)
     return text.getvalue()

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from common.disk import replacing
 from reporting.collection import Group, Row, family_of
 from reporting.series import Stat, accuracy_of
 
@@ -350,8 +351,10 @@ def save(drawing: Figure, path: Path) -> list[Path]:
     """Write the figure to ``path`` with .png and .svg appended, on white; returns both paths."""
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
     with matplotlib.rc_context(SETTINGS):
-        drawing.savefig(written[0], dpi=160, bbox_inches="tight", facecolor="white")
-        drawing.savefig(written[1], bbox_inches="tight", facecolor="white", metadata={"Date": None})
+        with replacing(written[0]) as path:
+            drawing.savefig(path, format="png", dpi=160, bbox_inches="tight", facecolor="white")
+        with replacing(written[1]) as path:
+            drawing.savefig(path, format="svg", bbox_inches="tight", facecolor="white", metadata={"Date": None})
     return written
 
 

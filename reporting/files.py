@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from common.files import write_atomically
+from common.text import shortened
 from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group
 from reporting.export import latex, runs_csv, summary_csv, table_csv
 from reporting.tables import Table
+
+PART_BYTES = 90  # of a name in a file's name, which has up to two of them
 
 
 def write_files(collection: Collection, target: Path) -> list[Path]:
@@ -85,9 +89,10 @@ def part_of(shots: int) -> str:
 
 def plain_name(text: str) -> str:
     """``text`` as part of a file name that is valid on any system."""
-    return re.sub(r"\W+", "_", text.replace("*", "star")).strip("_")[:60] or "unnamed"
+    plain = re.sub(r"\W+", "_", text.replace("*", "star")).strip("_")[:60]
+    return shortened(plain, PART_BYTES) or "unnamed"
 
 
 def _write(path: Path, text: str) -> Path:
-    path.write_text(text, "utf-8", errors="replace")
+    write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from common.disk import sweep
 from common.files import write_atomically
-from common.text import counted
+from common.text import counted, printable
 from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
 from reporting.series import seeds_text
@@ -69,9 +71,10 @@ def write_page(folder: Path, output: Path | None = None, data: Path | None = Non
     """
     folder = Path(folder)
     output = Path(output) if output is not None else folder / PAGE
-    output = output / PAGE if output.is_dir() else output
+    output = output / PAGE if os.path.isdir(output) else output
     text = page(read_collection(folder), data)
     output.parent.mkdir(parents=True, exist_ok=True)
+    sweep(output.parent, [output.name])
     write_atomically(output, text.encode("utf-8", "replace").decode("utf-8"))  # file names may have surrogates
     return output
 
@@ -256,7 +259,10 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
             maps.append((name, len(names), drawn(figure, f"confusion{task}", f"Confusions of {name}", 380)))
     roots = image_roots(data, [run.data_root for run in series.runs])
     hardest = overview.hardest(group, row, shots)
-    cards = [(one, [(example, thumbnail(example.image, roots)) for example in one.examples]) for one in hardest]
+    unreadable: list[str] = []
+    cards = [
+        (one, [(example, thumbnail(example.image, roots, unreadable)) for example in one.examples]) for one in hardest
+    ]
     return {
         "row": row.label,
         "shots": shots_of(shots),
@@ -266,6 +272,7 @@ def class_parts(group: Group, data: Path | None) -> dict | None:
         "maps": maps,
         "cards": cards,
         "examples": any(one.examples for one in hardest),
+        "unreadable": [printable(image) for image in unreadable],
         "pictures": sum(uri is not None for _, pictures in cards for _, uri in pictures),
     }
 

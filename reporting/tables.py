@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from common.text import counted
+from common.text import counted, printable
 from reporting.paired import Paired
 from reporting.series import Series, Stat, accuracy_of, check_same_tasks
 from runs.results import Run
@@ -67,8 +68,16 @@ class Table:
         header = [headings.get(c, heading) for c, heading in enumerate(self.header)]
         return Table(header, self.rows, self.left, self.best, self.rules, self.second)
 
+    def shown(self) -> Table:
+        """The same table without line breaks and control characters in its cells, which names may have."""
+        header, *rows = ([printable(cell).replace("\n", " ") for cell in row] for row in [self.header, *self.rows])
+        return replace(self, header=header, rows=rows)
+
     def text(self, bold: bool = False) -> str:
         """The table for a terminal, with long headings wrapped; ``bold`` emphasises the best."""
+        return self.shown()._text(bold)
+
+    def _text(self, bold: bool) -> str:
         heads = [textwrap.wrap(head, 14, break_long_words=False) or [""] for head in self.header]
         height = max(map(len, heads))
         heads = [[""] * (height - len(head)) + head for head in heads]
@@ -93,11 +102,13 @@ class Table:
     def markdown(self) -> str:
         """The table in Markdown, with the best in bold."""
         marks = ["---" if c < self.left else "---:" for c in range(len(self.header))]
+        shown = self.shown()
         body = [
-            [f"**{_escape(cell)}**" if (r, c) in self.best else _escape(cell) for c, cell in enumerate(row)]
-            for r, row in enumerate(self.rows)
+            [f"**{markdown(cell)}**" if (r, c) in self.best else markdown(cell) for c, cell in enumerate(row)]
+            for r, row in enumerate(shown.rows)
         ]
-        return "\n".join("| " + " | ".join(row) + " |" for row in [[_escape(h) for h in self.header], marks, *body])
+        lines = [[markdown(heading) for heading in shown.header], marks, *body]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _width(text: str) -> int:
@@ -105,8 +116,11 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace(FIXED_SPACE, " ")
+def markdown(text: str) -> str:
+    """``text`` as it is in Markdown, in a table too: its pipes, HTML and links are shown, and have no effect."""
+    text = printable(text).replace("\n", " ").replace(FIXED_SPACE, " ")
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("](", "]\\(").replace("`", "\\`")
 
 
 def _unbroken(text: str) -> str:

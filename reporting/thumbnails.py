@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
+
+from common.files import is_regular
 
 SIDE = 96
 
@@ -19,20 +22,32 @@ def image_roots(data: Path | None, recorded: Iterable[str | None]) -> list[Path]
     return [*inside, *known]
 
 
-def thumbnail(image: str, roots: Sequence[Path]) -> str | None:
-    """An image as a JPEG data URI of a few KB; None if it is not in any of ``roots`` or cannot be read."""
+def thumbnail(image: str, roots: Sequence[Path], unreadable: list[str] | None = None) -> str | None:
+    """An image as a JPEG data URI of a few KB; None if it is not in any of ``roots`` or cannot be read.
+
+    Images that are there and cannot be read are added to ``unreadable``: a damaged one must not cost the page.
+    """
     path = PurePosixPath(image.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
         return None
-    for root in roots:
+    found = [root / path for root in roots if is_regular(root / path)]
+    for file in found:
         try:
-            with Image.open(root / path) as opened:
-                opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # avoids decoding large photographs at full size
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
-            picture.thumbnail((SIDE, SIDE))
-            file = io.BytesIO()
-            picture.save(file, "JPEG", quality=72, optimize=True)
-        except (OSError, ValueError, Image.DecompressionBombError):
+            return "data:image/jpeg;base64," + base64.b64encode(_jpeg(file)).decode("ascii")
+        except Exception:  # Pillow's plug-ins raise almost anything for a damaged file
             continue
-        return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    if found and unreadable is not None:
+        unreadable.append(image)
     return None
+
+
+def _jpeg(path: Path) -> bytes:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large or damaged images
+        with Image.open(path) as opened:
+            opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # avoids decoding large photographs at full size
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+    picture.thumbnail((SIDE, SIDE))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=72, optimize=True)
+    return file.getvalue()

@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dassl.config import get_cfg_default
 from dassl.data.datasets import DATASET_REGISTRY
 from dassl.engine import TRAINER_REGISTRY
@@ -21,8 +20,10 @@ import datasets  # noqa: F401  registers the data sets
 import trainers
 from common import catalogue, configs
 from common.errors import InputError, unknown
+from common.files import is_regular
 from common.text import one_line
 from datasets.declared import register_collection
+from datasets.yaml_files import read_yaml
 from prompting.towers import checkpoint_file
 from runs import foreign
 from trainers.engine.knobs import check_settings
@@ -55,6 +56,7 @@ def load_config(
     """
     cfg = get_cfg_default()
     trainers.extend_cfg(cfg)
+    given = {key: value_of(cfg, key) for key in known_keys(cfg)}
     overrides = list(overrides)
     entry = catalogue.METHODS.get(method)
     trainer = entry.trainer if entry else method or next((str(v) for k, v in overrides if k == "TRAINER.NAME"), "")
@@ -69,6 +71,7 @@ def load_config(
             set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
         else:
             _merge(cfg, "the command line", partial(cfg.merge_from_list, [key, plain]), key)
+    _refuse_empty(cfg, given)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         if cfg.TRAINER.NAME in foreign.TRAINERS:
             here = foreign.TRAINERS[cfg.TRAINER.NAME]
@@ -88,9 +91,25 @@ def load_config(
     return cfg
 
 
+def _refuse_empty(cfg: CfgNode, defaults: Mapping[str, Any]) -> None:
+    """InputError for a setting, or a whole section, that is None although it has a default: yacs takes that."""
+    for key, default in defaults.items():
+        node: Any = cfg
+        for part in key.split("."):
+            node = node[part] if node is not None else None
+        if node is None and default is not None:
+            raise InputError(f"{key} is None or empty in these settings; give it a value, such as {default!s}.")
+
+
 def digest(path: Path) -> str | None:
     """A hash of a file's content; None if there is no file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
+    if not is_regular(path):
+        return None
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 22):
+            found.update(part)
+    return found.hexdigest()[:16]
 
 
 def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:
@@ -114,7 +133,7 @@ def _merge_config(cfg: CfgNode, config: Path | str, trainer: str) -> None:
     elif path.suffix not in YAML:
         path = configs.trainers() / f"{config}.yaml"
     own = configs.trainers() / trainer / path.name
-    if trainer and configs.is_shared(path) and own.is_file():
+    if trainer and configs.is_shared(path) and is_regular(own):
         raise InputError(f"{trainer} has a config of its own in the place of {path}; use {own}.")
     _merge_file(cfg, path)
     recipe = configs.recipe_over(path, trainer)
@@ -123,32 +142,36 @@ def _merge_config(cfg: CfgNode, config: Path | str, trainer: str) -> None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not is_regular(path):
         shared = configs.trainers() / path.name
-        hint = f" All methods share {shared}." if shared.is_file() else ""
-        raise InputError(f"Config file {path} is missing.{hint}")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is not readable YAML: {one_line(error)}") from None
+        hint = f" All methods share {shared}." if is_regular(shared) else ""
+        kind = "is not a regular file" if os.path.lexists(path) else "is missing"
+        raise InputError(f"Config file {path} {kind}.{hint}")
+    content = read_yaml(path)
     if content is not None and not isinstance(content, dict):
         raise InputError(f"{path} is a {type(content).__name__} and not settings, which are lines of `KEY: value`.")
     return content or {}
 
 
-def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
+def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = (), merged: list[Path] | None = None) -> None:
     """Merge a config file, and before it its `_BASE_` files (paths relative to it), so that a recipe is written once.
 
-    A data set's key `config:`, the config that it asks for, is the launcher's.
+    A data set's key `config:`, the config that it asks for, is the launcher's. ``merged`` are the files so far, of
+    which there is a limit, since each could name others twice over.
     """
     content = _read_yaml(path)
+    merged = [] if merged is None else merged
+    merged.append(path)
+    if len(merged) > configs.LIMIT_FILES:
+        raise InputError(f"{merged[0]} builds on more than {configs.LIMIT_FILES} files by _BASE_; write it in fewer.")
     content.pop("config", None)
     bases = content.pop("_BASE_", None) or []
     for base in bases if isinstance(bases, list) else [bases]:
         if path.resolve() in above:
             raise InputError(f"{path} builds on itself by _BASE_.")
-        _merge_file(cfg, path.parent / str(base), (*above, path.resolve()))
+        _merge_file(cfg, path.parent / str(base), (*above, path.resolve()), merged)
     ours, pairs = foreign.translate(content)
+    _check_sections(cfg, ours, str(path))
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(_with_numbers(cfg, ours))))
     for key, value in pairs:
         _merge(cfg, str(path), partial(cfg.merge_from_list, [key, value]), key)
@@ -157,6 +180,18 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = ()) -> None:
 def _translated(key: str, value: Any) -> list[tuple[str, Any]]:
     ours, pairs = foreign.translate({key: value})
     return [*ours.items(), *pairs]
+
+
+def _check_sections(cfg: CfgNode, content: Mapping[str, Any], where: str, prefix: str = "") -> None:
+    """InputError if something else is in the place of a whole section of settings."""
+    for name, value in content.items():
+        section = cfg.get(name)
+        if not isinstance(section, CfgNode):
+            continue
+        if not isinstance(value, dict):
+            shown = "empty" if value is None else f"'{value}'"
+            raise InputError(f"{prefix}{name} is {shown} in {where}; it must be a section, of lines `KEY: value`.")
+        _check_sections(section, value, where, f"{prefix}{name}.")
 
 
 def _with_numbers(cfg: CfgNode, content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -173,7 +208,7 @@ def _number(cfg: CfgNode, key: str, value: Any) -> Any:
     """``value``, as a float if it is a whole number, as such or as text, and the default is a float."""
     if key not in known_keys(cfg) or not isinstance(value_of(cfg, key), float):
         return value
-    whole = isinstance(value, int) and not isinstance(value, bool)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 1023
     return float(value) if whole or (isinstance(value, str) and WHOLE.fullmatch(value)) else value
 
 
@@ -184,10 +219,12 @@ def _merge(cfg: CfgNode, where: str, merge: Callable[[], None], key: str | None 
         raise _unknown_key(key, known, where)
     try:
         merge()
-    except (KeyError, AssertionError) as error:
-        raise _unknown_key(str(error).strip("'\"").split()[-1], known, where) from None
-    except ValueError as error:
-        message = one_line(error)
+    except (RecursionError, MemoryError):
+        raise InputError(f"In {where}{f', {key}' if key else ''}: it is nested too deeply.") from None
+    except (KeyError, AssertionError, ValueError, TypeError, AttributeError) as error:
+        message = one_line(error).strip("'\"")
+        if "on-existent" in message:
+            raise _unknown_key(message.split()[-1], known, where) from None
         found = MISMATCH.search(message)
         if found is None:
             raise InputError(f"In {where}{f', {key}' if key else ''}: {message}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import platform
 import shutil
 import subprocess
@@ -12,16 +12,16 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from yacs.config import CfgNode
 
-from common.errors import Busy, InputError
-from common.files import write_atomically
-from common.paths import CHECKPOINTS, CONFIG, LOCK, REPOSITORY, RESULTS
+from common.disk import sweep
+from common.errors import FULL, InputError, of_system
+from common.files import is_regular, parse_json, write_atomically
+from common.paths import CHECKPOINTS, CONFIG, LOCK, LOG, REPOSITORY, RESULTS, TENSORBOARD, TESTED
+from runs.status import RECORDS, locked, release
 from trainers.engine.settings import known_keys, noted_settings, plain, value_of
 
 CHANGES = 3  # in a message
-PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
 
 # Settings that change where or how fast a run computes, not what it computes.
 INCIDENTAL = {
@@ -43,7 +43,7 @@ INCIDENTAL = {
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     """InputError if a run folder was begun with other settings: its checkpoint and results belong to another run."""
-    begun = (folder / RESULTS).exists() or (folder / CHECKPOINTS).exists()
+    begun = os.path.lexists(folder / RESULTS) or os.path.lexists(folder / CHECKPOINTS)
     earlier = (noted_settings(folder) if begun else None) or {}
     for key in known_keys(cfg):
         if key in INCIDENTAL or key not in earlier:
@@ -64,10 +64,14 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
 def declaration_changes(before: str, now: str) -> str:
     """What differs between two declarations of a collection (DATASET.DECLARATION, JSON), in a few words."""
     try:
-        old, new = (json.loads(text) if text else {"tasks": []} for text in (before, now))
-        tasks = [{task["name"]: task for task in declaration["tasks"]} for declaration in (old, new)]
-    except (ValueError, KeyError, TypeError):
+        return _declaration_changes(before, now)
+    except (ValueError, KeyError, TypeError, AttributeError):  # the record was edited
         return "its record cannot be read"
+
+
+def _declaration_changes(before: str, now: str) -> str:
+    old, new = (parse_json(text) if text else {"tasks": []} for text in (before, now))
+    tasks = [{task["name"]: task for task in declaration["tasks"]} for declaration in (old, new)]
     found = [f"task '{name}' is gone" for name in tasks[0] if name not in tasks[1]]
     found += [f"task '{name}' is new" for name in tasks[1] if name not in tasks[0]]
     for name in tasks[0].keys() & tasks[1].keys():
@@ -108,51 +112,55 @@ def git_commit() -> str | None:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "") if head.returncode == 0 else None
 
 
+def check_kinds(folder: Path) -> None:
+    """InputError if something else is in the place of a run's files and folders: a named pipe would block a run."""
+    for name in (*RECORDS, LOG, LOCK):
+        path = folder / name
+        if os.path.lexists(path) and not is_regular(path):
+            raise InputError(f"{path} is not a regular file; remove it, or choose another output folder.")
+    for name in (CHECKPOINTS, TENSORBOARD, TESTED):
+        path = folder / name
+        if os.path.lexists(path) and not path.is_dir():
+            raise InputError(f"{path} is not a folder; remove it, or choose another output folder.")
+
+
 @contextlib.contextmanager
 def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
     """Create a run's folder with its config, for this process alone: Busy if another one uses it.
 
-    The folder of a run that is refused before its first checkpoint is removed again.
+    What a killed process left half-written is removed, and so is the folder of a run that is refused before its first
+    checkpoint.
     """
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    check_kinds(folder)
+    alone = False
     with contextlib.ExitStack() as held:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.callback(release, locked(folder))
-            check_same_settings(cfg, folder)  # again: another process may have used it until now
-            write_atomically(folder / CONFIG, cfg.dump())
-        except OSError as error:
-            raise InputError(
-                f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
-            ) from None
-        try:
+            with _writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                held.callback(release, locked(folder))
+                alone = True
+                sweep(folder, RECORDS)
+                check_same_settings(cfg, folder)  # again: another process may have used it until now
+                write_atomically(folder / CONFIG, cfg.dump())
             yield
         except InputError:
-            if folder in new and not (folder / CHECKPOINTS).exists():
+            if alone and folder in new and not (folder / CHECKPOINTS).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                for parent in new[1:]:
-                    with contextlib.suppress(OSError):  # another run has moved in
-                        parent.rmdir()
+            if folder in new:
+                for path in new:
+                    with contextlib.suppress(OSError):  # it is not empty, or another run has moved in
+                        path.rmdir()
             raise
 
 
-def locked(folder: Path) -> FileLock | None:
-    """The lock of a run's folder, held; None if the file system has no locks. Busy if another process holds it.
-
-    The operating system releases it when the process ends, however it ends. A plain lock file would be left over, so
-    there is none on file systems without locks.
-    """
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
     try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        raise Busy(f"Another process is using {folder}; wait for it to end, or choose another output folder.") from None
-    except (NotImplementedError, OSError):
-        return None  # if the folder cannot be written, the next write reports it
-    return lock
-
-
-def release(lock: FileLock | None) -> None:
-    """Release a lock, if there is one."""
-    if lock is not None:
-        lock.release()
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise of_system(error, folder) from None
+        raise InputError(
+            f"Output folder {folder} cannot be written ({error.strerror or error}); choose another."
+        ) from None

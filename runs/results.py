@@ -11,11 +11,22 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from common.files import SEAL, read_text, unsealed
 from common.paths import EVALUATION, RESULTS, TESTED, TRACES
+from common.text import one_line, printable
+
+LARGEST = 1 << 62  # of a number in a record; larger ones are damage
 
 
 class RunError(Exception):
     """A run folder cannot be reported; the message is one line with the folder and the reason."""
+
+
+class DamagedRun(RunError):
+    """A finished run's record was damaged or edited; ``reason`` begins with its path."""
+
+    def __init__(self, reason: str):
+        super().__init__(f"{reason}; it does not count as finished, and the run's command runs it again")
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,23 @@ def _field(record: Any, key: str, kind: type | tuple[type, ...], where: str) -> 
     """Return ``record[key]``; RunError naming ``where`` unless it is of type ``kind``."""
     value = record.get(key) if isinstance(record, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise RunError(f"{where} has no usable '{key}'")
+        raise DamagedRun(f"{where} has no usable '{key}'")
+    return printable(value) if isinstance(value, str) else value
+
+
+def _number(record: Any, key: str, most: float, where: str, whole: bool = False) -> Any:
+    """Return the number ``record[key]``, which is from 0 to ``most`` or NaN; RunError naming ``where`` otherwise."""
+    value = _field(record, key, int if whole else (int, float), where)
+    if not (0 <= value <= most or value != value):
+        raise DamagedRun(f"{where} has '{key}' {str(value)[:20]}, which cannot be")
+    return value
+
+
+def _whole(record: Any, key: str, where: str) -> int:
+    """Return the whole number ``record[key]``, which may be negative: -1 shots are all images."""
+    value = _field(record, key, int, where)
+    if abs(value) > LARGEST:
+        raise DamagedRun(f"{where} has '{key}' {str(value)[:20]}, which cannot be")
     return value
 
 
@@ -117,20 +144,33 @@ def variant_of(folder: Path, config: str) -> str:
 def read_record(folder: str | Path, file: str = RESULTS) -> dict:
     """The content of a finished run's results.json, or of another ``file`` with the finished mark.
 
-    Raises RunError if the file is missing, is not JSON or has no finished mark.
+    Raises:
+        RunError: there is none, or it has no finished mark. DamagedRun: it cannot be read, is not JSON, or its checksum
+            differs. Results of earlier versions have no checksum and are read without.
     """
     folder = Path(folder)
     path = folder / file
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json.loads(read_text(path))  # NaN is allowed: the accuracy on a task without test images
+        if isinstance(record, dict) and SEAL in record:
+            unsealed(record)
     except FileNotFoundError:
         raise RunError(f"{folder} is not finished: it has no {file}") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not complete JSON"
-        raise RunError(f"{path} cannot be read: {reason}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedRun(f"{path} cannot be read: {_reason(error)}") from None
     if not isinstance(record, dict) or record.get("finished") is not True:
         raise RunError(f"{folder} is not finished: {file} has no finished mark")
     return record
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or one_line(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+        return "it is not complete JSON"
+    return f"{one_line(error)}, so it was damaged or edited"
 
 
 def read_results(folder: str | Path) -> dict | None:
@@ -144,22 +184,23 @@ def read_results(folder: str | Path) -> dict | None:
 def read_run(folder: str | Path, file: str = RESULTS) -> Run:
     """The finished run in ``folder``, or the finished evaluation if ``file`` is EVALUATION.
 
-    Raises RunError if there is none (see ``read_record``) or a required field is missing.
+    Raises RunError if there is none (see ``read_record``), or a required field is missing or cannot be.
     """
     folder = Path(folder)
     record = read_record(folder, file)
-    where, number = str(folder / file), (int, float)
+    where = str(folder / file)
     tasks = tuple(_task(task, where) for task in _field(record, "tasks", list, where))
     if not tasks:
-        raise RunError(f"{where} lists no tasks")
+        raise DamagedRun(f"{where} lists no tasks")
     seconds = _field(record, "seconds", dict, where)
     return Run(
         folder=folder,
         **{key: _field(record, key, str, where) for key in ("method", "dataset", "config", "backbone")},
-        **{key: _field(record, key, int, where) for key in ("shots", "seed")},
+        shots=_whole(record, "shots", where),
+        seed=_whole(record, "seed", where),
         tasks=tasks,
-        parameters=_field(_field(record, "counts", dict, where), "trainable_parameters", int, where),
-        seconds={key: float(_field(seconds, key, number, where)) for key in ("train", "test", "total")},
+        parameters=_number(_field(record, "counts", dict, where), "trainable_parameters", LARGEST, where, whole=True),
+        seconds={key: float(_number(seconds, key, LARGEST, where)) for key in ("train", "test", "total")},
         checkpoint=str(record["checkpoint"]) if record.get("checkpoint") else None,
         command=_strings(record.get("command")),
         data_root=record["data_root"] if isinstance(record.get("data_root"), str) else None,
@@ -173,10 +214,11 @@ def _task(record: Any, where: str) -> TaskScore:
     names, classes = _strings(record.get("classnames") if isinstance(record, dict) else None), None
     name, metric = (_field(record, key, str, where) for key in ("name", "metric"))
     accuracy = _field(record, "accuracy", (int, float), where)
-    if isinstance(record.get("classes"), int):
+    accuracy = math.nan if accuracy in (math.inf, -math.inf) else _number(record, "accuracy", 100.0 + 1e-6, where)
+    if isinstance(record.get("classes"), int) and 0 < record["classes"] <= LARGEST:
         classes = record["classes"]
     return TaskScore(
-        name, metric, accuracy, classes or len(names) or None, names,
+        name, metric, accuracy, len(names) or classes, names,
         _readable(record.get("confusion"), lambda entry: _confused(entry, len(names))),
         _readable(record.get("examples"), lambda entry: _example(entry, len(names))),
     )  # fmt: skip
@@ -186,13 +228,13 @@ def _readable(entries: Any, read: Callable[[Any], Any]) -> tuple:
     """``read`` applied to a list's entries; empty if any entry is malformed."""
     try:
         return tuple(map(read, entries)) if isinstance(entries, list) else ()
-    except (TypeError, ValueError, KeyError, IndexError):
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError):
         return ()
 
 
 def _confused(entry: Any, classes: int) -> tuple[int, int, int]:
     true, predicted, count = map(int, entry)
-    if not (0 <= true < classes and 0 <= predicted < classes and count > 0):
+    if not (0 <= true < classes and 0 <= predicted < classes and 0 < count <= LARGEST):
         raise ValueError
     return true, predicted, count
 
@@ -215,12 +257,14 @@ def _row(values: Any) -> tuple[float, ...]:
 
 
 def _words(entry: Any) -> Words:
-    nearest = tuple(tuple((str(word), float(distance)) for word, distance in vector) for vector in entry["nearest"])
-    return Words(str(entry["of"]), nearest)
+    nearest = tuple(
+        tuple((printable(str(word)), float(distance)) for word, distance in vector) for vector in entry["nearest"]
+    )
+    return Words(printable(str(entry["of"])), nearest)
 
 
 def _strings(value: Any) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()
+    return tuple(printable(str(part)) for part in value) if isinstance(value, list) else ()
 
 
 def _dict(value: Any) -> dict:

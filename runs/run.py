@@ -1,16 +1,18 @@
 """One run: one method, one collection, one number of shots, one seed.
 
 A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tasks.json (their tasks), tensorboard/ and,
-written last, results.json, whose ``"finished": true`` makes the run finished. A finished run is
-reported, not repeated; an unfinished one is resumed. An evaluation writes evaluation.json, which names its checkpoint.
+written last, results.json, whose ``"finished": true`` makes the run finished and whose checksum covers all of it. A
+finished run is reported, not repeated, unless its pictures changed; an unfinished one is resumed. An evaluation writes
+evaluation.json, which names its checkpoint.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ from dassl.utils import collect_env_info, count_num_param, set_random_seed
 from yacs.config import CfgNode
 
 from common import plugins
-from common.errors import InputError
-from common.files import write_atomically
+from common.errors import FULL, InputError, of_system
+from common.files import sealed, write_atomically
 from common.notices import notice
 from common.paths import EVALUATION, LOG, RESULTS
 from common.text import one_line
@@ -34,7 +36,7 @@ from runs.config import digest
 from runs.folder import check_same_settings, git_commit, opened, versions
 from runs.log import Tee
 from runs.progress import Progress
-from runs.results import read_results
+from runs.results import DamagedRun, RunError, read_record, read_run
 from runs.wandb_log import wandb_log
 from trainers.engine.knobs import method_of
 from trainers.engine.resuming_trainer import checkpoint_of
@@ -80,11 +82,11 @@ def run(cfg: CfgNode, request: Request) -> dict[str, Any]:
     folder = Path(cfg.OUTPUT_DIR)
     title = f"{method_of(cfg.TRAINER.NAME, cfg).name} {cfg.DATASET.NAME} seed {cfg.SEED}"
     check_same_settings(cfg, folder)
-    results = _finished(request, folder, title)  # before anything is written
+    results = _finished(cfg, request, folder, title)  # before anything is written
     if results is not None:
         return results
-    with opened(folder, cfg):
-        results = _finished(request, folder, title)  # another process may have finished it until now
+    with disk_full_in_one_line(folder), opened(folder, cfg):
+        results = _finished(cfg, request, folder, title)  # another process may have finished it until now
         if results is None:
             with Tee(folder / LOG, quiet=request.brief) as tee, wandb_log(cfg, folder, title) as log:
                 results = _run(cfg, request, folder, Progress(title, tee.console, request.brief, log))
@@ -93,12 +95,43 @@ def run(cfg: CfgNode, request: Request) -> dict[str, Any]:
         return results
 
 
-def _finished(request: Request, folder: Path, title: str) -> dict[str, Any] | None:
-    """The results of a run that need not be repeated, which is printed; None otherwise."""
-    results = None if request.evaluate else read_results(folder)
-    if results is not None:
-        print(f"{title}: already finished, {results['mean']:.1f}% ({folder})")
-    return results
+@contextlib.contextmanager
+def disk_full_in_one_line(folder: Path) -> Iterator[None]:
+    """DiskFull instead of the error of a write for which there is no space, in TensorBoard's thread too."""
+    usual = threading.excepthook
+
+    def hook(args: Any) -> None:  # the thread's writer raises its error once more, where it is waited for
+        if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
+            usual(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise of_system(error, folder) from None
+    finally:
+        threading.excepthook = usual
+
+
+def _finished(cfg: CfgNode, request: Request, folder: Path, title: str) -> dict[str, Any] | None:
+    """The results of a run that need not be repeated, which is printed; None otherwise.
+
+    Raises:
+        InputError: its pictures changed since.
+    """
+    if request.evaluate:
+        return None
+    try:
+        mean = read_run(folder).mean
+    except RunError as error:
+        if isinstance(error, DamagedRun):
+            notice(str(error))
+        return None
+    pictures.check(folder, data_root(cfg), "choose another output folder, or remove that one")
+    print(f"{title}: already finished, {mean:.1f}% ({folder})")
+    return read_record(folder)
 
 
 def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -127,7 +160,9 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
             trainer.train()
     except InputError as error:
         # From a loader's worker process the message comes wrapped in a traceback, whose last line is the message.
-        raise InputError(str(error).strip().splitlines()[-1].removeprefix("common.errors.InputError: ")) from None
+        kind = type(error)
+        last = str(error).strip().splitlines()[-1]
+        raise kind(last.removeprefix(f"{kind.__module__}.{kind.__qualname__}: ")) from None
     finally:
         progress.close()
     if not request.train or cfg.TEST.NO_TEST:
@@ -158,7 +193,7 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     name = EVALUATION if request.evaluate else RESULTS
     data = trainer.dm.dataset
     pictures.record(folder, data_root(cfg), (item.impath for item in [*data.train_x, *(data.val or []), *data.test]))
-    text = json.dumps(results, indent=1) + "\n"
+    text = json.dumps(sealed(results), indent=1) + "\n"
     write_atomically(folder / name, text)
     return json.loads(text)
 

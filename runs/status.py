@@ -1,17 +1,43 @@
-"""Is a run finished, and still valid?"""
+"""Is a run finished, and still valid? Is a process using its folder?"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import shutil
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from common.errors import InputError
-from common.paths import CHECKPOINTS, CONFIG, EVALUATION, INPUTS, RESULTS, TASKS, TENSORBOARD, TESTED, TRACEBACK
+from common.errors import Busy, InputError
+from common.files import is_regular, read_bytes, read_text, write_atomically
+from common.notices import notice
+from common.paths import (
+    CHECKPOINTS,
+    CONFIG,
+    EVALUATION,
+    INPUTS,
+    LOCK,
+    LOG,
+    RESULTS,
+    TASKS,
+    TENSORBOARD,
+    TESTED,
+    TRACEBACK,
+)
 from runs import pictures
-from runs.results import Run, RunError, read_run
+from runs.results import DamagedRun, Run, RunError, read_run
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
+# What a run writes into its folder, and into the folders in it.
+RECORDS = (RESULTS, EVALUATION, INPUTS, TRACEBACK, TASKS, CONFIG, pictures.FILE)
+WRITTEN = {
+    CHECKPOINTS: re.compile(r"checkpoint|model.*\.pth\.tar.*|\.(checkpoint|model).*\.part"),
+    TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),
+}
 
 
 class Planned(Protocol):
@@ -49,6 +75,9 @@ def status(planned: Planned) -> Status:
     file = results_file(planned)
     try:
         run = read_run(planned.folder, file.name)
+    except DamagedRun as error:
+        notice(str(error))
+        return Status(None, False)
     except RunError:
         return Status(None, False)
     trains = planned.shots and planned.of is None  # an evaluation draws no shots
@@ -67,18 +96,109 @@ def status(planned: Planned) -> Status:
             return Status(None, False)
     try:
         # By content: another file of the same name may be older than the run.
-        settled = (planned.folder / INPUTS).read_text("utf-8") == hash_of_inputs(planned)
+        settled = read_text(planned.folder / INPUTS) == hash_of_inputs(planned)
     except (OSError, ValueError):
         settled = False
     return Status(run, settled)
 
 
 def forget(planned: Planned) -> None:
-    """Remove what a run wrote into its folder, so that it starts again; its log stays."""
-    for name in (RESULTS, EVALUATION, INPUTS, TRACEBACK, TASKS, CONFIG, pictures.FILE):
-        (planned.folder / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, TESTED, TENSORBOARD):
-        shutil.rmtree(planned.folder / name, ignore_errors=True)
+    """Remove what a run wrote into its folder, so that it starts again; its log stays, and files of others do.
+
+    Raises:
+        Busy: another process uses the folder, or that of an evaluation in it; nothing is removed.
+    """
+    with held(planned.folder):
+        _forget(planned.folder)
+
+
+def check_unused(planned: Planned) -> None:
+    """Busy if another process uses a run's folder, or that of an evaluation in it."""
+    with held(planned.folder):
+        pass
+
+
+def _forget(folder: Path) -> None:
+    for name in RECORDS:
+        _remove_file(folder / name)
+    for name, written in WRITTEN.items():
+        _remove(folder / name, written)
+    for evaluation in _evaluations(folder):
+        _forget(evaluation)
+        _remove_file(evaluation / LOG)
+        _remove_file(evaluation / LOCK)
+        _remove_empty(evaluation)
+    _remove_empty(folder / TESTED)
+
+
+def _remove_file(path: Path) -> None:
+    if is_regular(path):  # we write nothing else
+        path.unlink(missing_ok=True)
+
+
+def _remove(folder: Path, written: re.Pattern[str]) -> None:
+    """Remove what we have written into a folder, and the folder if nothing else is in it."""
+    if folder.is_symlink():
+        return
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        if path.is_dir() and not path.is_symlink():
+            _remove_empty(path)
+        elif written.fullmatch(path.name):
+            _remove_file(path)
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # something else is in it, or there is none
+        folder.rmdir()
+
+
+def _evaluations(folder: Path) -> list[Path]:
+    """The folders of evaluations in a run's folder; links lead to those of others."""
+    tested = folder / TESTED
+    found = tested.iterdir() if tested.is_dir() and not tested.is_symlink() else ()
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+# -- the lock of a folder --
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the locks of a run's folder and of the evaluations in it, as far as they have been used before.
+
+    Raises:
+        Busy: another process holds one of them.
+    """
+    with contextlib.ExitStack() as stack:
+        for place in (folder, *_evaluations(folder)):
+            if is_regular(place / LOCK):
+                stack.callback(release, locked(place))
+        yield
+
+
+def locked(folder: Path) -> FileLock | None:
+    """The lock of a run's folder, held; None if the file system has no locks. Busy if another process holds it.
+
+    The operating system releases it when the process ends, however it ends. A plain lock file would be left over, so
+    there is none on file systems without locks.
+    """
+    from filelock import FileLock, Timeout  # plans are also made before packages are installed
+
+    lock = FileLock(folder / LOCK, fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise Busy(f"Another process is using {folder}; wait for it to end, or choose another output folder.") from None
+    except (NotImplementedError, OSError):
+        return None  # if the folder cannot be written, the next write reports it
+    return lock
+
+
+def release(lock: FileLock | None) -> None:
+    """Release a lock, if there is one."""
+    if lock is not None:
+        lock.release()
 
 
 def results_file(planned: Planned) -> Path:
@@ -90,10 +210,10 @@ def hash_of_inputs(planned: Planned) -> str:
     """A hash of the config files that a run reads."""
     digest = hashlib.sha256()
     for path in planned.files:
-        digest.update(path.read_bytes() + b"\0")
+        digest.update(read_bytes(path) + b"\0")
     return digest.hexdigest()
 
 
 def note_inputs(planned: Planned) -> None:
     """Record, in a finished run's folder, the config files that it was made from."""
-    (planned.folder / INPUTS).write_text(hash_of_inputs(planned), "utf-8")
+    write_atomically(planned.folder / INPUTS, hash_of_inputs(planned))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,16 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.text import one_line
 
+NAME = re.compile(r"[^/\\#?%:\x00-\x1f\x7f]{1,128}")  # of a project
+
 
 class WandbLog:
     """One run of a W&B project. A resumed run continues it, since its id is a hash of its folder."""
 
     def __init__(self, cfg: CfgNode, folder: Path, name: str):
         asked = f"WANDB.PROJECT is '{cfg.WANDB.PROJECT}', but"
+        if not NAME.fullmatch(cfg.WANDB.PROJECT):
+            raise InputError(f"{asked} a project's name has up to 128 characters, and none of / \\ # ? % :")
         try:
             import wandb
         except ModuleNotFoundError:
@@ -56,7 +61,8 @@ def wandb_log(cfg: CfgNode, folder: Path, name: str) -> Iterator[WandbLog | None
     try:
         yield log
     except BaseException:
-        log.finish(1)
+        with contextlib.suppress(Exception):  # the error that ended the run says more
+            log.finish(1)
         raise
     log.finish(0)
 

@@ -10,6 +10,7 @@ import pytest
 
 import parse_test_res
 from common.paths import LOG
+from tests.support.limits import in_time, make_pipe
 
 OURS = """epoch [50/50] batch [5/7] loss 0.9222 (0.9078) acc 71.8750 (69.3750)
 {before}Finish training
@@ -114,3 +115,28 @@ def test_bad_input_is_reported_in_one_line(
     assert parse_test_res.main([str(tmp_path)]) == 2
     assert parse_test_res.main([str(tmp_path), "--keyword", "("]) == 2
     assert capsys.readouterr().err.count("\n") == 3
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", ".", "1e5e5", "-"])
+def test_a_value_that_is_no_number_is_one_line(logs: Logs, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    assert parse_test_res.main([logs("runs", [value])]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.count("\n") == 1 and f"'{value}' is not a number" in shown.err
+
+
+def test_a_log_that_is_a_named_pipe_or_no_text(logs: Logs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = logs("runs", ["50.0", "52.0"])
+    path = tmp_path / "runs" / "seed1" / LOG
+    path.write_bytes(b"\xff\xfe\n" + path.read_bytes())
+    assert parse_test_res.main([folder]) == 0 and "* accuracy: 51.00%" in capsys.readouterr().out
+    make_pipe(path)
+    assert in_time(lambda: parse_test_res.main([folder])) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{path} cannot be read: it is not a regular file" in error
+
+
+@pytest.mark.parametrize("keyword", ["(?i)accuracy", "(acc)uracy", "accuracy|macro_f1"])
+def test_keywords_that_are_patterns(logs: Logs, capsys: pytest.CaptureFixture[str], keyword: str) -> None:
+    status = parse_test_res.main([logs("runs", ["50.0"]), "--keyword", keyword])
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err and (status == 0 or shown.err.count("\n") == 1)

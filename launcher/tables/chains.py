@@ -11,7 +11,9 @@ from pathlib import Path
 from statistics import fmean
 
 from common.errors import InputError
+from common.files import read_bytes
 from common.paths import LOG, RESULTS, TRACEBACK
+from common.text import printable
 from launcher.execution import Failure, first_line, run_jobs, same_refusal
 from launcher.plan import Job
 from reporting.published import authors_minutes
@@ -199,10 +201,10 @@ def last_line(job: Job) -> str:
     """The last line of a run's traceback or log that is not blank; empty without one."""
     for name in (TRACEBACK, LOG):
         try:
-            lines = (job.folder / name).read_text("utf-8", errors="replace").split("\n")
+            lines = read_bytes(job.folder / name).decode("utf-8", "replace").split("\n")
         except OSError:
             continue
         filled = [line.strip() for line in lines if line.strip()]
         if filled:
-            return f"{name}: {filled[-1][:200]}"
+            return f"{name}: {printable(filled[-1])[:200]}"
     return ""

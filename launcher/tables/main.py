@@ -48,7 +48,7 @@ def default_processes() -> int:
 def carry_out(plan: TablePlan) -> int:
     """Print the plan, run, print the table, and return the exit status."""
     started = time.monotonic()
-    check_pictures(plan.jobs, plan.request.redo)
+    check_pictures(plan.jobs, plan.request.redo, plan.script)
     chains = chains_of(plan.jobs, plan.script)
     slurm = plan.processes.slurm
     if slurm and chains:

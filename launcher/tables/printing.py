@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.files import write_atomically
 from common.paths import TRACEBACK
 from common.text import counted, one_line, wrapped
 from launcher import arguments, protocols
@@ -154,13 +155,13 @@ def table(plan: TablePlan, failures: Sequence[Failure]) -> tuple[str, Path]:
         parts = {"backbones": backbones, "lengths": lengths, "base_to_new": base_to_new, "new_tasks": new_tasks}
         text, markdown = parts[kind](plan)
         text = f"{title(plan)}\n\n{text}"
-        markdown = f"# {title(plan)}\n\n{markdown}\n"
+        markdown = f"# {tables.markdown(title(plan))}\n\n{markdown}\n"
     last = [*plan.notes, *failure_lines(failures)]
     if last:
-        markdown += "\n" + "".join(f"- {line}\n" for line in last)
+        markdown += "\n" + "".join(f"- {tables.markdown(line)}\n" for line in last)
     file = plan.request.output / plan.dataset / (arguments.folder_name(f"table_{plan.name}", plan.changes) + ".md")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(markdown, "utf-8")
+    write_atomically(file, markdown)
     return text, file
 
 

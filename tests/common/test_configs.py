@@ -5,6 +5,7 @@ import pytest
 from common import configs, paths
 from common.catalogue import METHODS
 from common.errors import InputError
+from tests.support.limits import in_time, make_pipe
 
 FILES = {
     "datasets/flowers.yaml": "DATASET:\n  NAME: Flowers\n",
@@ -111,3 +112,51 @@ def test_openclip_is_needed_where_a_config_names_its_tower(folder):
     assert not configs.names_openclip(folder / "trainers/rn50_short.yaml")  # in a comment
     (folder / "trainers/rn50_ep50.yaml").write_text("_BASE_: vit_small.yaml\n")
     assert configs.names_openclip(folder / "trainers/rn50_ep50.yaml")
+
+
+# -- files that are something else --
+
+
+@pytest.mark.parametrize("make", [make_pipe, lambda path: path.symlink_to(path), lambda path: path.mkdir()])
+def test_only_regular_files_are_opened(folder, make):
+    """A named pipe would block for ever; a link to itself and a folder have no text."""
+    for name in ("datasets/odd.yaml", "trainers/odd.yaml", "trainers/_odd.yaml"):
+        make(folder / name)
+    (folder / "trainers/rn50_ep50.yaml").write_text("_BASE_: [_odd.yaml, _short.yaml]\n")
+    found = in_time(lambda: configs.chain(folder / "trainers/rn50_ep50.yaml"))
+    assert [path.name for path in found] == ["rn50_ep50.yaml", "_short.yaml"]
+    for read in (configs.default_config, configs.bases_of, configs.read_config):
+        with pytest.raises(InputError, match="odd.yaml") as error:
+            in_time(lambda read=read: read(folder / "datasets/odd.yaml"))
+        assert "\n" not in str(error.value)
+    for name in ("odd.yaml", str(folder / "datasets/odd.yaml")):
+        with pytest.raises(InputError):
+            in_time(lambda name=name: configs.find_dataset(name))
+
+
+def test_text_in_another_encoding_is_one_line(folder):
+    path = folder / "datasets/latin.yaml"
+    path.write_bytes("config: größe\n".encode("latin-1"))
+    for read in (configs.default_config, configs.bases_of, configs.names_openclip):
+        with pytest.raises(InputError, match=r"latin.yaml is not text in UTF-8") as error:
+            read(path)
+        assert "\n" not in str(error.value)
+    path.write_bytes(b"\xef\xbb\xbfconfig: vit_small\n")  # a byte order mark, as Windows' editors write
+    assert configs.default_config(path) == "vit_small"
+    path.write_bytes(b"#" * (configs.LIMIT_BYTES + 1))
+    with pytest.raises(InputError, match="latin.yaml cannot be read: it has more than 2,097,152 bytes"):
+        configs.default_config(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, f"{'x' * 300}.yaml", f"~nobody-here/{'x' * 300}.yaml", "a\0.yaml"])
+def test_names_that_no_file_can_have_are_unknown(name):
+    for find in (configs.find_dataset, lambda name: configs.find_config(name, METHODS["CoOp-CA"])):
+        with pytest.raises(InputError):
+            find(name)
+
+
+def test_a_config_builds_on_a_limited_number_of_files(folder):
+    for number in range(configs.LIMIT_FILES + 1):
+        (folder / f"trainers/_{number}.yaml").write_text(f"_BASE_: _{number + 1}.yaml\n")
+    with pytest.raises(InputError, match="more than 100 files by _BASE_"):
+        configs.chain(folder / "trainers/_0.yaml")

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 
+import filelock
 import pytest
 from yacs.config import CfgNode
 
 from common.errors import Busy, InputError
-from common.paths import CONFIG, LOCK, RESULTS
-from runs import folder
-from runs.folder import check_same_settings, opened, versions
+from common.paths import CHECKPOINTS, CONFIG, LOCK, LOG, RESULTS, TRACEBACK
+from runs import status
+from runs.folder import check_same_settings, declaration_changes, opened, versions
+from tests.support.limits import in_time, make_pipe
 
 HOLD = """
 import sys, time
@@ -31,7 +33,7 @@ def holder(tmp_path):
 
 
 def test_the_second_process_is_refused_and_harms_nothing(holder, tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "PATIENCE", 0.1)
+    monkeypatch.setattr(status, "PATIENCE", 0.1)
     (tmp_path / "run" / CONFIG).write_text("the first's")
     with pytest.raises(Busy, match="process .*run; wait") as error:
         with opened(tmp_path / "run", CfgNode()):
@@ -56,7 +58,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
         def acquire(self, timeout):
             raise NotImplementedError
 
-    monkeypatch.setattr(folder, "FileLock", NoLocks)
+    monkeypatch.setattr(filelock, "FileLock", NoLocks)
     with opened(tmp_path / "run", CfgNode()):
         pass
     assert (tmp_path / "run" / CONFIG).exists()
@@ -108,3 +110,57 @@ def test_versions_are_those_of_this_python():
     found = versions()
     assert found["python"] == sys.version.split()[0]
     assert {"torch", "torchvision", "dassl"} <= found.keys() and all(found.values())
+
+
+@pytest.mark.parametrize("name", [*status.RECORDS, LOG, LOCK, CHECKPOINTS])
+@pytest.mark.parametrize("make", [make_pipe, lambda path: path.symlink_to(path)])
+def test_something_else_in_the_place_of_a_runs_file_is_one_line(tmp_path, name, make):
+    (tmp_path / "run").mkdir()
+    make(tmp_path / "run" / name)
+
+    def enter() -> None:
+        with opened(tmp_path / "run", CfgNode()):
+            raise AssertionError("not reached")
+
+    with pytest.raises(InputError, match=f"{name} is not a .*; remove it") as error:
+        in_time(enter)
+    assert "\n" not in str(error.value) and len(list((tmp_path / "run").iterdir())) == 1
+
+
+def test_what_killed_writers_left_is_removed_at_the_next_start(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (RESULTS, CONFIG, TRACEBACK):
+        (run / f".{name}.{ended.pid}").write_text("half")
+    (run / ".mine").write_text("mine")
+    with opened(run, CfgNode()):
+        pass
+    assert sorted(path.name for path in run.iterdir()) == [LOCK, ".mine", CONFIG]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 300])
+def test_an_output_folder_with_a_name_too_long_is_one_line(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be written .*too long") as error:
+        with opened(tmp_path / name, CfgNode()):
+            raise AssertionError("not reached")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff", b"[1]", b"1: 2\n", b"a.b: 1\n", b"[" * 9000, b"x: !!python/name:os.system ''\n"]
+)
+def test_damaged_settings_of_a_begun_run_are_one_line(tmp_path, text):
+    run = begun(tmp_path / "run", settings())
+    (run / CONFIG).write_bytes(text)
+    with pytest.raises(InputError, match="config.yaml is damaged") as error:
+        in_time(lambda: check_same_settings(settings(), run))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[", "[" * 99999, "3", '{"tasks": [3]}', '{"tasks": [{"name": "a", "x": 1}], "y": 2}']
+)
+def test_damaged_declarations_are_compared_in_words(text):
+    assert declaration_changes(text, '{"tasks": [{"name": "a", "classnames": {}}]}')

@@ -1,10 +1,14 @@
 """Changes in the folder of the pictures since a run was finished."""
 
+import json
 import shutil
 
 import pytest
 
+from common.errors import InputError
+from common.files import SEAL
 from runs import pictures
+from tests.support.limits import in_time, make_pipe
 
 
 @pytest.fixture
@@ -62,3 +66,79 @@ def test_results_outlive_their_pictures(folder):
 def test_a_damaged_record_is_no_record(folder, text):
     (folder / "run" / pictures.FILE).write_text(text)
     assert found(folder) == ""
+
+
+def write_record(folder, change):
+    path = folder / "run" / pictures.FILE
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def test_another_content_of_the_same_name_and_size(folder):
+    (folder / "data" / "kinds" / "rose" / "0.jpg").write_bytes(b"y")
+    assert found(folder) == "'kinds/rose' has files of the same names with another content"
+
+
+def test_contents_are_compared_up_to_a_limit(folder, monkeypatch):
+    """Larger data sets are compared by names and sizes, as the module and docs/reports.md say."""
+    monkeypatch.setattr(pictures, "CONTENT_BYTES", 4)  # the five files have a byte each
+    root = folder / "data"
+    pictures.record(folder / "run", root, [str(path) for path in root.rglob("*.jpg")])
+    (root / "kinds" / "rose" / "0.jpg").write_bytes(b"y")
+    assert found(folder) == ""
+    (root / "kinds" / "rose" / "0.jpg").write_bytes(b"yy")
+    assert found(folder) == "'kinds/rose' has other files"
+
+
+def test_another_root_with_the_same_pictures(folder):
+    shutil.copytree(folder / "data", folder / "other" / "place")
+    assert pictures.changes(folder / "run", folder / "other" / "place") == ""
+    pictures.check(folder / "run", folder / "other" / "place", "-")
+    (folder / "other" / "place" / "kinds" / "tulip" / "1.jpg").write_bytes(b"z")
+    pictures._changes.cache_clear()
+    with pytest.raises(InputError, match="other/place changed since: 'kinds/tulip' has files.*; do this") as error:
+        pictures.check(folder / "run", folder / "other" / "place", "do this")
+    assert "\n" not in str(error.value)
+
+
+def test_a_root_without_the_pictures_is_said(folder, capsys):
+    """Results outlive the pictures, but it is not left unsaid whose they are."""
+    shutil.rmtree(folder / "data" / "kinds")
+    (folder / "data" / "others").mkdir()
+    for _ in range(2):
+        pictures.check(folder / "run", folder / "data", "-")
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{folder / 'data'} has no folder kinds" in error
+    shutil.rmtree(folder / "data")
+    pictures.check(folder / "run", folder / "data", "-")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_record_of_an_earlier_version_is_read(folder):
+    """It has no checksum and no contents."""
+    write_record(
+        folder,
+        lambda state: (
+            {key: value for key, value in state.items() if key != SEAL}
+            | {"files": {name: values[:2] for name, values in state["files"].items()}}
+        ),
+    )
+    assert found(folder) == ""
+    (folder / "data" / "kinds" / "rose" / "0.jpg").write_bytes(b"y")
+    assert found(folder) == ""
+    (folder / "data" / "kinds" / "rose" / "0.jpg").unlink()
+    assert found(folder) == "'kinds/rose' has 2 files instead of 3"
+
+
+def test_a_changed_record_is_said_and_not_trusted(folder, capsys):
+    write_record(folder, lambda state: state | {"files": {}})
+    assert found(folder) == "" and found(folder) == ""
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and pictures.FILE in error and "go unnoticed" in error
+
+
+def test_named_pipes_among_the_pictures_and_in_the_place_of_the_record(folder, capsys):
+    make_pipe(folder / "data" / "kinds" / "rose" / "9.jpg")
+    assert in_time(lambda: found(folder)) == ""
+    make_pipe(folder / "run" / pictures.FILE)
+    assert in_time(lambda: found(folder)) == ""
+    assert "not a regular file" in capsys.readouterr().err

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from common.errors import InputError
-from common.paths import EVALUATION, INPUTS, RESULTS, TESTED
-from runs.status import Status, note_inputs, results_file, status
+from common.errors import Busy, InputError
+from common.files import sealed
+from common.paths import CHECKPOINTS, EVALUATION, INPUTS, LOCK, LOG, RESULTS, TENSORBOARD, TESTED
+from runs import status as module
+from runs.status import Status, check_unused, forget, note_inputs, results_file, status
+from tests.support.limits import in_time, make_pipe
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1]); lock.acquire(); print("held", flush=True); time.sleep(60)
+"""
 
 NOT_FINISHED = Status(None, False)
 
@@ -123,3 +135,93 @@ def test_an_evaluation_that_drew_no_shots_may_have_other_shots(planned):
     evaluation = evaluation_of(planned)
     evaluation.shots = 16
     assert status(evaluation).settled
+
+
+def test_edited_results_do_not_count_and_are_said_once(planned, capsys):
+    path = planned.folder / RESULTS
+    text = json.dumps(sealed(json.loads(path.read_text())))
+    path.write_text(text)
+    assert status(planned).settled
+    path.write_text(text.replace("50.0", "90.0"))
+    for _ in range(3):
+        assert status(planned) == NOT_FINISHED
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{path} cannot be read" in error and "runs it again" in error
+
+
+@pytest.mark.parametrize("name", [RESULTS, INPUTS])
+def test_a_named_pipe_in_the_place_of_a_record_does_not_block(planned, name):
+    make_pipe(planned.folder / name)
+    assert not in_time(lambda: status(planned)).settled
+
+
+# -- forgetting --
+
+
+def fill(folder: Path) -> None:
+    """Everything that a run and an evaluation in its folder write."""
+    for place in (folder, folder / TESTED / "other"):
+        (place / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (place / TENSORBOARD).mkdir(exist_ok=True)
+        for name in (*module.RECORDS, LOG, LOCK, f"{CHECKPOINTS}/checkpoint", f"{CHECKPOINTS}/model.pth.tar-50"):
+            (place / name).write_text("x")
+        for name in ("model-best.pth.tar", ".model.pth.tar-3.k2_x.part", ".checkpoint.ab.part"):
+            (place / CHECKPOINTS / name).write_text("x")
+        (place / TENSORBOARD / "events.out.tfevents.1.vm.2.0").write_text("x")
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_only_what_a_run_wrote_is_forgotten(planned):
+    fill(planned.folder)
+    mine = ["notes.txt", f"{CHECKPOINTS}/notes of mine.json", f"{TENSORBOARD}/plot.png", f"{TESTED}/other/why.md"]
+    for name in mine:
+        (planned.folder / name).write_text("mine")
+    forget(planned)
+    folders = [CHECKPOINTS, TENSORBOARD, TESTED, f"{TESTED}/other"]
+    assert everything(planned.folder) == sorted([*mine, *folders, LOG, LOCK])
+    for name in mine:
+        (planned.folder / name).unlink()
+    fill(planned.folder)
+    forget(planned)
+    assert everything(planned.folder) == [LOCK, LOG]
+    forget(planned)
+    forget(Planned(planned.folder / "none"))
+
+
+def test_links_are_not_followed_when_a_run_is_forgotten(planned, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "model.pth.tar-50").write_text("mine")
+    (planned.folder / CHECKPOINTS).symlink_to(elsewhere)
+    (planned.folder / TENSORBOARD).mkdir()
+    (planned.folder / TENSORBOARD / "more").symlink_to(elsewhere)
+    (planned.folder / TESTED).mkdir()
+    (planned.folder / TESTED / "other").symlink_to(elsewhere)
+    (elsewhere / RESULTS).write_text("mine")
+    pipe = make_pipe(planned.folder / EVALUATION)
+    forget(planned)
+    assert everything(elsewhere) == ["model.pth.tar-50", RESULTS] and pipe.exists()
+
+
+@pytest.mark.parametrize("place", ["", f"{TESTED}/other"])
+def test_a_run_that_another_process_computes_is_not_forgotten(planned, monkeypatch, place):
+    fill(planned.folder)
+    before = everything(planned.folder)
+    command = [sys.executable, "-c", HOLD, str(planned.folder / place / LOCK)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    try:
+        for call in (forget, check_unused):
+            with pytest.raises(Busy, match="Another process is using .*; wait") as error:
+                call(planned)
+            assert "\n" not in str(error.value) and everything(planned.folder) == before
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    forget(planned)
+    assert not (planned.folder / RESULTS).exists()

@@ -34,3 +34,10 @@ def test_weights_and_biases_gets_what_tensorboard_does(workplace, monkeypatch):
     with pytest.raises(InputError, match="pip install wandb"):
         workplace.run("CoOp", "other", "WANDB.PROJECT", "flowers")
     assert not (workplace.output / "other").exists()
+
+
+@pytest.mark.parametrize("project", ["a/b", "a:b", "x" * 129, "a#b", "tab\tbed"])
+def test_names_that_a_project_cannot_have(workplace, project):
+    with pytest.raises(InputError, match="WANDB.PROJECT is .* a project's name") as error:
+        workplace.run("CoOp", "run", "WANDB.PROJECT", project)
+    assert "\n" not in str(error.value) and not (workplace.output / "run").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from yacs.config import CfgNode
 
 from common.errors import InputError
 from common.paths import CONFIG
+from datasets.yaml_files import read_yaml
 
 
 def known_keys(node: Mapping, prefix: str = "") -> list[str]:
@@ -46,12 +48,10 @@ def plain(value: Any) -> Any:
 def noted_settings(folder: Path | str) -> dict[str, Any] | None:
     """Return the settings recorded in a run's folder, by dotted key; None if there are none."""
     path = Path(folder) / CONFIG
-    try:
-        noted = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        noted = None
-    if not isinstance(noted, dict):
-        raise InputError(f"{path} is damaged; remove that run's folder, or name another.")
-    return {key: value_of(noted, key) for key in known_keys(noted)}
+    try:
+        noted = read_yaml(path)
+        return {key: value_of(noted, key) for key in known_keys(noted)}
+    except (InputError, AttributeError, KeyError, TypeError):  # it is not YAML, or not settings
+        raise InputError(f"{path} is damaged; remove that run's folder, or name another.") from None
