@@ -8,20 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
 from common.errors import InputError
 from common.notices import notice
-from common.text import counted, one_line
+from common.text import counted
 from datasets.collection import TaskCollection
 from datasets.fewshot import TaskImages
-from datasets.folders import list_images, read_class_folders
-from datasets.layouts import Release, official_split, read_split
+from datasets.folders import entries_of, is_folder, list_images, read_class_folders
+from datasets.layouts import Release, official_split
 from datasets.places import part_folders, subfolders
 from datasets.source import complete
-from prompting.tasks import METRICS, Task
+from datasets.split_files import read_split
+from datasets.yaml_files import read_yaml
+from prompting.tasks import METRICS, Task, check_classnames
 
 
 class FolderCollection(TaskCollection):
@@ -31,7 +32,7 @@ class FolderCollection(TaskCollection):
 
     def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
         base = root / self.declaration["folder"]
-        if not base.is_dir():
+        if not os.path.isdir(base):
             raise InputError(f"Folder {base} is missing; --data (DATASET.ROOT) must be the folder that holds it.")
         tasks = []
         for entry in self.declaration["tasks"]:
@@ -66,9 +67,7 @@ def rename_classes(release: Release, readable: dict[str, str], task: str) -> Rel
         raise InputError(f"Task '{task}' names the class '{stray[0]}', which it does not have.")
     pairs = zip(release.keys, release.classnames, strict=True)
     names = tuple(readable.get(key, name) for key, name in pairs)
-    duplicate = next((name for name in names if names.count(name) > 1), None)
-    if duplicate:
-        raise InputError(f"Class name '{duplicate}' is used twice in task '{task}'; give the classes different names.")
+    check_classnames(names, task, release.keys)
     return replace(release, classnames=names)
 
 
@@ -83,7 +82,7 @@ def read_folder(folder: Path, task: str, readable: dict[str, str]) -> Release:
         return Release(keys, names, [], [], test)
     if "train" not in parts or "test" not in parts:
         return Release(*read_class_folders(folder, task, readable))
-    folders = {entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."}
+    folders = {entry.name for entry in entries_of(folder) if is_folder(entry)}
     others = sorted(folders - {part.name for part in parts.values()})
     if others:
         raise InputError(
@@ -115,10 +114,7 @@ def read_declaration(path: Path) -> dict[str, Any]:
     Raises:
         InputError: a key or value is not valid; the message says which.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path} is not readable YAML: {one_line(error)}") from None
+    content = read_yaml(path)
     tasks = content.get("tasks") if isinstance(content, dict) else None
     if not isinstance(tasks, list) or not tasks:
         raise InputError(f"{path} declares no tasks; it needs a list `tasks:` of entries with a name and a folder.")

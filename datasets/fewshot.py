@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
+from common.disk import sweep
 from common.errors import InputError
-from common.files import write_atomically
-from common.text import counted
+from common.files import SEAL, is_regular, read_json, unsealed, write_record
+from common.notices import notice
+from common.text import counted, one_line
 from prompting.tasks import Task
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ Samples = list[tuple[str, int]]  # (path, class index within the task)
 # 50 % train, 20 % validation, 30 % test within every class: the published rule for folders without a split.
 SPLIT_PERCENT = (50, 20)
 FEW = 10  # a class with fewer images keeps more of them for training
+SURROGATES = "surrogateescape"  # of names of files that are not text in UTF-8
 VALIDATION_SHOTS = 4  # the literature uses min(shots, 4) validation images per class
 
 
@@ -112,12 +115,9 @@ def validation_shots(images: TaskImages, shots: int, seed: int) -> Samples:
 def own_shots(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer: bool) -> TaskImages:
     """The task with ``shots`` training images per class, see `few_shot`, and its `validation_shots`."""
 
-    def draw() -> tuple[Samples, Samples]:
-        train = few_shot(images.train, shots, seed, images.source, images.folders, allow_fewer)
-        return train, validation_shots(images, shots, seed)
-
-    pools = images.train, images.val
-    train, val = load_or_draw(draw, pools, root, images.source, f"shots_{shots}-seed_{seed}")
+    train = few_shot(images.train, shots, seed, images.source, images.folders, allow_fewer)
+    val = validation_shots(images, shots, seed)
+    record_draw(train, val, (images.train, images.val), root, images.source, f"shots_{shots}-seed_{seed}")
     return replace(images, train=train, val=val)
 
 
@@ -155,34 +155,63 @@ def split_sizes(count: int) -> tuple[int, int, int]:
     return count - val - test, val, test
 
 
-def load_or_draw(
-    draw_both: Callable[[], tuple[Samples, Samples]], pools: tuple[Samples, Samples], root: Path, source: str, name: str
-) -> tuple[Samples, Samples]:
-    """Few-shot training and validation samples, from the record ``<root>/.few_shot/<source>/<name>.json`` if it was
-    made from the same files. Otherwise they are drawn and recorded.
+def record_draw(
+    train: Samples, val: Samples, pools: tuple[Samples, Samples], root: Path, source: str, name: str
+) -> None:
+    """Record few-shot samples, drawn from ``pools``, in ``<root>/.few_shot/<source>/<name>.json``.
 
-    A record lists (path below the data root, class index) and a hash of all files that were drawn from. It is written
-    atomically, so several runs may start at once. If the data root is not writable, nothing is recorded.
+    The record is for people and other programs: nothing is read back from it. A draw depends on nothing but the images
+    and the seed, so it is always made again, and a line says so if the record is of another one or damaged.
+
+    A record lists (path below the data root, class index), a hash of all files that were drawn from, and a hash of its
+    own content. It is written atomically, so several runs may start at once. If the data root is not writable, nothing
+    is recorded.
     """
-    path = root / ".few_shot" / source / f"{name}.json"
+    path = record_path(root, source, name)
     start = f"{root}{os.sep}"
     files = hashlib.sha256()
     for pool in pools:
-        files.update("\n".join(f"{file.removeprefix(start)}\t{index}" for file, index in pool).encode())
+        files.update(
+            "\n".join(f"{file.removeprefix(start)}\t{index}" for file, index in pool).encode(errors=SURROGATES)
+        )
         files.update(b"\n\n")
-    try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-        if old["files"] == files.hexdigest():
-            train, val = ([(start + file, index) for file, index in old[part]] for part in ("train", "val"))
-            return train, val
-        print(f"The images of {source} have changed since {path} was written; its few-shot images are drawn again.")
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # there is no record yet, or the file is not a record
-    train, val = draw_both()
     record: dict[str, Any] = {"files": files.hexdigest()}
     for part, samples in (("train", train), ("val", val)):
-        record[part] = [(file.removeprefix(start), index) for file, index in samples]
+        record[part] = [[file.removeprefix(start), index] for file, index in samples]
+    reason = _difference(path, source, record)
+    if reason is None:
+        return
+    if reason:
+        notice(f"{reason}; its few-shot images are drawn again.")
+    if os.path.lexists(path) and not is_regular(path):
+        return  # not ours
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(record, indent=0))
-    return train, val
+        sweep(path.parent, [path.name])
+        write_record(path, record, indent=0)
+
+
+def record_path(root: Path, source: str, name: str) -> Path:
+    """Where a draw is recorded. A source outside the data root ("../photos") has its record below .few_shot too."""
+    place = Path(source)
+    changed = {"..": "%2E%2E", place.anchor: quote(place.anchor, safe="")}
+    return root.joinpath(".few_shot", *(changed.get(part, part) for part in place.parts), f"{name}.json")
+
+
+def _difference(path: Path, source: str, record: dict[str, Any]) -> str | None:
+    """Why a record is written: "" if there is none yet, else what is wrong with it; None if it is as it should be."""
+    try:
+        content = read_json(path)
+        sealed = isinstance(content, dict) and SEAL in content
+        old = unsealed(content) if sealed else content
+        if old == record:
+            return None if sealed else ""  # an earlier version's, which has no checksum
+        if old["files"] != record["files"]:
+            return f"The images of {source} have changed since {path} was written"
+        return f"{path} lists other images than are drawn from the same files"
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, OSError) and not os.path.lexists(path):
+            return ""  # its folder is a file
+        return f"{path} is damaged ({one_line(getattr(error, 'strerror', None) or error)})"

@@ -15,6 +15,7 @@ from common.errors import InputError
 from common.notices import notice
 from common.text import counted
 from datasets.fewshot import Samples
+from prompting.tasks import check_classnames
 
 # Formats that Pillow opens and that are not pictures, or need a program beside it.
 NOT_PICTURES = {".bufr", ".eps", ".fit", ".fits", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf", ".ps"}
@@ -22,6 +23,7 @@ CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave
 SPLIT_FEWSHOT = "split_fewshot"  # CoOp's folder of draws
 NO_CLASSES = {"__MACOSX", SPLIT_FEWSHOT}  # folders beside class folders
 NOT_READ = 3  # kinds of files in a message
+NOT_A_FILE = "not a file"  # named pipes, sockets, devices, and links that lead nowhere
 
 
 @cache
@@ -36,14 +38,46 @@ def image_suffixes() -> tuple[str, ...]:
     return tuple(sorted(readable - NOT_PICTURES))
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """True for a folder or a link to one; False for links that lead nowhere or in a circle."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """True for a regular file or a link to one; False for named pipes, sockets, devices and links that lead nowhere."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+    """True for a file that is not hidden and has an image's suffix; it is not opened."""
+    return entry.name[0] != "." and entry.name.lower().endswith(image_suffixes()) and is_file(entry)
+
+
+def entries_of(folder: Path | str) -> list[os.DirEntry[str]]:
+    """What is in a folder, in alphabetical order, without hidden entries; InputError if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"Folder {folder} cannot be listed ({error.strerror}); check that it can be read.") from None
+
+
 def not_read(folder: Path) -> tuple[list[str], list[str]]:
-    """Names in a folder of images that are left out: files that are not images, and folders."""
-    with os.scandir(folder) as entries:
-        others = sorted(
-            (e for e in entries if e.name[0] != "." and e.name.lower() not in CLUTTER), key=lambda e: e.name
-        )
-    files = [e.name for e in others if not e.is_dir() and not e.name.lower().endswith(image_suffixes())]
-    return files, [e.name for e in others if e.is_dir()]
+    """Names in a folder of images that are left out: files that are not images, with NOT_A_FILE for what is not a
+    file at all, and folders."""
+    files, folders = [], []
+    for entry in entries_of(folder):
+        if is_folder(entry):
+            folders.append(entry.name)
+        elif not is_image(entry) and entry.name.lower() not in CLUTTER:
+            files.append(entry.name if is_file(entry) else NOT_A_FILE)
+    return files, folders
 
 
 def left_out(folders: Sequence[Path]) -> str:
@@ -54,7 +88,7 @@ def left_out(folders: Sequence[Path]) -> str:
         found = not_read(folder)
         files += found[0]
         inner += found[1]
-    kinds = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files)
+    kinds = Counter(name if name == NOT_A_FILE else os.path.splitext(name)[1].lower() or "no suffix" for name in files)
     listed = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common(NOT_READ))
     more = " .." if len(kinds) > NOT_READ else ""
     heic = "; HEIC needs pillow-heif (pip install pillow-heif)" if {".heic", ".heif"} & kinds.keys() else ""
@@ -64,9 +98,12 @@ def left_out(folders: Sequence[Path]) -> str:
 
 
 def list_images(folder: Path) -> list[str]:
-    """Paths of the image files directly in a folder, without hidden ones, in alphabetical order."""
-    with os.scandir(folder) as entries:
-        return sorted(e.path for e in entries if e.name[0] != "." and e.name.lower().endswith(image_suffixes()))
+    """Paths of the image files directly in a folder, without hidden ones, in alphabetical order.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    return sorted(entry.path for entry in entries_of(folder) if is_image(entry))
 
 
 def read_class_folders(
@@ -84,15 +121,15 @@ def read_class_folders(
         class folders in alphabetical order, their class names, and (path, class index) samples.
 
     Raises:
-        InputError: the folder is missing or empty, a class has no images, two classes have the same name, or
-            ``readable`` names a folder that does not exist.
+        InputError: the folder is missing or empty, a class has no images, the tokenizer cannot distinguish two classes,
+            or ``readable`` names a folder that does not exist.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(
             f"Folder {folder} of task '{task}' is missing; is --data (DATASET.ROOT) the folder that holds it?"
         )
-    entries = (entry for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
-    folders = sorted(entry.name for entry in entries if entry.name not in {*ignore, *NO_CLASSES})
+    left = {*ignore, *NO_CLASSES}
+    folders = [entry.name for entry in entries_of(folder) if is_folder(entry) and entry.name not in left]
     if not folders:
         raise InputError(
             f"Folder {folder} of task '{task}' has no class folders; it should hold one folder of images per class."
@@ -101,11 +138,7 @@ def read_class_folders(
     if stray:
         raise InputError(f"Task '{task}' names the class folder '{stray[0]}', which is not in {folder}.")
     names = tuple(readable.get(name, name.replace("_", " ")) for name in folders)
-    duplicates = sorted({name for name in names if names.count(name) > 1})
-    if duplicates:
-        raise InputError(
-            f"Class name '{duplicates[0]}' is used twice in task '{task}'; give the folders different names."
-        )
+    check_classnames(names, task, folders)
     samples: Samples = []
     for index, name in enumerate(folders):
         images = list_images(folder / name)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 from yacs.config import CfgNode
 
-from common.errors import InputError
+from common.errors import FULL, InputError, of_system
+from common.files import read_json
 from datasets.collection import TaskCollection
 from datasets.drawing import write_collection
 from datasets.fewshot import TaskImages
@@ -23,10 +23,12 @@ class Garden8(TaskCollection):
         try:
             folder = write_collection(root)
         except OSError as error:
+            if error.errno in FULL:
+                raise of_system(error, root) from None
             raise InputError(
                 f"Garden-8 cannot be written to {root} ({error.strerror or error}); choose another folder with --data."
             ) from None
-        split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+        split = read_json(folder / "split.json")  # as it is planned, see `write_collection`
         tasks = []
         for entry in split["tasks"]:
             task = Task(entry["name"], tuple(entry["classnames"]), entry["template"], entry["metric"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import InputError
+from common.files import read_bytes, read_text
 from common.notices import notice
 from common.text import counted, one_line
 from datasets.fewshot import Samples
@@ -26,6 +27,7 @@ from datasets.places import (
     subfolders,
     unusable_files,
 )
+from prompting.tasks import check_classnames
 
 Rows = list[tuple[str, str]]  # (image path, class key)
 ClassFolders = tuple[tuple[str, ...], tuple[str, ...], Samples]  # keys (folder names), class names, samples
@@ -83,10 +85,7 @@ def class_folders(
         readable = tuple(classname.get(key, name) for key, name in zip(keys, readable, strict=True))
     elif classname is not str:
         readable = tuple(classname(key) for key in keys)
-    twice = next((name for name in readable if readable.count(name) > 1), None)
-    if twice is not None:
-        both = [folders[order[i]] for i, name in enumerate(readable) if name == twice]
-        raise InputError(f"Class folders '{both[0]}' and '{both[1]}' in {folder} are both '{twice}'; keep one of them.")
+    check_classnames(readable, folder.name, [folders[i] for i in order])
     return tuple(keys), readable, samples
 
 
@@ -228,8 +227,8 @@ def named_folders(folders: dict[str, Path], classname: Callable[[str], str]) -> 
 def read_lines(path: Path) -> list[str]:
     """The non-empty lines of a release's text file, stripped; InputError if it cannot be read."""
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); is the data set unpacked completely?") from None
 
 
@@ -279,7 +278,7 @@ def read_mat(path: Path, variable: str) -> np.ndarray:
             f"Reading {path} needs scipy: `pip install scipy`, or fetch the published split file."
         ) from None
     try:
-        return np.atleast_1d(loadmat(str(path), squeeze_me=True)[variable])
+        return np.atleast_1d(loadmat(io.BytesIO(read_bytes(path)), squeeze_me=True)[variable])
     except KeyError:
         raise InputError(f"{path} has no variable '{variable}'; is it the file of the original release?") from None
     except Exception as error:  # scipy raises many kinds of errors, some without a common base class
@@ -299,52 +298,7 @@ def from_lists(
     return Release(tuple(classes), names, samples(train), None if val is None else samples(val), samples(test))
 
 
-# -- split files --
-
-
-def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
-    """Read a published split: CoOp's split_zhou_*.json or the released SoftCPT code's split_dk_*.json (one task).
-
-    CoOp's lists [path, label, class name]. SoftCPT's lists [path, [label], [task]] and has a separate list of class
-    names, and the task's name and metric.
-
-    Args:
-        path: the split file.
-        images: the folder that its paths are relative to.
-        folder: the data set's folder, which is searched if the images are not there; None searches ``images``.
-
-    Raises:
-        InputError: the file has another format, or names an image that does not exist.
-    """
-    task_name = metric = ""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        parts = {part: content[part] for part in ("train", "val", "test")}
-        if "meta" in content:
-            meta = content["meta"]
-            if len(meta["taskid2cname"]) != 1:
-                raise ValueError(f"it has {len(meta['taskid2cname'])} tasks instead of one")
-            names = dict(enumerate(meta["taskid2cname"][0]))
-            parts = {part: [(file, labels[0]) for file, labels, _ in rows] for part, rows in parts.items()}
-            task_name, metric = (str((meta.get(key) or [""])[0]) for key in ("taskid2tname", "taskid2metric"))
-        else:
-            names = {label: name for rows in parts.values() for _, label, name in rows}
-            parts = {part: [(file, label) for file, label, _ in rows] for part, rows in parts.items()}
-        order = sorted(names)
-        index = {label: i for i, label in enumerate(order)}
-        rows = {part: [(file.replace("\\", "/"), index[label]) for file, label in parts[part]] for part in parts}
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a split file in CoOp's or SoftCPT's format ({type(error).__name__}: {error}); fetch it "
-            "again, or remove it to have the images split here."
-        ) from None
-    found = locate_files(
-        (file for part in rows.values() for file, _ in part), images, folder or images, f"the split {path}"
-    )
-    samples = {part: [(found[file], label) for file, label in rows[part]] for part in rows}
-    classnames = tuple(str(names[label]).replace("_", " ") for label in order)
-    keys = tuple(str(names[label]) for label in order)
-    return Release(keys, classnames, samples["train"], samples["val"], samples["test"], task_name, metric)
+# -- files that lists name --
 
 
 def locate_files(names: Iterable[str], images: Path, folder: Path, named_by: str) -> dict[str, str]:

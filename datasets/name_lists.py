@@ -4,7 +4,6 @@ order; with or without synonyms."""
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from common.files import parse_json, read_text
 from common.text import one_line
 
 # A line: a number, an id, another number, a name, with spaces or ":" "," ";" between them and quotes around them.
@@ -75,11 +75,14 @@ def read_name_list(path: Path) -> NameList:
         InputError: the file cannot be read or has another form; the message says which forms are read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); fetch the file again.") from None
     structured = text.lstrip()[:1] in ("{", "[", "(")
-    entries = list(_structured(path, text)) if structured else _lines(text)
+    try:
+        entries = list(_structured(path, text)) if structured else _lines(text)
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply for a list of class names; fetch the file again.") from None
     with_id = [entry for entry in entries if entry.id]
     wrong = [entry for entry in entries if not entry.name or (with_id and not entry.id)]
     if wrong or not entries:
@@ -130,7 +133,7 @@ def _lines(text: str) -> list[Entry]:
 
 def _structured(path: Path, text: str) -> Iterator[Entry]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         try:
             content = ast.literal_eval(text.strip())

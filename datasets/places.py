@@ -10,11 +10,13 @@ from functools import lru_cache
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
+from common.files import is_regular
 from common.text import counted
-from datasets.folders import NO_CLASSES, image_suffixes
+from datasets.folders import NO_CLASSES, image_suffixes, is_file, is_folder
 
 Parts = tuple[str, ...]  # of a path, spelt as `plain` does
 DEPTH = 3  # folders below a data set's folder that are searched
+DEEPEST = 32  # levels of folders that are walked for the files of a list
 # Folder names of each split, without letter case and punctuation; the last existing one is used.
 PARTS = {
     "train": ("ilsvrc2012imgtrain", "trainset", "trainingset", "training", "train"),
@@ -38,21 +40,27 @@ def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, without hidden ones, in alphabetical order; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
-            names = (e.name for e in entries if e.is_dir() and e.name[0] != "." and e.name not in NO_CLASSES)
+            names = [e.name for e in entries if e.name[0] != "." and e.name not in NO_CLASSES and is_folder(e)]
             return sorted(folder / name for name in names)
     except OSError:
         return []
 
 
 def has_images(folder: Path) -> bool:
-    """True if an image is directly in a folder."""
-    with os.scandir(folder) as entries:
-        return any(e.name[0] != "." and e.name.lower().endswith(image_suffixes()) for e in entries)
+    """True if an image is directly in a folder; its name is enough."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(e.name[0] != "." and e.name.lower().endswith(image_suffixes()) for e in entries)
+    except OSError:
+        return False
 
 
 def unwrap(folder: Path) -> Path:
     """The innermost of doubled folders: ``cars_train/cars_train`` for ``cars_train``, if it is the only subfolder."""
-    while len(inner := subfolders(folder)) == 1 and plain(inner[0].name) == plain(folder.name):
+    for _ in range(DEPTH):  # a link could lead back for ever
+        inner = subfolders(folder)
+        if len(inner) != 1 or plain(inner[0].name) != plain(folder.name):
+            break
         folder = inner[0]
     return folder
 
@@ -63,7 +71,7 @@ def resolve(folder: Path, place: str, inner: bool = True) -> Path | None:
     found = folder
     for name in PurePosixPath(place).parts:
         exact = found / name
-        if not exact.is_dir():
+        if not os.path.isdir(exact):
             same = [child for child in subfolders(unwrap(found)) if plain(child.name) == plain(name)]
             if not same:
                 return None
@@ -90,7 +98,7 @@ def find_place(folder: Path, place: str) -> Path | None:
 
 def find_file(folder: Path, *names: str) -> Path | None:
     """The first of some files, named relative to the folder or to a folder below it, with letter case ignored."""
-    exact = [folder / name for name in names if (folder / name).is_file()]
+    exact = [folder / name for name in names if is_regular(folder / name)]
     if exact:
         return exact[0]
     found: dict[str, Path] = {}
@@ -105,7 +113,7 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
 def _file(folder: Path, name: str) -> Path | None:
     with os.scandir(folder) as entries:
-        same = sorted(e.path for e in entries if e.name.casefold() == name.casefold() and e.is_file())
+        same = sorted(e.path for e in entries if e.name.casefold() == name.casefold() and is_file(e))
     return Path(same[0]) if same else None
 
 
@@ -230,6 +238,8 @@ def _walk(folder: Path) -> Iterator[tuple[Parts, str, str]]:
             folders.clear()
             continue
         seen.add(real)
+        if len(Path(place).parts) - len(folder.parts) >= DEEPEST:
+            folders.clear()
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "__MACOSX")
         inner = _parts((*Path(place).relative_to(folder).parts, ""))[:-1]
         for name in sorted(files):
@@ -251,7 +261,7 @@ def _part_of(folders: Parts) -> str:
 def contents(folder: Path, limit: int = 5) -> str:
     """What a folder holds, in a few words."""
     with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if entry.is_file() and entry.name[0] != ".")
+        files = sorted(entry.name for entry in entries if is_file(entry) and entry.name[0] != ".")
     listed = [f"{child.name}/" for child in subfolders(folder)] + files
     more = f" and {counted(len(listed) - limit, 'more entry', 'more entries')}" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more or "nothing"

@@ -10,7 +10,7 @@ Pickles are read by an unpickler that imports nothing.
 
 from __future__ import annotations
 
-import json
+import io
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from common.errors import InputError
+from common.files import is_regular, read_bytes, read_json
 from common.notices import notice
 from common.text import counted, one_line, some
 from datasets.fewshot import Samples, TaskImages, by_class, validation_shots
@@ -53,7 +54,7 @@ def find_record(draws: str, root: Path, source: str, shots: int, seed: int) -> P
         for inner in (place / SPLIT_FEWSHOT, place):
             for suffix in SUFFIXES:
                 path = inner / f"shot_{shots}-seed_{seed}{suffix}"
-                if path.is_file():
+                if is_regular(path):
                     return path
     return None
 
@@ -175,7 +176,7 @@ def read_record(path: Path) -> tuple[list[Entry], list[Entry] | None]:
         InputError: it is not a record, or it holds more than data.
     """
     try:
-        content = _unpickled(path) if path.suffix == ".pkl" else json.loads(path.read_text(encoding="utf-8"))
+        content = _unpickled(path) if path.suffix == ".pkl" else read_json(path)
         train, val = (_entries(content.get(part)) for part in ("train", "val"))
     except InputError:
         raise
@@ -200,7 +201,7 @@ def _entry(item: Any) -> Entry:
     if isinstance(item, _Item):
         item = {name.removeprefix("_"): value for name, value in item.state.items()}
     path, label = (item["impath"], item["label"]) if isinstance(item, Mapping) else item[:2]
-    if not isinstance(path, str) or not path or not isinstance(label, int):
+    if not isinstance(path, str) or not path or type(label) is not int or label < 0:
         raise ValueError(f"an image is {str(item)[:80]}")
     return Entry(path, label)
 
@@ -224,5 +225,4 @@ class _Reader(pickle.Unpickler):
 
 
 def _unpickled(path: Path) -> Any:
-    with open(path, "rb") as file:
-        return _Reader(file).load()
+    return _Reader(io.BytesIO(read_bytes(path))).load()

@@ -6,6 +6,7 @@ It is registered and usable on its own. A collection (datasets/collections/) lis
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from common.errors import InputError
+from common.files import is_regular
 from common.notices import notice
 from datasets.collection import TaskCollection
 from datasets.fewshot import Samples, TaskImages, by_class, draw, split_in_three
@@ -25,11 +27,11 @@ from datasets.layouts import (
     class_folders,
     read_classes,
     read_lines,
-    read_split,
     scene_phrase,
 )
 from datasets.places import copies, find_place, plain, resolve, subfolders, unwrap
-from prompting.tasks import METRICS, Task
+from datasets.split_files import read_split
+from prompting.tasks import METRICS, Task, check_classnames
 
 VALIDATION_PERCENT = 20  # of the training images, if a release has a test split but no validation split
 NUMBERED = re.compile(r"\d+[ ._-]+(?=\D)")
@@ -42,8 +44,10 @@ class Download:
 
     url: str  # http(s) URL, or gdrive:<file id>
     to: str  # below the data root: the file itself, or with ``unpack`` the folder to unpack into ("": the root)
-    md5: str = ""  # "" if none is published
+    md5: str = ""  # "" if none is published, as for sha256
     unpack: bool = False
+    sha256: str = ""
+    size: int = 0  # in bytes; 0 if not published
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Source(TaskCollection):
     metric: str = "A"
     class_names: Mapping[str, str] = {}  # names in prompts, by class key, where spaces for "_" are not enough
     ignore: tuple[str, ...] = ()  # folders that are not classes
+    names_repeat: bool = False  # the published names of some classes are the same
     facts: Facts = UNKNOWN
 
     def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
@@ -102,7 +107,7 @@ class Source(TaskCollection):
     @classmethod
     def find_folders(cls, root: Path) -> list[Path]:
         """All folders that the source may be in, those named as in ``folders`` first."""
-        exact = [root / folder for folder in cls.folders if (root / folder).is_dir()]
+        exact = [root / folder for folder in cls.folders if os.path.isdir(root / folder)]
         alike = []
         for folder in (*cls.folders, *cls.aliases):
             first, *rest = folder.split("/")
@@ -126,7 +131,7 @@ class Source(TaskCollection):
     def find_split(cls, root: Path) -> Path | None:
         """The published split that is used; None if there is none."""
         places = [p for folder in cls.find_folders(root) for p in (folder, *subfolders(folder), unwrap(folder))]
-        found = [place / name for name in cls.split_files for place in places if (place / name).is_file()]
+        found = [place / name for name in cls.split_files for place in places if is_regular(place / name)]
         for other in {file.name: file for file in found}.values():
             if other.name != found[0].name:
                 notice(f"{cls.name()}: {other} is not used, because {found[0]} is there.")
@@ -159,7 +164,8 @@ class Source(TaskCollection):
                 f"class folders as in the release, or fetch it with `bash scripts/datasets/prepare.sh {cls.name()}`."
             )
         name, metric = cls._released_task(cls.find_folders(root), release, split)
-        return [complete(Task(name, release.classnames, cls.template, metric), cls.folders[0], release)]
+        task = Task(name, release.classnames, cls.template, metric)
+        return [complete(task, cls.folders[0], release, cls.names_repeat)]
 
     @classmethod
     def _released_task(cls, folders: Sequence[Path], release: Release, split: Path | None) -> tuple[str, str]:
@@ -167,7 +173,7 @@ class Source(TaskCollection):
 
         The meta network reads the name, so a line says where another one than the source's comes from.
         """
-        files = [folder / TASK_NAME for folder in folders if (folder / TASK_NAME).is_file()]
+        files = [folder / TASK_NAME for folder in folders if is_regular(folder / TASK_NAME)]
         texts = [" ".join(read_lines(file)) for file in files]
         names = [(" ".join(text.replace("_", " ").split()), file) for text, file in zip(texts, files, strict=True)]
         if split is not None and release.task_name:
@@ -251,13 +257,25 @@ class SourceCollection(TaskCollection):
         return [task for part in self.parts for task in part.tasks(root)]
 
 
-def complete(task: Task, source: str, release: Release) -> TaskImages:
-    """A task's images in all three splits; splits that the release lacks are drawn, always the same way."""
+def complete(task: Task, source: str, release: Release, names_repeat: bool = False) -> TaskImages:
+    """A task's images in all three splits; splits that the release lacks are drawn, always the same way.
+
+    Raises:
+        InputError: the tokenizer cannot distinguish two classes, unless ``names_repeat``; or an image is for training
+            and for testing.
+    """
+    if not names_repeat:
+        check_classnames(task.classnames, task.name, release.keys)
     train, val, test = release.train, release.val, release.test
     if test is None:
         train, val, test = split_in_three(train, source, release.keys)
     elif val is None:
         train, val = hold_out(train, source, release.keys)
+    both = {file for file, _ in train} & {file for file, _ in test}
+    if both:
+        raise InputError(
+            f"Image {min(both)} of task '{task.name}' is listed for training and for testing; remove it from one list."
+        )
     return TaskImages(task, source, release.keys, train, val, test)
 
 

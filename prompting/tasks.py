@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
+from common.errors import InputError
+
 METRICS = {"A": "overall accuracy", "C": "mean per-class accuracy"}
+WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"  # what CLIP's tokenizer splits a text into
+
+
+@cache
+def normal_form(classname: str) -> tuple[str, ...]:
+    """What CLIP's tokenizer reads of a class name: pieces of lower-case text, after repairs of Unicode and HTML.
+
+    >>> normal_form("_Oak  tree"), normal_form("oak tree"), normal_form(" ")
+    (('oak', 'tree'), ('oak', 'tree'), ())
+    """
+    import ftfy  # needed for class names alone, and slower to import than the rest
+    import regex
+
+    text = ftfy.fix_text(classname.replace("_", " "))
+    return tuple(regex.findall(WORD, html.unescape(html.unescape(text)).lower()))
+
+
+def check_classnames(names: Sequence[str], task: str, keys: Sequence[str] = ()) -> None:
+    """Check that the tokenizer can distinguish the class names of a task.
+
+    Args:
+        names: the class names.
+        task: the task's name, for messages.
+        keys: where each name comes from, such as its folder, for messages.
+
+    Raises:
+        InputError: a name has nothing that can be read, or two are the same to the tokenizer.
+    """
+    seen: dict[tuple[str, ...], int] = {}
+    for index, name in enumerate(names):
+        form = normal_form(name)
+        if not form:
+            raise InputError(
+                f"Class {_shown(names, keys, index)} of task '{task}' has no text for a prompt; give it another name."
+            )
+        other = seen.setdefault(form, index)
+        if other != index:
+            raise InputError(
+                f"Classes {_shown(names, keys, other)} and {_shown(names, keys, index)} of task '{task}' are the same "
+                f"text to CLIP's tokenizer: '{' '.join(form)}'; give them different names, or keep one of them."
+            )
+
+
+def _shown(names: Sequence[str], keys: Sequence[str], index: int) -> str:
+    """A class as its user knows it: where its name comes from, then the name if that is another text."""
+    name = names[index]
+    if index >= len(keys) or keys[index].replace("_", " ") == name.replace("_", " "):
+        return repr(keys[index] if index < len(keys) else name)
+    return repr(keys[index]) + (f" (called {name!r})" if names.count(name) == 1 else "")
 
 
 @dataclass(frozen=True)

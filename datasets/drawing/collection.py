@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from typing import Any, NamedTuple
+
+from common.files import write_record
 
 from .draw import draw
+from .place import SPLIT, Plan, check_ours, is_complete, put, slug, sweep, temporary
 from .scene import Scene, random_scene
 from .tasks import COMMON_STYLES, RARE_STYLES, TASKS
 
@@ -27,11 +29,6 @@ STYLE_WEIGHTS: dict[str, float] = {s: 0.2 / len(COMMON_STYLES) for s in COMMON_S
 VERSION = 1
 
 Job = tuple[Scene, int, str]
-
-
-def slug(name: str) -> str:
-    """The folder name for a class or task."""
-    return name.replace(" ", "_")
 
 
 def garden_scene(seed: int, attribute: str, key: str, split: str, number: int) -> Scene:
@@ -54,46 +51,52 @@ def write_collection(
     a progress bar.
 
     Pictures are drawn in a temporary folder beside the final one, which is renamed when complete; ``split.json`` is
-    written last. So a folder without a matching ``split.json`` is unfinished and is replaced. Two processes may do
-    this at once: the second one finds the first one's folder and discards its own. Raises OSError if the root is not
-    writable.
+    written last. Two processes may do this at once: the second one finds the first one's folder and discards its own.
+    What is in the folder and was not drawn is never removed, see `place.put`.
+
+    Raises:
+        InputError: ``<root>/garden8`` is not ours, or was changed.
+        OSError: the root is not writable.
     """
     folder = Path(root) / "garden8"
-    wanted = {"version": VERSION, "seed": seed, "per_class": list(per_class), "size": size}
-    if _complete(folder, wanted):
+    pictures, entries = _plan(per_class)
+    plan = Plan(
+        {"name": "Garden-8", "version": VERSION, "seed": seed, "per_class": list(per_class), "size": size,
+         "tasks": entries},
+        [picture.path for picture in pictures],
+    )  # fmt: skip
+    if is_complete(folder, plan):
         return folder
+    check_ours(folder)
     Path(root).mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".garden8-", dir=root))
+    sweep(Path(root))
+    fresh = temporary(Path(root))
     try:
-        jobs, entries = _plan(seed, per_class, size)
-        for path in {str(Path(job[2]).parent) for job in jobs}:
+        for path in {str(Path(path).parent) for path in plan.pictures}:
             (fresh / path).mkdir(parents=True, exist_ok=True)
-        _draw_all([(scene, pixels, str(fresh / path)) for scene, pixels, path in jobs], workers, progress)
-        split = {"name": "Garden-8", **wanted, "tasks": entries}
-        partial = fresh / "split.json.partial"
-        partial.write_text(json.dumps(split, indent=1), encoding="utf-8")
-        os.replace(partial, fresh / "split.json")
+        jobs = [(garden_scene(seed, *picture[:-1]), size, str(fresh / picture.path)) for picture in pictures]
+        _draw_all(jobs, workers, progress)
+        write_record(fresh / SPLIT, plan.record(fresh))
         fresh.chmod(0o755)
-        _install(fresh, folder, wanted)
+        put(fresh, folder, plan)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return folder
 
 
-def _complete(folder: Path, wanted: dict) -> bool:
-    """True if ``split.json`` says that exactly this collection was finished, and no class folder is missing."""
-    try:
-        split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if any(split.get(name) != value for name, value in wanted.items()):
-        return False
-    return all((folder / "images" / slug(t.name) / slug(c)).is_dir() for t in TASKS for c in t.classnames)
+class Picture(NamedTuple):
+    """What determines a picture's scene, and its path below the collection's folder."""
+
+    attribute: str
+    key: str
+    split: str
+    number: int  # in its split
+    path: str
 
 
-def _plan(seed: int, per_class: tuple[int, int, int], size: int) -> tuple[list[Job], list[dict]]:
-    """All pictures to draw and the tasks' entries in ``split.json``; paths are relative to the collection's folder."""
-    jobs: list[Job] = []
+def _plan(per_class: tuple[int, int, int]) -> tuple[list[Picture], list[dict[str, Any]]]:
+    """All pictures to draw and the tasks' entries in ``split.json``."""
+    pictures: list[Picture] = []
     entries = []
     for task in TASKS:
         entry: dict = {"name": task.name, "classnames": list(task.classnames), "template": task.template, "metric": "A"}
@@ -103,11 +106,11 @@ def _plan(seed: int, per_class: tuple[int, int, int], size: int) -> tuple[list[J
             for split, count in zip(SPLITS, per_class, strict=True):
                 for k in range(count):
                     path = f"images/{slug(task.name)}/{slug(classname)}/{number:03d}.jpg"
-                    jobs.append((garden_scene(seed, task.attribute, key, split, k), size, path))
+                    pictures.append(Picture(task.attribute, key, split, k, path))
                     entry[split].append([path, index])
                     number += 1
         entries.append(entry)
-    return jobs, entries
+    return pictures, entries
 
 
 def _draw_chunk(jobs: list[Job]) -> int:
@@ -131,24 +134,3 @@ def _draw_all(jobs: list[Job], workers: int | None, progress: Callable[[Iterable
     with ProcessPoolExecutor(workers, mp_context=get_context(method)) as pool:
         for _ in wrap(pool.map(_draw_chunk, chunks)):
             pass
-
-
-def _install(fresh: Path, folder: Path, wanted: dict) -> None:
-    """Move the finished folder into place, unless a finished one is there; replace an unfinished or different one."""
-    for _ in range(3):
-        if _complete(folder, wanted):
-            return
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=".garden8-old-", dir=folder.parent))
-            try:
-                os.replace(folder, old / "garden8")
-            except FileNotFoundError:
-                pass  # another process moved it away first
-            shutil.rmtree(old, ignore_errors=True)
-        try:
-            os.replace(fresh, folder)
-            return
-        except OSError:
-            continue  # another process moved its folder there in between
-    if not _complete(folder, wanted):
-        raise OSError(f"could not put the finished collection at {folder}")

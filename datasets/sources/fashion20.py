@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import os
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
+from common.files import read_json
 from datasets.fewshot import Samples, TaskImages
-from datasets.folders import list_images
+from datasets.folders import entries_of, is_folder, list_images
 from datasets.layouts import Release, locate_files, read_lines
 from datasets.places import find_file
 from datasets.source import Facts, Source, complete
-from prompting.tasks import Task
+from datasets.split_files import SPLITS, check_parts
+from prompting.tasks import Task, check_classnames
 
 # The kind of garment in each of the 20 tasks, in order.
 KINDS = (*["pants"] * 3, *["tops"] * 4, *["shoes"] * 7, "hat", "socks", "socks", "skirt", "tops", "underwear")
@@ -76,8 +78,10 @@ def read_task_file(path: Path) -> list[tuple[str, tuple[str, ...]]]:
                 f"{path}, line {number}: a task needs four tab-separated columns (number, name, description, "
                 "comma-separated class names); fetch the file again."
             )
-        if len(set(classnames)) < len(classnames):
-            raise InputError(f"{path}, line {number}: task '{columns[1]}' has two classes with the same name.")
+        try:
+            check_classnames(classnames, columns[1])
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
         tasks.append((columns[1].replace("_", " "), classnames))
     if len(tasks) != len(KINDS):
         raise InputError(f"{path} has {len(tasks)} tasks and should have {len(KINDS)}; fetch the file again.")
@@ -89,13 +93,13 @@ def read_task(folder: Path, name: str, classnames: tuple[str, ...]) -> Release:
     keys = tuple(map(str, range(len(classnames))))
     samples: Samples = []
     for index, key in enumerate(keys):
-        if not (folder / key).is_dir():
+        if not os.path.isdir(folder / key):
             raise InputError(f"Class folder {folder / key} of task '{name}' is missing; is the data set complete?")
         images = list_images(folder / key)
         if not images:
             raise InputError(f"Class folder {folder / key} of task '{name}' holds no images that can be read.")
         samples += [(path, index) for path in images]
-    stray = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in keys)
+    stray = [entry.name for entry in entries_of(folder) if is_folder(entry) and entry.name not in keys]
     if stray:
         raise InputError(f"{folder / stray[0]} is a class of task '{name}' without a name in {TASK_FILE}.")
     return Release(keys, classnames, samples)
@@ -107,20 +111,24 @@ def read_split_of_tasks(
     """Read the released split, one file for all tasks: rows of path, [class], [task] under train, val and test."""
     releases = [Release(tuple(map(str, range(len(names)))), names, [], [], []) for _, names in named]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("train", "val", "test"):
+        content = read_json(path)
+        for part in SPLITS:
             for file, (label,), (task,) in content[part]:
+                if type(label) is not int or type(task) is not int or not isinstance(file, str):
+                    raise ValueError(f"an image is {[file, label, task]}")
                 if not 0 <= task < len(named):
                     raise ValueError(f"task {task} is not from 0 to {len(named) - 1}")
                 if not 0 <= label < len(named[task][1]):
                     raise ValueError(f"class {label} of task '{named[task][0]}' has no name in {TASK_FILE}")
-                getattr(releases[task], part).append((str(file), label))
+                getattr(releases[task], part).append((file, label))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise InputError(
             f"{path} is not a split file of Fashion-20 ({type(error).__name__}: {error}); fetch it again, or remove it "
             "to have the images split here."
         ) from None
-    parts = [getattr(release, part) for release in releases for part in ("train", "val", "test")]
+    for release in releases:
+        check_parts({part: getattr(release, part) for part in SPLITS}, path)
+    parts = [getattr(release, part) for release in releases for part in SPLITS]
     found = locate_files((file for part in parts for file, _ in part), images, folder, f"the split {path}")
     for part in parts:
         part[:] = [(found[file], label) for file, label in part]

@@ -31,6 +31,7 @@ class FGVCAircraft(Source):
             Download(
                 "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
                 "",
+                "d4acdd33327262359767eeaa97a4f732",
                 unpack=True,
             ),
         ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
+from common.files import is_regular
 from common.notices import notice
 from datasets.fewshot import Samples
 from datasets.layouts import Release, class_folders, locate_files, read_lines
@@ -38,6 +39,7 @@ class ImageNet(Source):
     aliases = ("imagenet1k", "ILSVRC2012", "ILSVRC", "imagenet-object-localization-challenge")
     images = "images"
     task_name = "object"
+    names_repeat = True  # CLIP's list calls two pairs of classes the same
     facts = Facts(
         classes=1000,
         images=1331167,
@@ -85,6 +87,7 @@ class ImageNetVariant(Source):
 
     unpacked: tuple[str, ...]  # where class folders may be, below the data set's folder
     task_name = "object"
+    names_repeat = True  # as ImageNet's
 
     @classmethod
     def read(cls, folder: Path) -> Release:
@@ -106,9 +109,9 @@ def find_names(folder: Path) -> NameList:
     """The list of class names: classnames.txt of the data set or of ImageNet, else another list in these folders."""
     imagenet = resolve(folder.parent, "imagenet", inner=False) or folder.parent / "imagenet"
     places = list(dict.fromkeys((folder, imagenet)))
-    found = [place / "classnames.txt" for place in places if (place / "classnames.txt").is_file()]
+    found = [place / "classnames.txt" for place in places if is_regular(place / "classnames.txt")]
     inner = [path for place in places for path in (place, *subfolders(place))]
-    found += [place / name for name in OTHER_LISTS for place in inner if (place / name).is_file()]
+    found += [place / name for name in OTHER_LISTS for place in inner if is_regular(place / name)]
     if not found:
         searched = " or ".join(str(place / "classnames.txt") for place in places)
         raise InputError(
@@ -128,7 +131,7 @@ def find_names(folder: Path) -> NameList:
 
 def read_solution(folder: Path, images: Path) -> tuple[tuple[str, ...], Samples]:
     """The ids and validation images of Kaggle's copy, which has no class folders; nothing for other copies."""
-    path = next((p for place in (folder, *subfolders(folder)) if (p := place / "LOC_val_solution.csv").is_file()), None)
+    path = next((p for place in (folder, *subfolders(folder)) if is_regular(p := place / "LOC_val_solution.csv")), None)
     if path is None:
         return (), []
 

@@ -30,6 +30,8 @@ class ImageNetV2(ImageNetVariant):
                 "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-matched-frequency.tar.gz",
                 "imagenetv2",
                 unpack=True,
+                sha256="f0c37fdf925916b19ea1323cd9a2208cdb6959ba2c32eef2a7fc393835c9ca7c",
+                size=1_264_079_360,
             ),
             Download(CLASSNAMES, "imagenetv2/classnames.txt"),
         ),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from dassl.data.datasets import DATASET_REGISTRY
 
 from common.errors import InputError
+from common.files import read_json
 from datasets.fewshot import Samples
 from datasets.layouts import Release, locate_files, read_mat
 from datasets.places import find_file
@@ -98,7 +98,7 @@ def _read_names(folder: Path) -> dict[str, str]:
     if path is None:
         return {str(number): name for number, name in enumerate(FLOWERS, 1)}
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = read_json(path)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}, the list of flower names, cannot be read ({error}); "

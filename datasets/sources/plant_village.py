@@ -120,6 +120,8 @@ class PlantVillage(Source):
                 "file_downloaded",
                 "PlantVillage",
                 unpack=True,
+                sha256="ac3432453984d02a86197987e775a5429d0d59e7cc7c35bcf5a8f50349b90ff0",
+                size=868_032_562,
             ),
         ),
     )

@@ -21,5 +21,13 @@ class WHURS19(SceneSource):
         licence="see its page",
         size="102 MB",
         home="https://captain-whu.github.io/BED4RS/",
-        downloads=(Download("https://github.com/CAPTAIN-WHU/BED4RS/raw/main/datasets/WHU-RS19.zip", "", unpack=True),),
+        downloads=(
+            Download(
+                "https://github.com/CAPTAIN-WHU/BED4RS/raw/main/datasets/WHU-RS19.zip",
+                "",
+                unpack=True,
+                sha256="1b6dc34bcc7ea50c45c7fc74cd41ece25121412eaa923c9b4a30b482c1347cf0",
+                size=102_429_601,
+            ),
+        ),
     )

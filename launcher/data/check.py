@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,14 +158,23 @@ def complaint(path: str) -> str | None:
 def absence(path: str) -> str | None:
     """Why an image cannot be read, without decoding it: the file is not there, or is empty."""
     try:
-        return None if os.path.getsize(path) else f"Image {path} is empty; replace or remove it."
-    except OSError as error:
-        return f"Image {path} cannot be read ({error.strerror}); is the data set unpacked completely?"
+        found = os.stat(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return f"Image {path} cannot be read ({reason}); is the data set unpacked completely?"
+    if not stat.S_ISREG(found.st_mode):
+        return f"Image {path} is not a regular file; replace or remove it."
+    return None if found.st_size else f"Image {path} is empty; replace or remove it."
 
 
 def content_hash(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.blake2b(file.read()).digest()
+    """A hash of a file's content; of its path if it cannot be read, which `complaint` reports."""
+    from common.files import read_bytes
+
+    try:
+        return hashlib.blake2b(read_bytes(path, 1 << 30)).digest()
+    except OSError:
+        return path.encode(errors="surrogateescape")
 
 
 def duplicates(tasks: Sequence, what: str = "") -> Iterator[str]:

@@ -6,22 +6,31 @@ Everything passes through ``<data root>/.downloads/<source>/``, so that the data
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import hashlib
 import inspect
+import os
 import re
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from common.text import one_line
+from common.errors import FULL, of_system
+from common.files import is_regular, read_text, write_atomically
+from common.text import counted, one_line
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 # Retries within a call, and a limit on waiting for a server; older releases of gdown have neither.
 GDOWN_OPTIONS = {"retries": 3, "timeout": 60}
+PART = ".part"  # gdown's suffix of a file that has not arrived whole, after eight characters of its own
+# What is unpacked may be so many times as large as the source's downloads, if their size is known, and in any case this
+# many bytes plus so many times the archive. Archives of images hold little more than their own size.
+KNOWN_TIMES, MOST_BYTES, MOST_TIMES = 10, 256 << 20, 50
 
 
 class FetchError(Exception):
@@ -45,13 +54,37 @@ def file_name(download: Any) -> str:
 def is_done(download: Any, root: Path, source: str) -> bool:
     """True if it was fetched and, if it is an archive, unpacked."""
     if not download.unpack:
-        return (root / download.to).is_file()
-    marker = _marker(download, downloads_folder(root, source))
-    return marker.is_file() and marker.read_text("utf-8") == _signature(download)
+        return is_regular(root / download.to)
+    try:
+        url, _, md5 = read_text(_marker(download, downloads_folder(root, source))).rstrip("\n").partition(" ")
+    except (OSError, ValueError):
+        return False
+    return url == download.url and md5 in ("", download.md5)  # "": before its md5 was known
 
 
-def fetch(download: Any, root: Path, source: str, quiet: bool = True) -> None:
+def changed(download: Any, root: Path, source: str) -> str:
+    """A line if a file in its place is not the one that was fetched first; empty if it is, or nothing is known."""
+    path, record = root / download.to, _record(download, downloads_folder(root, source))
+    if download.unpack or not is_regular(path) or not is_regular(record):
+        return ""
+    try:
+        if _recorded(record) == _digest(path, "sha256"):
+            return ""
+    except OSError as error:
+        return f"{path} cannot be compared with {record} ({one_line(error.strerror or error)})."
+    return (
+        f"{path} is not the file that was fetched first: it has changed, or is damaged. Remove it to have it fetched "
+        f"again, or, if the change is meant, remove {record}."
+    )
+
+
+def fetch(download: Any, root: Path, source: str, quiet: bool = True, size: int = 0) -> None:
     """Fetch one file, check it, and put it or its content in place; an interrupted download continues.
+
+    ``size`` is that of the source's downloads in bytes, 0 if not known: it bounds what is unpacked.
+
+    A file without a published checksum is recorded beside the downloads when it is first used, and compared with the
+    record afterwards.
 
     Raises:
         FetchError: it did not arrive whole, is not the published file, or cannot be unpacked safely. Its place then
@@ -61,18 +94,36 @@ def fetch(download: Any, root: Path, source: str, quiet: bool = True) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            arrived = folder / file_name(download)
+            arrived, place = folder / file_name(download), root / download.to
+            for path in (arrived, place):
+                if os.path.lexists(path) and not is_regular(path) and not (path == place and download.unpack):
+                    raise FetchError(f"{path} is not a file; move it away and run the same command again.")
+            _sweep(arrived)
             if not arrived.is_file():
                 _download(download.url, arrived, quiet)
-            _check(download, arrived, root)
+            digest = _check(download, arrived, root)
             if download.unpack:
-                _unpack(arrived, root / download.to)
-                _marker(download, folder).write_text(_signature(download), "utf-8")
+                _unpack(arrived, place, size)
+                write_atomically(_marker(download, folder), _signature(download))
             else:
-                (root / download.to).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(arrived, root / download.to)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(arrived, place)
+            if digest:
+                write_atomically(_record(download, folder), f"{digest}  {arrived.name}\n")
     except OSError as error:
+        if error.errno in FULL:
+            raise FetchError(f"{file_name(download)}: {of_system(error, root)}") from None
         raise FetchError(f"{file_name(download)}: {one_line(error)}; run the same command again.") from None
+
+
+def tidy(downloads: Sequence[Any], root: Path, source: str) -> None:
+    """Remove the parts of downloads that were fetched in the meantime, which killed processes left."""
+    folder = downloads_folder(root, source)
+    with contextlib.suppress(OSError):
+        for download in downloads:
+            if _parts(folder / file_name(download)) and is_done(download, root, source):
+                with _alone(folder):
+                    _sweep(folder / file_name(download), done=True)
 
 
 def check_space(need: int, root: Path) -> None:
@@ -86,20 +137,33 @@ def check_space(need: int, root: Path) -> None:
         )
 
 
-def md5_of(path: Path) -> str:
-    """The file's md5 as hexadecimal digits."""
-    digest = hashlib.md5(usedforsecurity=False)
+def _digest(path: Path, kind: str) -> str:
+    """The file's md5 or sha256 as hexadecimal digits."""
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
-def _marker(download, folder: Path) -> Path:
+def _marker(download: Any, folder: Path) -> Path:
     return folder / f"{file_name(download)}.unpacked"
 
 
-def _signature(download) -> str:
+def _record(download: Any, folder: Path) -> Path:
+    """Where the checksum of a file without a published one is, in the form that `sha256sum` reads."""
+    return folder / f"{file_name(download)}.sha256"
+
+
+def _recorded(record: Path) -> str:
+    """The checksum in a record; empty if it holds none."""
+    try:
+        return (read_text(record).split() or [""])[0]
+    except ValueError:
+        return ""
+
+
+def _signature(download: Any) -> str:
     return f"{download.url} {download.md5}\n"
 
 
@@ -141,22 +205,59 @@ def _download(url: str, to: Path, quiet: bool) -> None:
 
 def _failure_of(url: str, to: Path, error: Exception | None) -> str:
     reason = textwrap.shorten(str(error or "no reason given"), 200, placeholder=" ...")
-    partial = sorted(to.parent.glob(f"{to.name}*.part"))
-    kept = f"the same command continues {partial[0]} (remove it to start again)" if partial else "try again"
+    partial = _parts(to)
+    kept = f"the same command continues {partial[-1]} (remove it to start again)" if partial else "try again"
     address = url.replace("gdrive:", "https://drive.google.com/uc?id=")
     return f"{address} could not be fetched ({reason}); {kept}, or put the file at {to} yourself."
 
 
-def _check(download, arrived: Path, root: Path) -> None:
-    if download.md5 and (md5 := md5_of(arrived)) != download.md5:
+def _parts(arrived: Path) -> list[Path]:
+    """What gdown kept of a file that did not arrive whole, the largest last."""
+    length = len(arrived.name) + 8 + len(PART)
+    found = [path for path in arrived.parent.glob(f"*{PART}") if len(path.name) == length and is_regular(path)]
+    return sorted((path for path in found if path.name.startswith(arrived.name)), key=lambda path: path.stat().st_size)
+
+
+def _sweep(arrived: Path, done: bool = False) -> None:
+    """Remove the parts that killed processes left of a file: all once it is there, else all but the largest, since
+    gdown continues a single one."""
+    parts = _parts(arrived)
+    for path in parts if done or arrived.is_file() else parts[:-1]:
+        path.unlink(missing_ok=True)
+
+
+def _check(download: Any, arrived: Path, root: Path) -> str:
+    """Compare a file with what is published or, failing that, with its record; return what is to be recorded.
+
+    Raises:
+        FetchError: it is another file.
+    """
+    place = root / download.to
+    trusted = f"if you trust it, {'unpack it' if download.unpack else 'move it'} yourself: it belongs to {place}."
+    if download.size and (size := arrived.stat().st_size) != download.size:
         raise FetchError(
-            f"{arrived} has md5 {md5} instead of {download.md5}: it is damaged, or the release has changed. Remove it "
-            f"and run the same command again, or, if you trust it, "
-            f"{'unpack it' if download.unpack else 'move it'} yourself: it belongs to {root / download.to}."
+            f"{arrived} has {size:,} bytes instead of {download.size:,}: it is damaged, or the release has changed. "
+            f"Remove it and run the same command again, or, {trusted}"
         )
+    for kind, published in (("md5", download.md5), ("sha256", download.sha256)):
+        if published and (found := _digest(arrived, kind)) != published:
+            raise FetchError(
+                f"{arrived} has {kind} {found} instead of {published}: it is damaged, or the release has changed. "
+                f"Remove it and run the same command again, or, {trusted}"
+            )
+    if download.md5 or download.sha256:
+        return ""
+    found, record = _digest(arrived, "sha256"), _record(download, arrived.parent)
+    if is_regular(record) and (first := _recorded(record)) != found:
+        raise FetchError(
+            f"{arrived} has sha256 {found}, but {record} says {first or 'nothing'}, as when it was fetched first: it "
+            f"is damaged, or the release has changed. Remove it and run the same command again or, if you trust it, "
+            f"remove {record}."
+        )
+    return found
 
 
-def _unpack(archive: Path, to: Path) -> None:
+def _unpack(archive: Path, to: Path, size: int) -> None:
     """Unpack beside the archive, inner archives too; then move everything to its place."""
     try:
         from dassl.data.datasets.archives import extract_archive
@@ -167,32 +268,45 @@ def _unpack(archive: Path, to: Path) -> None:
         ) from None
 
     for left_over in archive.parent.glob("unpacking-*"):  # by a process that was killed
-        shutil.rmtree(left_over)
+        shutil.rmtree(left_over, ignore_errors=True)
+    own = archive.stat().st_size
+    limit = MOST_BYTES + MOST_TIMES * own
+    limit = min(limit, KNOWN_TIMES * max(size, own)) if size else limit
     with tempfile.TemporaryDirectory(prefix="unpacking-", dir=archive.parent) as name:
         folder = Path(name)
-        check_space(archive.stat().st_size, archive.parent)
+        check_space(own, archive.parent)
         try:
-            extract_archive(str(archive), name)
+            extract_archive(str(archive), name, limit)
             for inner in sorted(folder.rglob("*")):
                 if inner.name.endswith(ARCHIVES) and inner.is_file() and "__MACOSX" not in inner.parts:
                     if not inner.name.startswith("."):
-                        extract_archive(str(inner), str(inner.parent))
+                        extract_archive(str(inner), str(inner.parent), limit - kept_bytes(folder))
                         inner.unlink()
         except ValueError as error:
-            raise FetchError(one_line(error) + ".") from None
+            raise FetchError(one_line(error).rstrip(".") + ".") from None
         to.mkdir(parents=True, exist_ok=True)
-        for entry in sorted(folder.iterdir()):
-            if entry.name != "__MACOSX":
-                _move(entry, to / entry.name)
+        kept = [path for entry in sorted(folder.iterdir()) if entry.name != "__MACOSX"
+                for path in _move(entry, to / entry.name)]  # fmt: skip
+    if kept:
+        print(f"{counted(len(kept), 'file')} in {to} differed from the archive's; the old ones are kept, the first as "
+              f"{kept[0]}.")  # fmt: skip
 
 
-def _move(entry: Path, to: Path) -> None:
-    """Move a file or folder; the content of a folder is added to one that exists."""
+def _move(entry: Path, to: Path) -> Iterator[Path]:
+    """Move a file or folder; the content of a folder is added to one that exists. Yield where a file that differs is
+    kept, since it could be the user's own."""
     if entry.is_dir() and to.is_dir():
         for inner in sorted(entry.iterdir()):
-            _move(inner, to / inner.name)
-    else:
-        shutil.move(entry, to)
+            yield from _move(inner, to / inner.name)
+        return
+    if is_regular(to) and entry.is_file() and filecmp.cmp(entry, to, shallow=False):
+        return
+    if os.path.lexists(to):
+        places = (to.with_name(f"{to.name}.old{number or ''}") for number in count())
+        old = next(place for place in places if not os.path.lexists(place))
+        os.rename(to, old)
+        yield old
+    shutil.move(entry, to)
 
 
 def in_bytes(size: str) -> int:

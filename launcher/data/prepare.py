@@ -12,6 +12,7 @@ from launcher import frame
 from launcher.data.check import Report, examine, index, print_reports
 from launcher.data.fetch import (
     FetchError,
+    changed,
     check_space,
     downloads_folder,
     fetch,
@@ -19,6 +20,7 @@ from launcher.data.fetch import (
     in_bytes,
     is_done,
     kept_bytes,
+    tidy,
 )
 from launcher.data.items import Item, find_items, make_parser, read_arguments
 
@@ -50,12 +52,16 @@ def prepare(item: Item, source: type[Source], root: Path, quiet: bool) -> list[s
     facts = source.facts
     failed: list[str] = []
     downloads = [in_place(download, source, root) for download in facts.downloads]
+    size = in_bytes(facts.size)
+    tidy(downloads, root, item.name)
+    lines = [changed(download, root, item.name) for download in downloads]
+    failed += [f"{item.name}: {line}" for line in lines if line]
 
     def get(some: Sequence) -> None:
         for download in some:
             print(f"{item.name}: {download.url} -> {root / download.to} ...", flush=True)
             try:
-                fetch(download, root, item.name, quiet)
+                fetch(download, root, item.name, quiet, size)
             except FetchError as error:  # one that fails must not cost the others
                 failed.append(f"{item.name}: {error}")
 
@@ -66,7 +72,7 @@ def prepare(item: Item, source: type[Source], root: Path, quiet: bool) -> list[s
     if archives:
         try:
             # Twice, for archives and what comes out of them.
-            check_space(2 * in_bytes(facts.size) - kept_bytes(downloads_folder(root, item.name)), root)
+            check_space(2 * size - kept_bytes(downloads_folder(root, item.name)), root)
         except FetchError as error:
             return [*failed, f"{item.name}: {error}"]
         get(archives)

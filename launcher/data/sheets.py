@@ -11,13 +11,15 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from common.errors import InputError
+from common.disk import replacing
+from common.errors import InputError, of_system
 from datasets.fewshot import by_class, draw
 from datasets.images import read_image
 
 INK, SOFT, PAPER, BLANK = (44, 44, 52), (112, 112, 122), (255, 255, 255), (232, 232, 236)
 SIDE, GAP, WIDTH, HEAD, LINE = 112, 10, 1480, 34, 14  # pixels: a thumbnail, between classes, sheet, heading, line
 CLASSES = 60  # a sheet
+STEM = 60  # characters of a task's name in a file's name, which has at most 255 bytes
 THUMBNAILS, MAX_PER_CLASS = 60, 8  # about 60 a sheet, and at most 8 a class
 
 
@@ -85,6 +87,15 @@ def sheet(heading: str, names: Sequence[str], images: Sequence[Sequence[str]], p
     return paper
 
 
+def _save(image: Image.Image, file: Path) -> None:
+    """Write a PNG file, or nothing if that fails; InputError then."""
+    try:
+        with replacing(file) as temporary:
+            image.save(temporary, "PNG", optimize=True)
+    except OSError as error:
+        raise of_system(error, file.parent) from None
+
+
 def draw_task(dataset: str, images: Any, stem: str, folder: Path) -> list[Path]:
     """Write a task's contact sheets and return their paths."""
     names = images.task.classnames
@@ -98,7 +109,7 @@ def draw_task(dataset: str, images: Any, stem: str, folder: Path) -> list[Path]:
         part_of = f", sheet {number + 1} of {sheets}" if sheets > 1 else ""
         heading = f"{dataset}: {images.task.name}, {shown} ({len(names)} classes{part_of})"
         file = folder / f"{stem}{f'_{number + 1}' if sheets > 1 else ''}.png"
-        sheet(heading, names[part], paths[part], per_class).save(file, optimize=True)
+        _save(sheet(heading, names[part], paths[part], per_class), file)
         files.append(file)
     return files
 
@@ -116,7 +127,7 @@ def draw_all(name: str, items: Sequence[Any], folder: Path) -> int:
         for images in tasks:
             number += 1
             # Numbered, so that files are in the order of tasks and two tasks of one name do not overwrite each other.
-            stem = re.sub(r"[^\w+-]+", "_", images.task.name).strip("_")
+            stem = re.sub(r"[^\w+-]+", "_", images.task.name).strip("_")[:STEM]
             stem = f"{number:02d}_{stem}" if several or len(tasks) > 1 else stem
             for file in draw_task(name, images, stem, folder):
                 print(file, flush=True)

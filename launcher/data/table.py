@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.errors import InputError
+from common.files import write_atomically
 from common.paths import REPOSITORY
 from launcher import arguments, frame
 from launcher.commands import ANSWERED
@@ -116,6 +117,6 @@ def answer(argv: Sequence[str], check: bool) -> int:
     if args.check:
         print(f"{PAGE} is not current; run python launch.py datasets_page.", file=sys.stderr)
         return frame.FAILED
-    PAGE.write_text(page(text), "utf-8")
+    write_atomically(PAGE, page(text))
     print(f"{PAGE} is written.")
     return 0

@@ -11,12 +11,13 @@ import yaml
 from PIL import Image
 
 from common.errors import InputError
+from common.files import read_record, sealed
 from datasets.collection import half, select_classes, select_tasks
 from datasets.declared import register_collection
-from datasets.fewshot import TaskImages, draw, few_shot, load_or_draw, split_in_three
+from datasets.fewshot import TaskImages, draw, few_shot, own_shots, split_in_three
 from datasets.folders import list_images, read_class_folders
 from datasets.images import SeededImages, read_image
-from datasets.layouts import read_split
+from datasets.split_files import read_split
 from prompting.tasks import Task
 from tests.support.configs import dataset_config
 from tests.support.images import write_images
@@ -80,7 +81,7 @@ def test_folders_that_cannot_be_read(tmp_path):
             read_class_folders(folder, "t", {})
     for name in ("a_b", "a b"):
         write_images(tmp_path / "twice" / name, 1)
-    with pytest.raises(InputError, match="'a b' is used twice"):
+    with pytest.raises(InputError, match="'a b' and 'a_b' of task 't'"):
         read_class_folders(tmp_path / "twice", "t", {})
     with pytest.raises(InputError, match="names the class folder 'rose', which is not in"):
         read_class_folders(tmp_path / "twice", "t", {"rose": "Rose"})
@@ -197,32 +198,95 @@ def test_the_two_halves_of_classes_and_tasks():
     assert new.task.classnames == ("daisy",) == new.folders and new.train == new.val == new.test == [("2.jpg", 0)]
 
 
-def test_draws_are_recorded_and_reloaded(tmp_path, capsys):
-    pools = [(str(tmp_path / file), label) for file, label in SAMPLES], [(str(tmp_path / "v/0.jpg"), 0)]
-    calls = []
-
-    def draw_both():
-        calls.append(1)
-        return pools[0][:2], pools[1]
-
-    where = tmp_path, "plants/flowers", "shots_2-seed_1"
-    first = load_or_draw(draw_both, pools, *where)
-    assert load_or_draw(draw_both, pools, *where) == first and len(calls) == 1
-    path = tmp_path / ".few_shot/plants/flowers/shots_2-seed_1.json"
-    record = json.loads(path.read_text())
-    assert record["train"] == [["0/0.jpg", 0], ["0/1.jpg", 0]] and record["val"] == [["v/0.jpg", 0]]
-    assert list(path.parent.iterdir()) == [path]
-    load_or_draw(draw_both, (pools[0][1:], pools[1]), *where)  # other files
-    output = capsys.readouterr().out
-    assert len(calls) == 2 and "plants/flowers have changed" in output and str(path) in output
-    path.write_text("{")
-    assert load_or_draw(draw_both, pools, *where) == first and len(calls) == 3
+def shots(root: Path, source: str = "plants/flowers", count: int = 20, allow_fewer: bool = False) -> TaskImages:
+    """Two shots of three classes with ``count`` training images each."""
+    train = [(str(root / f"{c}/{i}.jpg"), c) for c in range(3) for i in range(count)]
+    val = [(str(root / f"v{c}/{i}.jpg"), c) for c in range(3) for i in range(3)]
+    return own_shots(TaskImages(Task("t", NAMES), source, NAMES, train, val, []), 2, 1, root, allow_fewer)
 
 
-def test_nothing_is_recorded_if_the_data_root_is_not_writable(tmp_path):
+RECORD = ".few_shot/plants/flowers/shots_2-seed_1.json"
+
+
+def test_draws_are_recorded(tmp_path, capsys):
+    first = shots(tmp_path)
+    path = tmp_path / RECORD
+    text = path.read_text()
+    record = json.loads(text)
+    names = [[file.removeprefix(f"{tmp_path}/"), label] for file, label in first.train]
+    assert record["train"] == names and len(names) == 6 and len(record["val"]) == 6
+    assert list(path.parent.iterdir()) == [path] and read_record(path)["train"] == names
+    written = path.stat().st_mtime_ns
+    assert shots(tmp_path) == first and path.stat().st_mtime_ns == written and not capsys.readouterr().err
+    del record["sha256"]  # as earlier versions wrote it
+    path.write_text(json.dumps(record, indent=0))
+    assert shots(tmp_path) == first and path.read_text() == text and not capsys.readouterr().err
+    fewer = shots(tmp_path, count=19)  # other files
+    error = capsys.readouterr().err
+    assert "plants/flowers have changed" in error and str(path) in error and error.count("\n") == 1
+    assert fewer.train != first.train and path.read_text() != text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record["train"][0].__setitem__(1, 2),  # a flipped index
+        lambda record: record["train"][0].__setitem__(1, -1),
+        lambda record: record["train"][0].__setitem__(0, None),
+        lambda record: record["train"].__setitem__(1, record["train"][0]),  # an image twice
+        lambda record: record["val"].append(["test/0.jpg", 0]),
+        lambda record: record.update(train=None),
+        lambda record: record.pop("files"),
+    ],
+)
+@pytest.mark.parametrize("seal", ["kept", "made again", "removed"])
+def test_nothing_is_taken_from_a_damaged_record(damage, seal, tmp_path, capsys):
+    first, path = shots(tmp_path), tmp_path / RECORD
+    text = path.read_text()
+    record = json.loads(text)
+    if seal != "kept":
+        del record["sha256"]
+    damage(record)
+    path.write_text(json.dumps(sealed(record) if seal == "made again" else record))
+    assert shots(tmp_path) == first and path.read_text() == text
+    error = capsys.readouterr().err
+    assert str(path) in error and "drawn again" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"files": NaN}'])
+def test_a_record_that_is_not_one(content, tmp_path, capsys):
+    first, path = shots(tmp_path), tmp_path / RECORD
+    path.write_bytes(content)
+    assert shots(tmp_path) == first and read_record(path)["files"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_record_of_fewer_shots_does_not_allow_fewer(tmp_path):
+    assert len(shots(tmp_path, count=1, allow_fewer=True).train) == 3
+    with pytest.raises(InputError, match="'rose' of task 'plants/flowers' has 1 training image;"):
+        shots(tmp_path, count=1)
+
+
+def test_a_named_pipe_in_place_of_a_record_is_left_alone(tmp_path, capsys):
+    path = tmp_path / RECORD
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    assert len(shots(tmp_path).train) == 6 and path.is_fifo() and str(path) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["../photos", "../../photos/kinds", "/photos/kinds", "a/../../photos"])
+def test_records_stay_in_their_folder(source, tmp_path):
+    root = tmp_path / "deep/data"
+    root.mkdir(parents=True)
+    shots(root, source)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 1 and files[0].is_relative_to(root / ".few_shot") and not Path("/photos").exists()
+
+
+def test_nothing_is_recorded_if_the_data_root_is_not_writable(tmp_path, capsys):
     (tmp_path / ".few_shot").write_text("in the way")
-    pools = [(str(tmp_path / "a.jpg"), 0)], []
-    assert load_or_draw(lambda: pools, pools, tmp_path, "s", "shots_1-seed_1") == pools
+    assert len(shots(tmp_path, "s").train) == 6 and (tmp_path / ".few_shot").read_text() == "in the way"
+    assert not capsys.readouterr().err
 
 
 def test_the_same_shots_alone_and_in_a_collection(tmp_path):
@@ -265,3 +329,12 @@ def test_a_split_is_checked_by_folder_not_by_file(tmp_path):
         patch.setattr(os, "stat", lambda *_, **__: pytest.fail("a single file is checked"))
         release = read_split(tmp_path / "split.json", tmp_path / "images")
     assert len(release.train) == 20 and len(release.keys) == 10 and len(listed) == 10
+
+
+def test_what_killed_writers_of_records_left_is_swept(tmp_path):
+    folder = (tmp_path / RECORD).parent
+    folder.mkdir(parents=True)
+    for name in (".shots_2-seed_1.json.999999999", ".mine.json.1"):
+        (folder / name).write_text("half")
+    shots(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [".mine.json.1", "shots_2-seed_1.json"]

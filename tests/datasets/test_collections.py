@@ -44,8 +44,10 @@ def write_general(root: Path, part: Part, count: int) -> None:
         (folder / "variants.txt").write_text("\n".join(f"variant {i}" for i in range(classes)))
         fill_folder(images, classes * count, "jpg", shared)
         files = sorted(images.iterdir())
+        parts = {"train": range(2 * classes), "val": range(2 * classes, 3 * classes)}
         for split in ("train", "val", "test"):
-            lines = [f"{files[i].stem.replace(' ', '_')} variant {i % classes}" for i in range(len(files))]
+            indices = parts.get(split, range(3 * classes, 4 * classes))
+            lines = [f"{files[i].stem.replace(' ', '_')} variant {i % classes}" for i in indices]
             (folder / f"images_variant_{split}.txt").write_text("\n".join(lines))
         for file in files:
             file.rename(images / file.name.replace(" ", "_"))
@@ -54,8 +56,8 @@ def write_general(root: Path, part: Part, count: int) -> None:
     for i in range(classes):
         fill_folder(images / f"c{i}", count, "jpg", shared)
         names = sorted(file.name for file in (images / f"c{i}").iterdir())
-        for part_of_split in rows:
-            rows[part_of_split] += [[f"c{i}/{name}", i, f"class {i}"] for name in names]
+        for part_of_split, place in zip(rows, (slice(2), slice(2, 3), slice(3, 4)), strict=True):
+            rows[part_of_split] += [[f"c{i}/{name}", i, f"class {i}"] for name in names[place]]
     (folder / kind.split_files[0]).write_text(json.dumps(rows))
 
 
@@ -64,7 +66,7 @@ def data(tmp_path_factory):
     """A data root with all 25 sources in miniature."""
     root = tmp_path_factory.mktemp("data")
     for part in General10.parts:
-        write_general(root, part, 3)
+        write_general(root, part, 4)
     for name in (*RELEASES, "fashion20"):
         write_release(root, name, 4)
     return root

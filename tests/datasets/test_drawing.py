@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import InputError
 from datasets.drawing import (
     COMMON_STYLES,
     RARE_STYLES,
@@ -27,7 +31,8 @@ from datasets.drawing import (
     write_collection,
 )
 from datasets.drawing.captions import WORDS, caption, words_for
-from datasets.drawing.collection import SPLITS, STYLE_WEIGHTS, slug
+from datasets.drawing.collection import SPLITS, STYLE_WEIGHTS
+from datasets.drawing.place import _host, slug
 from datasets.drawing.styles import LOOKS
 
 TINY: dict[str, Any] = {"per_class": (1, 1, 1), "size": 24}
@@ -181,21 +186,154 @@ def test_a_finished_folder_is_left_alone(tiny):
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*.jpg")} == before
 
 
-@pytest.mark.parametrize("damage", ["no split", "truncated split", "missing class", "other size"])
+@pytest.mark.parametrize("damage", ["no split", "truncated split", "missing class", "other size", "earlier version"])
 def test_an_unfinished_folder_is_drawn_again(tiny, tmp_path, damage):
     folder = tmp_path / "garden8"
-    shutil.copytree(tiny, folder)
+    if damage != "other size":
+        shutil.copytree(tiny, folder)
     if damage == "no split":
         (folder / "split.json").unlink()
     elif damage == "truncated split":
         (folder / "split.json").write_text((tiny / "split.json").read_text()[:100])
     elif damage == "missing class":
         shutil.rmtree(folder / "images" / slug(TASKS[6].name) / slug(TASKS[6].classnames[3]))
+    elif damage == "earlier version":
+        without_hashes(folder / "split.json")
     else:
-        (folder / "split.json").write_text((tiny / "split.json").read_text().replace('"size": 24', '"size": 25'))
+        write_collection(tmp_path, **{**TINY, "size": 25}, workers=1)
+        assert files(folder) != files(tiny)
     write_collection(tmp_path, **TINY, workers=1)
     assert files(folder) == files(tiny)
     assert [p.name for p in tmp_path.iterdir()] == ["garden8"]
+
+
+def without_hashes(path: Path) -> None:
+    """Make split.json what earlier versions wrote."""
+    split = json.loads(path.read_text())
+    path.write_text(json.dumps({key: split[key] for key in split if key not in ("files", "sha256")}, indent=1))
+
+
+def its_own(folder: Path) -> None:
+    (folder / "rose").mkdir(parents=True)
+    (folder / "rose/1.jpg").write_bytes(b"mine")
+
+
+def its_own_split(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "split.json").write_text('{"train": [], "val": [], "test": []}')
+
+
+FIRST = f"images/{slug(TASKS[0].name)}/{slug(TASKS[0].classnames[0])}"
+
+
+def a_file(folder: Path) -> None:
+    folder.write_text("mine")
+
+
+def a_task_of_its_own(folder: Path) -> None:
+    (folder / "images/my task").mkdir(parents=True)
+
+
+def a_linked_folder(folder: Path) -> None:
+    folder.mkdir()
+    (folder.parent / "photos").mkdir()
+    (folder / "images").symlink_to(folder.parent / "photos")
+
+
+def an_unfinished_one_with(name: str) -> Callable[[Path], None]:
+    """One of ours without hashes and a task, with a file of the user's own."""
+
+    def write(folder: Path) -> None:
+        write_collection(folder.parent, **TINY, workers=1)
+        without_hashes(folder / "split.json")
+        shutil.rmtree(folder / "images" / slug(TASKS[6].name))
+        (folder / name).write_bytes(b"mine")
+
+    return write
+
+
+def only(name: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(b"mine")
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        its_own,
+        its_own_split,
+        a_file,
+        a_task_of_its_own,
+        a_linked_folder,
+        only(f"{FIRST}/000.jpg"),  # ours by its name, but not by its content
+        only(f"{FIRST}/999.jpg"),
+        an_unfinished_one_with(f"{FIRST}/000.jpg"),
+        an_unfinished_one_with("notes.txt"),
+    ],
+)
+def test_a_folder_of_the_users_own_is_refused(write, tmp_path):
+    folder = tmp_path / "garden8"
+    write(folder)
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if not path.is_dir()}
+    with pytest.raises(InputError, match=f"is in the way of Garden-8.*Move {folder} away.*--data"):
+        write_collection(tmp_path, **TINY, workers=1)
+    assert before == {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert not list(tmp_path.glob(".garden8-*"))
+
+
+def test_a_collection_with_other_settings_and_a_file_of_the_users_own_is_refused(tiny, tmp_path):
+    folder = write_collection(tmp_path, **{**TINY, "size": 25}, workers=1)
+    (folder / "notes.txt").write_text("mine")
+    before = files(folder)
+    with pytest.raises(InputError, match="notes.txt is in the way"):
+        write_collection(tmp_path, **TINY, workers=1)
+    assert files(folder) == before
+    assert write_collection(tmp_path, **{**TINY, "size": 25}, workers=1) == folder and files(folder) == before
+
+
+@pytest.mark.parametrize(
+    "old, new", [('"train": [\n    [\n     "images', '"train": [\n    [\n     "omages'), (",\n     0\n", ",\n     1\n")]
+)
+def test_a_changed_list_is_kept_and_written_again(old, new, tiny, tmp_path, capsys):
+    folder = tmp_path / "garden8"
+    shutil.copytree(tiny, folder)
+    text = (folder / "split.json").read_text()
+    assert old in text
+    (folder / "split.json").write_text(text.replace(old, new, 1))
+    write_collection(tmp_path, **TINY, workers=1)
+    there = files(folder)
+    assert there.pop("split.json.old1").decode() == text.replace(old, new, 1) and there == files(tiny)
+    assert "split.json.old1" in capsys.readouterr().err
+    before = there
+    write_collection(tmp_path, **TINY, workers=1)
+    assert {name: content for name, content in files(folder).items() if name in before} == before
+
+
+def test_what_killed_processes_left_is_swept(tiny, tmp_path):
+    gone = multiprocessing_pid()
+    names = [f".garden8-{_host()}-{gone}-ab_1", f".garden8-{_host()}-{os.getpid()}-ab_2", ".garden8-other-1-ab_3",
+             ".garden8-old-ab_4", ".garden8-other-1-ab_5", f".garden8-{_host()}-{gone}-ab_6"]  # fmt: skip
+    for name in names:
+        shutil.copytree(tiny, tmp_path / name)
+    for name in names[3:5]:
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / names[5] / "mine.txt").write_text("mine")
+    write_collection(tmp_path, **TINY, workers=1)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted(["garden8", names[1], names[2], names[5]])
+    assert files(tmp_path / names[5]) == {"mine.txt": b"mine"} and files(tmp_path / names[1]) == files(tiny)
+
+
+def multiprocessing_pid() -> int:
+    """The number of a process that has ended."""
+    process = get_context("spawn").Process(target=print)
+    process.start()
+    process.join()
+    assert process.pid
+    return process.pid
 
 
 def test_nothing_is_left_when_drawing_fails(tmp_path, monkeypatch):
@@ -218,3 +356,16 @@ def test_two_processes_at_once(tiny, tmp_path):
         assert process.exitcode == 0
     assert files(tmp_path / "garden8") == files(tiny)
     assert [p.name for p in tmp_path.iterdir()] == ["garden8"]
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    from datasets.garden8 import Garden8
+    from tests.support.configs import dataset_config
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("datasets.drawing.collection._draw_all", full)
+    with pytest.raises(InputError, match=f"no space left on {tmp_path}"):
+        Garden8.read_tasks(object.__new__(Garden8), dataset_config(tmp_path, ""), tmp_path)
+    assert list(tmp_path.iterdir()) == []

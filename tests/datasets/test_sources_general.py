@@ -204,11 +204,12 @@ def test_fgvc_aircraft(tmp_path, place):
 def test_invalid_aircraft_lists(tmp_path):
     folder = tmp_path / "fgvc_aircraft"
     write_text(folder / "variants.txt", ["A310", "Cessna 172"])
-    for part in ("train", "val", "test"):
-        write_text(folder / f"images_variant_{part}.txt", ["01 Cessna 172"])
+    for part, number in (("train", "01"), ("val", "01"), ("test", "02")):
+        write_text(folder / f"images_variant_{part}.txt", [f"{number} Cessna 172"])
     with pytest.raises(InputError, match=r"images/01.jpg is missing, but .*images_variant_train.txt names it"):
         FGVCAircraft.tasks(tmp_path)
-    write_image(folder / "images" / "01.jpg")
+    for number in ("01", "02"):
+        write_image(folder / "images" / f"{number}.jpg")
     assert FGVCAircraft.tasks(tmp_path)[0].val == [(str(folder / "images/01.jpg"), 1)]
     write_text(folder / "images_variant_val.txt", ["01 Cessna 173"])
     with pytest.raises(InputError, match="images_variant_val.txt: line '01 Cessna 173' names 'Cessna 173'"):
@@ -328,8 +329,8 @@ def test_a_list_of_100000_images_is_read_in_seconds(tmp_path):
     for number in range(250):
         (folder / "SUN397" / SCENES[number % 20] / f"sun_{number}.jpg").write_bytes(image)
     rows = [f"/{SCENES[number % 20]}/sun_{number}.jpg" for number in range(250)]
-    for part in ("Training", "Testing"):
-        write_text(folder / f"{part}_01.txt", rows * 200)
+    for part, half in (("Training", rows[:125]), ("Testing", rows[125:])):
+        write_text(folder / f"{part}_01.txt", half * 400)
     tracemalloc.start()
     began = time.process_time()
     (images,) = SUN397.tasks(tmp_path)

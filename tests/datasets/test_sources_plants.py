@@ -310,7 +310,7 @@ def test_an_invalid_split_of_fashion(tmp_path, change, message):
         ("3\tcollar type\ta,b", "line 5: a task needs four tab-separated columns"),
         ("3\t\tWhich?\ta,b", "line 5: a task needs four tab-separated columns"),
         ("3\tcollar type\tWhich?\ta,,b", "line 5: a task needs four tab-separated columns"),
-        ("3\tcollar type\tWhich?\ta, b,a", "line 5: task 'collar type' has two classes with the same name"),
+        ("3\tcollar type\tWhich?\ta, b,a", "line 5: Classes 'a' and 'a' of task 'collar type'"),
         ("", "has 19 tasks and should have 20"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,35 @@ def test_an_unknown_kind_of_data_set_is_reported() -> None:
 
     with pytest.raises(InputError, match="Plain is not one of this project's data sets"):
         items_of(Plain, None, Path("."))
+
+
+def test_named_pipes_and_damaged_images_end_a_check_with_a_line_each(
+    making: Making, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    making.source("one")
+    folder = class_folders(tmp_path / "one/images")
+    os.mkfifo(folder / "rose/pipe.jpg")
+    (folder / "rose/loop.jpg").symlink_to("loop.jpg")
+    os.mkfifo(folder / "pipe")
+    assert call("check", making.config("one"), "--data", tmp_path) == 0
+    assert "2 files (not a file 2) in the class folders are not read" in capsys.readouterr().err
+    assert call("show", making.config("one"), "--data", tmp_path, "--output", tmp_path / "x") == 0
+    for name, content in (("0.jpg", b"DDS " + bytes(200)), ("1.jpg", b"\0\0\0 ftypavif" + bytes(100)), ("2.jpg", b"")):
+        (folder / "tulip" / name).write_bytes(content)
+    capsys.readouterr()
+    assert call("check", making.config("one"), "--data", tmp_path) == 1
+    captured = capsys.readouterr()
+    assert "one: 3 images cannot be read:" in captured.out and "Traceback" not in captured.err
+    assert call("show", making.config("one"), "--data", tmp_path, "--output", tmp_path / "x") == 0
+
+
+def test_a_listed_file_that_is_none(making: Making, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list may name what is not a file; it is reported, with --fast too, and not opened."""
+    making.source("one", split=(1, 0, 1), split_files=("split.json",))
+    folder = class_folders(tmp_path / "one/images", ("rose",), 2)
+    os.mkfifo(folder / "pipe.jpg")
+    rows = {"train": [["rose/0.jpg", 0, "rose"]], "val": [], "test": [["pipe.jpg", 0, "rose"]]}
+    (tmp_path / "one/split.json").write_text(json.dumps(rows))
+    for fast in ([], ["--fast"]):
+        assert call("check", making.config("one"), "--data", tmp_path, *fast) == 1
+        assert f"Image {folder}/pipe.jpg" in capsys.readouterr().out

@@ -32,7 +32,8 @@ def test_prepare_fetches_unpacks_checks_and_does_it_once(
     assert "1 of 1" not in out and "ok" in out and " 20 " in out
     assert len(list((data / "one/images/tulip").glob("*.jpg"))) == 10
     assert (data / "one/notes/list.json").read_bytes() == b'{"a": 1}' and (data / "mine.txt").exists()
-    assert all_files(data / ".downloads") == ["one/.lock", f"one/a.{kind}", f"one/a.{kind}.unpacked"]
+    archive = ["one/.lock", f"one/a.{kind}", f"one/a.{kind}.unpacked"]
+    assert all_files(data / ".downloads") == [*archive, "one/list.json.sha256"]  # no md5 is published
     server.requests.clear()
     assert call("prepare", making.config("one"), "--data", data) == 0
     assert server.requests == [] and "all there, nothing to fetch" in capsys.readouterr().out
