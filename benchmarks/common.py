@@ -41,7 +41,7 @@ def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu
     torch.manual_seed(0)
     model = clip.model.CLIP(feature_dim, 32, 1, 64, 32, 77, 49408, width, width // 64, layers)
     tokenizer = clip.clip._tokenizer
-    tower = TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))
+    tower = TextTower(model, Vocabulary(tokenizer.encode, (49406,), (49407,), 77))
     return tower.requires_grad_(False).to(device=device, dtype=dtype)
 
 

@@ -7,7 +7,7 @@ The weights may be under `state_dict`, `model` and the like (WRAPPERS), and thei
 from __future__ import annotations
 
 import io
-import json
+import os
 import pickletools
 import re
 import warnings
@@ -20,7 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.errors import InputError
+from common.errors import InputError, of_system
+from common.files import is_regular, parse_json
+from common.files import read_json as read_json_file
+from common.paths import expanded
 from common.text import some
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors", ".ckpt")
@@ -51,6 +54,7 @@ HARMLESS = re.compile(
 )
 NUMPY = {"scalar": "numpy scalar", "_reconstruct": "numpy array", "ndarray": "numpy array"}
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+CONFIG_BYTES = 2 << 20  # of a model's config
 LONGEST = 300  # characters of another program's error message
 
 
@@ -88,7 +92,7 @@ def first_line(error: Exception) -> str:
 
 def places(name: str, search: Sequence[Path | str]) -> list[Path]:
     """Return the paths where a checkpoint is looked for."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     return [path] if path.is_absolute() else [path, *(Path(folder) / path for folder in search)]
 
 
@@ -96,14 +100,18 @@ def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
     """Return the first existing path of a checkpoint; raises InputError with all paths tried if there is none."""
     paths = places(name, search)
     for path in paths:
-        if path.is_file():
+        if is_regular(path):
             return path
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             files = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
             held = f"it has {some(files)}" if files else f"it has no file that ends in {', '.join(SUFFIXES)}"
-            raise InputError(f"Checkpoint '{name}' is a folder ({path.resolve()}); give the file in it: {held}.")
-    looked = ", ".join(dict.fromkeys(str(path.resolve()) for path in paths))
+            place = os.path.realpath(path)
+            raise InputError(f"Checkpoint '{name}' is a folder ({place}); give the file in it: {held}.")
+        if os.path.exists(path):
+            place = os.path.realpath(path)
+            raise InputError(f"Checkpoint '{name}' is not a regular file ({place}); give a file with weights.")
+    looked = ", ".join(dict.fromkeys(os.path.realpath(path) for path in paths))
     raise InputError(
         f"Checkpoint '{name}' is missing; looked at: {looked}. Correct MODEL.BACKBONE.NAME or put the file there."
     )
@@ -120,8 +128,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: the file is damaged or is not a checkpoint, holds Python objects or no weights.
     """
-    with open(path, "rb") as file:
-        head = file.read(512)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise of_system(error, path) from None
     if not head:
         raise _unreadable(path, "it is empty; download it again")
     found = Checkpoint(path, {})
@@ -162,6 +173,9 @@ def _read_pickle_or_script(path: Path, head: bytes, found: Checkpoint) -> Any:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
+                damaged = archive.testzip()  # PyTorch's readers compare no checksums
+            if damaged is not None:
+                raise _unreadable(path, f"the checksum of its entry {damaged} differs; download it again")
             if any(name.endswith("constants.pkl") for name in names):
                 return _read_script(path, found)
             if not any(name.endswith("data.pkl") for name in names):
@@ -240,7 +254,7 @@ def _record(found: Checkpoint, entries: Any, source: str) -> None:
         value = entries.get(key)
         if isinstance(value, str):  # metadata of safetensors is text
             try:
-                value = json.loads(value.lower() if key == "quick_gelu" else value)
+                value = parse_json(value.lower() if key == "quick_gelu" else value)
             except ValueError:
                 raise InputError(f"'{key}' in {found.path} is not JSON: {value}") from None
         if key == "preprocess_cfg" and isinstance(value, dict) and found.pixels is None:
@@ -252,7 +266,7 @@ def _record(found: Checkpoint, entries: Any, source: str) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; raises InputError if it does not."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json_file(path, CONFIG_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON ({first_line(error)}); correct it.") from None
     if not isinstance(content, dict):
@@ -262,7 +276,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_config_beside(found: Checkpoint) -> None:
     path = found.path.parent / OPENCLIP_CONFIG
-    if path.is_file():
+    if is_regular(path):
         config = read_json(path)
         found.from_openclip = True
         source = f"as {OPENCLIP_CONFIG} next to it says"

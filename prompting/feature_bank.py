@@ -1,9 +1,10 @@
 """Features of frozen towers, computed once and stored on disk.
 
-An entry is one file: a header (shape, dtype, key, checksum) and the raw rows, which are memory-mapped for reading. Its
-name is a hash of its key. Keys contain content hashes of the tower's weights and of the image files, not just names, so
-an entry is only found if the same weights, files and library versions would compute it again. Files are written under
-a temporary name and renamed, so two writers do not interfere and a killed writer leaves no incomplete entry.
+An entry is one file: a header (shape, dtype, key, checksum of the rows, all under a checksum of its own) and the raw
+rows, which are memory-mapped for reading. Its name is a hash of its key, and the header holds another one. Keys contain
+content hashes of the tower's weights and of the image files, not just names, so an entry is only found if the same
+weights, files and library versions would compute it again. Files are written under a temporary name and renamed, so two
+writers do not interfere and a killed writer leaves no incomplete entry.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
-import sqlite3
-import tempfile
+import secrets
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.errors import FULL, of_system
+from common.files import SEAL, is_regular, parse_json, sealed, unsealed
+from prompting.file_digests import FileDigests as FileDigests
+
 HEADER_BYTES = 4096
 SUFFIX = ".features"
+DTYPES = tuple(np.dtype(name).str for name in ("float16", "float32", "float64"))
+
+
+class OutOfDate(ValueError):
+    """An entry of an earlier version, whose header had no checksum."""
 
 
 class FeatureBank:
@@ -38,12 +48,12 @@ class FeatureBank:
 
     def __init__(self, folder: Path | str, limit_bytes: int = 20 << 30):
         self.folder, self.limit_bytes = Path(folder), limit_bytes
-        self._verified: set[tuple[Path, int]] = set()
+        self._reported = False  # that it cannot be written
+        self._verified: dict[Path, int] = {}  # entry -> modification time when its rows were compared with the checksum
 
     def path_of(self, key: dict[str, Any]) -> Path:
         """Return the file of an entry; ``key`` is JSON-like."""
-        text = json.dumps(key, sort_keys=True)
-        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:40]}{SUFFIX}"
+        return self.folder / f"{_hash(key)[:40]}{SUFFIX}"
 
     def get(self, key: dict[str, Any], compute: Callable[[], Tensor]) -> Tensor:
         """Read the table of a key, or compute and store it if it is missing or damaged (see `read` and `put`)."""
@@ -55,12 +65,19 @@ class FeatureBank:
 
         The JSON-like key must contain everything that the table depends on. A table that cannot be written is returned
         unchanged, and a message is printed.
+
+        Raises:
+            InputError: there is no space left, so checkpoints could not be written either.
         """
         table = table.detach().cpu().contiguous()
         try:
             self._write(self.path_of(key), key, table.numpy())
         except OSError as error:
-            print(f"Features are not stored: cannot write to {self.folder} ({error.strerror or error}).")
+            if error.errno in FULL:
+                raise of_system(error, self.folder) from None
+            if not self._reported:
+                print(f"Features are not stored: cannot write to {self.folder} ({error.strerror or error}).")
+            self._reported = True
             return table
         self.shrink(keep=self.path_of(key))
         stored = self.read(key)
@@ -69,40 +86,42 @@ class FeatureBank:
     def read(self, key: dict[str, Any]) -> Tensor | None:
         """Return the (rows, d) table of a key, or None if there is none.
 
-        The table is memory-mapped; writing to it does not change the file. A damaged file is removed, but not one that
-        cannot be opened.
+        The table is memory-mapped, which takes a file descriptor for as long as it is in use; writing to it does not
+        change the file. A damaged file is removed, but not one that cannot be opened.
         """
         path = self.path_of(key)
         try:
+            if not is_regular(path):
+                return None
             with open(path, "rb") as file:
-                header = json.loads(file.read(HEADER_BYTES).rstrip(b"\0"))
-            shape, dtype = tuple(header["shape"]), np.dtype(header["dtype"])
-            table: np.memmap = np.memmap(path, dtype, mode="c", offset=HEADER_BYTES, shape=shape)
-            stamp = (path, path.stat().st_mtime_ns)
-            if stamp not in self._verified:
+                header = _header(file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size, key)
+            table: np.memmap = np.memmap(path, header["dtype"], "c", HEADER_BYTES, tuple(header["shape"]))
+            if self._verified.get(path) != path.stat().st_mtime_ns:
                 if zlib.crc32(table.data) != header["crc32"]:
                     raise ValueError("checksum")
             with contextlib.suppress(OSError):  # a bank may be read-only
                 os.utime(path)  # marks the entry as recently used
-            self._verified.add((path, path.stat().st_mtime_ns))
+            self._verified[path] = path.stat().st_mtime_ns
             return torch.from_numpy(table)
         except OSError:
             return None
-        except (ValueError, KeyError, TypeError):
-            print(f"Feature table {path} is damaged; computing it again.")
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            what = "was written by an earlier version" if isinstance(error, OutOfDate) else "is damaged"
+            print(f"Feature table {path} {what}; computing it again.")
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
 
     def _write(self, path: Path, key: dict[str, Any], table: np.ndarray) -> None:
-        header = {"shape": table.shape, "dtype": table.dtype.str, "crc32": zlib.crc32(table.data), "key": key}
-        text = json.dumps(header).encode()
-        if len(text) > HEADER_BYTES:  # the key is only for human readers; the file's name is a hash of all of it
-            text = json.dumps({**header, "key": "(long)"}).encode()
+        header = {"shape": list(table.shape), "dtype": table.dtype.str, "crc32": zlib.crc32(table.data)}
+        header |= {"key_hash": _hash(key)}
+        text = json.dumps(sealed({**header, "key": key})).encode()
+        if len(text) > HEADER_BYTES:  # the key itself is only for human readers
+            text = json.dumps(sealed({**header, "key": "(long)"})).encode()
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+        temporary = self.folder / f".writing-{secrets.token_hex(8)}"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(text.ljust(HEADER_BYTES, b"\0"))
                 file.write(table.data)
             os.replace(temporary, path)
@@ -153,48 +172,21 @@ def tower_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-class FileDigests:
-    """Content hashes of files, cached by (path, size, modification time) so that each file is read only once."""
+def _hash(key: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
-    def __init__(self, folder: Path | str):
-        self.path = Path(folder) / "digests.sqlite"
 
-    def of(self, files: Sequence[str]) -> str:
-        """Return one hash of the contents of files, in order; raises OSError if one cannot be read."""
-        with self._database() as database:
-            known = {}
-            if database is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    rows = database.execute("SELECT path, size, mtime, digest FROM digests")
-                    known = {row[:3]: row[3] for row in rows}
-            fresh, total = [], hashlib.blake2b(digest_size=20)
-            for file in files:
-                stat = os.stat(file)
-                stamp = (os.path.abspath(file), stat.st_size, stat.st_mtime_ns)
-                digest = known.get(stamp)
-                if digest is None:
-                    with open(file, "rb") as content:
-                        digest = hashlib.blake2b(content.read(), digest_size=20).hexdigest()
-                    fresh.append((*stamp, digest))
-                total.update(digest.encode())
-            if fresh and database is not None:
-                with contextlib.suppress(sqlite3.Error):  # the cache only saves time
-                    database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", fresh)
-                    database.commit()
-            return total.hexdigest()
-
-    @contextlib.contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection | None]:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            database = sqlite3.connect(self.path, timeout=60)
-            database.execute(
-                "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, size INT, mtime INT, digest TEXT)"
-            )
-        except (OSError, sqlite3.Error):
-            yield None
-            return
-        try:
-            yield database
-        finally:
-            database.close()
+def _header(start: bytes, size: int, key: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry's header; ValueError if it is damaged, is another key's or does not fit the file's ``size``."""
+    found = parse_json(start.rstrip(b"\0").decode())
+    if isinstance(found, dict) and SEAL not in found and "crc32" in found:
+        raise OutOfDate
+    header = unsealed(found)
+    shape, dtype = header["shape"], header["dtype"]
+    if header["key_hash"] != _hash(key):
+        raise ValueError("key")
+    if not shape or dtype not in DTYPES or not all(type(side) is int and side >= 0 for side in shape):
+        raise ValueError("shape or dtype")
+    if size != HEADER_BYTES + math.prod(shape) * np.dtype(dtype).itemsize:
+        raise ValueError("size")
+    return header

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from common.errors import InputError, nearest
+from common.files import is_regular
 from common.text import some
 from prompting.checkpoints import (
     OPENCLIP_CONFIG,
@@ -103,7 +105,12 @@ def _tag_of_repository(repository: str) -> str | None:
 
 def looks_like_path(name: str, search: Sequence[Path | str]) -> bool:
     """Return whether weights are named by a path, existing or not, and not by a tag."""
-    return name.endswith(SUFFIXES) or "/" in name or "\\" in name or any(path.exists() for path in places(name, search))
+    return (
+        name.endswith(SUFFIXES)
+        or "/" in name
+        or "\\" in name
+        or any(os.path.exists(path) for path in places(name, search))
+    )
 
 
 def _unknown_architecture(open_clip: ModuleType, architecture: str, place: str = "") -> InputError:
@@ -205,7 +212,7 @@ def _architecture(open_clip: ModuleType, architecture: str, path: Path) -> tuple
     """
     beside = path.parent / f"{architecture}.json"
     built_in = architecture in open_clip.list_models() and architecture not in _from_files
-    if not beside.is_file():
+    if not is_regular(beside):
         if not built_in:
             raise _unknown_architecture(open_clip, architecture, f" in OpenCLIP, or as {beside}")
         return open_clip.get_model_config(architecture), f"OpenCLIP's {architecture}", []
@@ -254,7 +261,7 @@ def _on_activation(
 ) -> list[str]:
     """Return what is to be said about the activation; raises InputError if the file records another one."""
     twin = architecture.removesuffix(QUICK) if architecture.endswith(QUICK) else architecture + QUICK
-    has_twin = twin in open_clip.list_models() or (found.path.parent / f"{twin}.json").is_file()
+    has_twin = twin in open_clip.list_models() or is_regular(found.path.parent / f"{twin}.json")
     other = "GELU" if activation == "QuickGELU" else "QuickGELU"
     if has_twin:
         change = f"use {OPEN_CLIP}{twin}@{found.path}"
@@ -332,8 +339,8 @@ def _vocabulary(open_clip: ModuleType, model: Any, architecture: str) -> Vocabul
         tokenizer = open_clip.get_tokenizer(architecture)
         return Vocabulary(
             tokenizer.encode,
-            tokenizer.sot_token_id,
-            tokenizer.eot_token_id,
+            (tokenizer.sot_token_id,),
+            (tokenizer.eot_token_id,),
             text.positional_embedding.shape[0],
             whole_words(tokenizer),
         )

@@ -19,15 +19,19 @@ POSITIONS = ("end", "middle", "front")
 class Vocabulary:
     """A tower's tokenizer, as far as prompts need it.
 
-    encode: text -> token ids without start and end; start, end: the ids of [SOS] and [EOT]; length: the tower's number
-    of positions; words: token id -> word for the tokens that are whole words, empty if the tokenizer does not say.
+    encode: text -> token ids without start and end; start, end: what stands before and after every text ([SOS] and
+    [EOT] for CLIP; SigLIP has no start); length: the tower's number of positions; words: token id -> word for the
+    tokens that are whole words, empty if the tokenizer does not say. pad, last: the token that fills a row up, and one
+    in the row's last place, if there is one.
     """
 
     encode: Callable[[str], list[int]]
-    start: int
-    end: int
+    start: tuple[int, ...]
+    end: tuple[int, ...]
     length: int
     words: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
+    pad: int = 0
+    last: int | None = None
 
 
 def whole_words(tokenizer: object) -> dict[int, str]:
@@ -88,8 +92,8 @@ def sentence(vocabulary: Vocabulary, text: str) -> list[int]:
 
 def bounded(vocabulary: Vocabulary, inner: Sequence[int], name: str) -> list[int]:
     """Put ``inner`` between start and end; raises InputError if the tower has too few positions for it."""
-    prompt = [vocabulary.start, *inner, vocabulary.end]
-    if len(prompt) > vocabulary.length:
+    prompt = [*vocabulary.start, *inner, *vocabulary.end]
+    if len(prompt) + (vocabulary.last is not None) > vocabulary.length:
         n_ctx = sum(token < 0 for token in inner)
         raise InputError(
             f"The name '{name}' makes a prompt of {len(prompt)} tokens ({n_ctx} of them context), but the tower has "

@@ -14,6 +14,7 @@ its `state_dict`, and from OpenCLIP's `open_clip_config.json` in the same folder
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import InputError, unknown
+from common.files import is_regular
 from common.notices import notice
 from prompting.checkpoints import (
     SUFFIXES,
@@ -36,6 +38,7 @@ from prompting.checkpoints import (
     read_checkpoint,
 )
 from prompting.checkpoints import read_state_dict as read_state_dict
+from prompting.finite import not_finite
 from prompting.frozen import QuickGELU, linear
 from prompting.losses import unit
 from prompting.low_rank import Attention
@@ -196,7 +199,21 @@ def load_tower(
     tower.visual.to(memory_format=torch.channels_last)  # the fastest layout for convolutions
     if dtype != torch.float32:
         _to_dtype(tower, dtype)
-    return tower.to(device)
+    tower.to(device)
+    _check_finite(tower, name, dtype)
+    return tower
+
+
+def _check_finite(tower: Tower, name: str, dtype: torch.dtype) -> None:
+    """Raise InputError for a weight that is NaN or infinite, after conversion to ``dtype``.
+
+    One pass over the weights: 0.09 s for the 102 million of RN50 on one core, where loading them takes two seconds.
+    """
+    weights = (pair for pair in tower.state_dict().items() if "mask" not in pair[0])  # masks are -inf on purpose
+    bad = not_finite([("logit_scale", torch.tensor(tower.logit_scale)), *weights])
+    if bad is not None:
+        fix = "" if dtype == torch.float32 else f", or its values are too large for {str(dtype)[6:]}: set PREC fp32"
+        raise InputError(f"The weights of {name} are not finite ({bad}); get the checkpoint again{fix}.")
 
 
 def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
@@ -260,7 +277,7 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> Loaded:
             pixels = preprocessing_of(name, {**found.pixels, "size": pixels.size}, found.pixels_source)
     tokenizer = clip.clip._tokenizer
     start, end = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
-    vocabulary = Vocabulary(tokenizer.encode, start, end, model.context_length, whole_words(tokenizer))
+    vocabulary = Vocabulary(tokenizer.encode, (start,), (end,), model.context_length, whole_words(tokenizer))
     return Loaded(model, vocabulary, pixels, activation_source, notes)
 
 
@@ -270,7 +287,11 @@ def _path_of(clip: ModuleType, name: str, search: Sequence[Path | str]) -> Path:
     if "://" in name:
         raise InputError(f"'{name}' is an address, which is not downloaded; download the file and give its path.")
     refuse_hub(name)
-    if name.endswith(SUFFIXES) or Path(name).is_absolute() or any(path.exists() for path in places(name, search)):
+    if (
+        name.endswith(SUFFIXES)
+        or Path(name).is_absolute()
+        or any(os.path.exists(path) for path in places(name, search))
+    ):
         return find_file(name, search)
     if name in HUGGING_FACE:
         raise InputError(
@@ -296,7 +317,7 @@ def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None
         return find_file(name, search) if name and looks_like_path(name, search) else None
     if name.endswith(SUFFIXES):
         return find_file(name, search)
-    return next((path for path in places(name, search) if name and path.is_file()), None)
+    return next((path for path in places(name, search) if name and is_regular(path)), None)
 
 
 def _check_activation(found: Checkpoint) -> str:
@@ -321,14 +342,16 @@ def _check_activation(found: Checkpoint) -> str:
 def _build(clip: ModuleType, state_dict: dict[str, Tensor], path: Path) -> Any:
     reason = _not_openai(state_dict, path)
     if reason is None:
-        state_dict = _full_vocabulary(state_dict)
         try:
+            state_dict = _full_vocabulary(state_dict)
             model = clip.model.build_model(dict(state_dict)).float()
             # build_model rounds the weights to float16; a float32 checkpoint keeps its precision.
             model.load_state_dict({k: v for k, v in state_dict.items() if k in model.state_dict()})
             return model
-        except (KeyError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
+        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
             reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else load_problem(error)
+        except (AttributeError, MemoryError) as error:  # weights of shapes that no CLIP has
+            reason = load_problem(error)
     raise InputError(
         f"{path} is not a CLIP checkpoint in OpenAI's layout ({reason}); for an OpenCLIP model use "
         f"{OPEN_CLIP}<architecture>@{path}"

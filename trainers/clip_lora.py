@@ -90,8 +90,8 @@ class CLIPLoRA(PromptTrainer):
     section = "CLIPLORA"
     KNOBS = (
         Knob("ENCODER", "both", "the towers to tune", among=ENCODERS),
-        Knob("RANK", 2, "r", least=1),
-        Knob("ALPHA", 1.0, "weight of the updates, before it is divided by sqrt(r)"),
+        Knob("RANK", 2, "r", least=1, most=4096),
+        Knob("ALPHA", 1.0, "weight of the updates, before it is divided by sqrt(r)", above=0),
         Knob("DROPOUT", 0.25, "share of A's inputs that training drops", least=0, below=1, training=True),
         Knob(
             "ITERATIONS",

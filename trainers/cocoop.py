@@ -76,7 +76,7 @@ class CoCoOp(PromptTrainer):
     section = "COCOOP"
     KNOBS = (
         Knob("CONTEXT", "task", "task: each task has its own context vectors and meta-net", among=("task",)),
-        Knob("N_CTX", 4, "context vectors in a class prompt, if CTX_INIT is empty", least=1),
+        Knob("N_CTX", 4, "context vectors in a class prompt, if CTX_INIT is empty", least=1, most=1000),
         Knob("CTX_INIT", "a photo of a", "words that the context starts from; they set N_CTX", training=True),
     )
 

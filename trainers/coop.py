@@ -35,7 +35,7 @@ class CoOp(PromptTrainer):
     section = "COOP"
     KNOBS = (
         Knob("CONTEXT", "task", "how contexts are shared", among=CONTEXTS),
-        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1, most=1000),
         Knob(
             "CTX_INIT", "", 'words that the context starts from, such as "a photo of a"; they set N_CTX', training=True
         ),

@@ -33,8 +33,8 @@ class KgCoOp(PromptTrainer):
     section = "KGCOOP"
     KNOBS = (
         Knob("CTX_INIT", "a photo of a", "words that the context starts from; they set N_CTX", training=True),
-        Knob("N_CTX", 4, "context vectors if CTX_INIT is empty", least=1),
-        Knob("W", 8.0, "weight of the distance to the hand-written prompts", training=True),
+        Knob("N_CTX", 4, "context vectors if CTX_INIT is empty", least=1, most=1000),
+        Knob("W", 8.0, "weight of the distance to the hand-written prompts", least=0, training=True),
     )
 
     @classmethod

@@ -109,12 +109,16 @@ class LinearProbe(FittedTrainer):
     section = "LINEARPROBE"
     KNOBS = (
         Knob("C", 0.0, "inverse weight of the penalty; 0: choose it on the validation shots", least=0, training=True),
-        Knob("STEPS", 8, "halvings of the interval when C is searched", least=0, training=True),
+        Knob("STEPS", 8, "halvings of the interval when C is searched", least=0, most=100, training=True),
         Knob("MAX_ITER", 1000, "largest number of solver iterations", least=1, training=True),
     )
 
     @classmethod
     def raw_features(cls, cfg: CfgNode) -> bool:
+        return True
+
+    @classmethod
+    def uses_validation(cls, cfg: CfgNode) -> bool:
         return True
 
     def build_learner(self) -> LinearClassifier:

@@ -41,6 +41,7 @@ import torch
 import torch.nn.functional as F
 from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
+from yacs.config import CfgNode
 
 from common.knobs import Knob
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
@@ -118,10 +119,16 @@ class LPPlusPlus(FittedTrainer):
     KNOBS = (
         Knob("ITERATIONS", 300, "steps of w", least=1, training=True),
         Knob("INNER", 10, "steps of w for each step of alpha", least=1, training=True),
-        Knob("START", 250.0, "alpha starts at this times the mean similarity of shots and text", training=True),
+        Knob(
+            "START", 250.0, "alpha starts at this times the mean similarity of shots and text", least=0, training=True
+        ),
         Knob("MOMENTUM", 0.9, "of the steps of w", least=0, below=1, training=True),
         Knob("SELECT", True, "keep the iteration that is best on the validation shots", training=True),
     )
+
+    @classmethod
+    def uses_validation(cls, cfg: CfgNode) -> bool:
+        return True
 
     def build_learner(self) -> BlendedWeights:
         return BlendedWeights(self.layout.n_classes, self.tower.text.feature_dim)

@@ -80,9 +80,15 @@ class MaPLe(DeepPromptTrainer):
 
     section = "MAPLE"
     KNOBS = (
-        Knob("N_CTX", 2, "prompt vectors in a class prompt, and in an image", least=1),
+        Knob("N_CTX", 2, "prompt vectors in a class prompt, and in an image", least=1, most=1000),
         Knob("CTX_INIT", "a photo of a", "its first N_CTX words start the context, the others stay words"),
-        Knob("PROMPT_DEPTH", 9, "J: the input and the blocks 1 .. J - 1 have prompts of their own"),
+        Knob(
+            "PROMPT_DEPTH",
+            9,
+            "J: the input and the blocks 1 .. J - 1 have prompts of their own",
+            least=0,
+            must="a number of blocks that the tower has, at least 1",
+        ),
     )
     depth_keys = {"PROMPT_DEPTH": ("text", "image")}
 

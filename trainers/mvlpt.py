@@ -105,7 +105,7 @@ class MVLPT(PromptTrainer):
             most=1,
             training=True,
         ),
-        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1, most=1000),
         Knob("CTX_INIT", "", "words that the shared context starts from; they set N_CTX", training=True),
         Knob(
             "CLASS_TOKEN_POSITION",

@@ -85,13 +85,13 @@ class PLOT(PromptTrainer):
     model: ContextSets
     section = "PLOT"
     KNOBS = (
-        Knob("N", 4, "contexts per task", least=1),
-        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("N", 4, "contexts per task", least=1, most=1000),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1, most=1000),
         Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
         # exp(-2 / EPS), the smallest value of a kernel, must be a float32.
-        Knob("EPS", 0.1, "eps: weight of the plan's entropy", least=0.03),
+        Knob("EPS", 0.1, "eps: weight of the plan's entropy", least=0.03, most=1e6),
         Knob("MAX_ITER", 100, "largest number of Sinkhorn iterations", least=1),
-        Knob("THRESHOLD", 0.01, "they stop earlier if the row scalings change by less than this on average"),
+        Knob("THRESHOLD", 0.01, "they stop earlier if the row scalings change by less than this on average", least=0),
     )
 
     @classmethod

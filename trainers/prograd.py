@@ -59,9 +59,9 @@ class ProGrad(PromptTrainer):
     general_loss: Tensor  # of the current batch
     section = "PROGRAD"
     KNOBS = (
-        Knob("N_CTX", 16, "context vectors in a class prompt", least=1),
+        Knob("N_CTX", 16, "context vectors in a class prompt", least=1, most=1000),
         Knob("CTX_INIT", True, "start from the words of the task's template; False: normal, std 0.02", training=True),
-        Knob("LAMBDA", 1.0, "share of the conflicting component to remove", training=True),
+        Knob("LAMBDA", 1.0, "share of the conflicting component to remove", least=0, training=True),
         Knob("T", 1.0, "temperature of both predictions in the KL divergence", above=0, training=True),
         Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
     )

@@ -104,14 +104,32 @@ class PromptSRC(DeepPromptTrainer):
     model: IndependentPrompts
     section = "PROMPTSRC"
     KNOBS = (
-        Knob("N_CTX_TEXT", 4, "context vectors in a class prompt", least=1),
-        Knob("N_CTX_VISION", 4, "prompt tokens in an image", least=1),
+        Knob("N_CTX_TEXT", 4, "context vectors in a class prompt", least=1, most=1000),
+        Knob("N_CTX_VISION", 4, "prompt tokens in an image", least=1, most=1000),
         Knob("CTX_INIT", "a photo of a", "its first N_CTX_TEXT words start the context, the others stay words"),
-        Knob("PROMPT_DEPTH_TEXT", 9, "J_t: the input and the blocks 1 .. J_t - 1 of the text tower have prompts"),
-        Knob("PROMPT_DEPTH_VISION", 9, "J_v: the same for the image tower"),
-        Knob("TEXT_LOSS_WEIGHT", 25.0, "a: weight of the text features' distance", training=True),
-        Knob("IMAGE_LOSS_WEIGHT", 10.0, "b: weight of the image features' distance", training=True),
-        Knob("GPA_MEAN", 15.0, "the epoch, counted from 1, with the largest weight in the average", training=True),
+        Knob(
+            "PROMPT_DEPTH_TEXT",
+            9,
+            "J_t: the input and the blocks 1 .. J_t - 1 of the text tower have prompts",
+            least=0,
+            must="a number of blocks that the tower has, at least 1",
+        ),
+        Knob(
+            "PROMPT_DEPTH_VISION",
+            9,
+            "J_v: the same for the image tower",
+            least=0,
+            must="a number of blocks that the tower has, at least 1",
+        ),
+        Knob("TEXT_LOSS_WEIGHT", 25.0, "a: weight of the text features' distance", least=0, training=True),
+        Knob("IMAGE_LOSS_WEIGHT", 10.0, "b: weight of the image features' distance", least=0, training=True),
+        Knob(
+            "GPA_MEAN",
+            15.0,
+            "the epoch, counted from 1, with the largest weight in the average",
+            least=0,
+            training=True,
+        ),
         Knob("GPA_STD", 1.0, "standard deviation of these weights, in epochs", above=0, training=True),
     )
     depth_keys = {"PROMPT_DEPTH_TEXT": ("text",), "PROMPT_DEPTH_VISION": ("image",)}

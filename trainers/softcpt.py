@@ -155,9 +155,15 @@ class SoftCPT(PromptTrainer):
             "scale of the sub-network's input: raw (published), unit, or standard (for any tower, see docs/methods.md)",
             among=("raw", "unit", "standard"),
         ),
-        Knob("N_CTX", 16, "L: context vectors in a class prompt", least=1),
-        Knob("TASK_N_CTX", 4, "M: learnable vectors in a task prompt; STAR has none", least=0),
-        Knob("CLASS_N_CTX", 4, "K: learnable vectors in the first class prompt of a class-specific variant", least=0),
+        Knob("N_CTX", 16, "L: context vectors in a class prompt", least=1, most=1000),
+        Knob("TASK_N_CTX", 4, "M: learnable vectors in a task prompt; STAR has none", least=0, most=1000),
+        Knob(
+            "CLASS_N_CTX",
+            4,
+            "K: learnable vectors in the first class prompt of a class-specific variant",
+            least=0,
+            most=1000,
+        ),
         Knob(
             "CLASS_SAMPLE_RATE",
             0.0,

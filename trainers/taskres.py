@@ -42,7 +42,7 @@ class TaskRes(TaskTrainer):
     model: nn.ParameterList
 
     section = "TASKRES"
-    KNOBS = (Knob("ALPHA", 0.5, "weight of the residuals"),)
+    KNOBS = (Knob("ALPHA", 0.5, "weight of the residuals", above=0),)
 
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:

@@ -76,18 +76,28 @@ class TipAdapter(TaskTrainer):
     section = "TIPADAPTER"
     KNOBS = (
         Knob("FINETUNE", False, "False: Tip-Adapter, nothing is trained; True: Tip-Adapter-F trains the keys"),
-        Knob("VIEWS", 10, "augmented views per shot; its key is their mean", least=1, training=True),
-        Knob("ALPHA", 1.17, "alpha, weight of the cache: while keys are trained, and without a search", training=True),
-        Knob("BETA", 1.0, "beta, sharpness of the cache: in the same cases", training=True),
+        Knob("VIEWS", 10, "augmented views per shot; its key is their mean", least=1, most=100_000, training=True),
+        Knob(
+            "ALPHA",
+            1.17,
+            "alpha, weight of the cache: while keys are trained, and without a search",
+            least=0,
+            training=True,
+        ),
+        Knob("BETA", 1.0, "beta, sharpness of the cache: in the same cases", least=0, training=True),
         Knob("SEARCH", True, "search alpha and beta on the validation shots at the end", training=True),
-        Knob("MOST_ALPHA", 3.0, "upper end of alpha's grid, which starts at 0.1", training=True),
-        Knob("MOST_BETA", 7.0, "upper end of beta's grid, which starts at 0.1", training=True),
-        Knob("STEPS_ALPHA", 20, "values in alpha's grid", least=1, training=True),
-        Knob("STEPS_BETA", 200, "values in beta's grid", least=1, training=True),
+        Knob("MOST_ALPHA", 3.0, "upper end of alpha's grid, which starts at 0.1", least=0.1, training=True),
+        Knob("MOST_BETA", 7.0, "upper end of beta's grid, which starts at 0.1", least=0.1, training=True),
+        Knob("STEPS_ALPHA", 20, "values in alpha's grid", least=1, most=10_000, training=True),
+        Knob("STEPS_BETA", 200, "values in beta's grid", least=1, most=10_000, training=True),
     )
 
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:
+        return True
+
+    @classmethod
+    def uses_validation(cls, cfg: CfgNode) -> bool:
         return True
 
     def check_cfg(self, cfg: CfgNode) -> None:

@@ -154,7 +154,7 @@ def four_blocks():
     """A text tower in float64 with four blocks."""
     model = random_clip(text_layers=4)
     tokenizer = import_clip().clip._tokenizer
-    return in_double(TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))).requires_grad_(False)
+    return in_double(TextTower(model, Vocabulary(tokenizer.encode, (49406,), (49407,), 77))).requires_grad_(False)
 
 
 @pytest.mark.parametrize("position", POSITIONS)

@@ -24,6 +24,8 @@ from dassl.utils import (
 from dassl.utils.checkpoint_reader import CheckpointError, Placeholder
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
 
+from tests.support.flipped import flip_bit_of
+
 
 def trained(epochs=2, width=3):
     """Return a linear model after a few steps, with its optimizer and schedule."""
@@ -295,3 +297,64 @@ def test_opening_and_counting_layers():
     assert (model.base.bias == 0).all() and (model.norm.weight == 1).all()
     with pytest.raises(NotImplementedError, match='"normel"'):
         init_network_weights(model, "normel")
+
+
+@pytest.mark.parametrize("where", ["data/0", "data.pkl"])
+def test_a_flipped_bit_is_noticed(tmp_path, where):
+    save(tmp_path)
+    path = tmp_path / "model.pth.tar-2"
+    flip_bit_of(path, where)
+    with pytest.raises(CheckpointError, match="checksum of its part .*data"):
+        load_checkpoint(str(path))
+    with pytest.raises(CheckpointError, match="model.pth.tar-2"):
+        resume_from_checkpoint(str(tmp_path), *trained(0))
+
+
+@pytest.mark.parametrize("epoch", [-5, "2", 2.0, True, None, [2]])
+def test_an_epoch_is_a_whole_number(tmp_path, epoch):
+    save(tmp_path)
+    path = tmp_path / "model.pth.tar-2"
+    torch.save({**torch.load(path, weights_only=True), "epoch": epoch}, path)
+    with pytest.raises(CheckpointError, match="epoch"):
+        resume_from_checkpoint(str(tmp_path), *trained(0))
+
+
+@pytest.mark.parametrize(("part", "state"), [("optimizer", "lost"), ("optimizer", {}), ("scheduler", 7)])
+def test_a_state_of_another_kind_is_one_line(tmp_path, part, state):
+    save(tmp_path, **{part: state})
+    with pytest.raises(CheckpointError, match=r"another (optimizer|schedule)") as error:
+        resume_from_checkpoint(str(tmp_path), *trained(0))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("pointer", ["pipe", "outside", "binary"])
+def test_a_pointer_that_names_no_file_there_is_ignored(tmp_path, pointer):
+    save(tmp_path / "run")
+    save(tmp_path / "other", epoch=1)
+    path = tmp_path / "run" / "checkpoint"
+    path.unlink()
+    if pointer == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"../other/model.pth.tar-1" if pointer == "outside" else b"\xff\0\xfe")
+    assert resume_from_checkpoint(str(tmp_path / "run"), *trained(0)) == 2
+
+
+def test_why_a_checkpoint_cannot_be_written_is_said(tmp_path, monkeypatch):
+    def fails(state, path, **kwargs):
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    real = open
+
+    def full(path, mode="r", *args, **kwargs):
+        if mode == "ab":
+            raise OSError(28, "No space left on device")
+        return real(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match="file write failed"):
+        save(tmp_path)
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path)
+    assert os.listdir(tmp_path) == []

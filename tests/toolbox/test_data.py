@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from dassl.config import get_cfg_default
 from dassl.data import DataManager, DatasetWrapper
 from dassl.data.data_manager import build_data_loader
 from dassl.data.datasets import DATASET_REGISTRY, DatasetBase, Datum, build_dataset
@@ -238,3 +239,10 @@ def test_download_data_from_a_url(tmp_path, items):
     with pytest.raises(OSError):
         dataset.download_data(url + "x", str(tmp_path / "near" / "b.tar.gz"), from_gdrive=False)
     assert sorted(os.listdir(tmp_path / "near")) == ["a.tar.gz", "d"]
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_an_empty_split_is_not_a_matter_of_the_batch_size(is_train):
+    with pytest.raises(ValueError, match="no images for " + ("training" if is_train else "tests")) as error:
+        build_data_loader(get_cfg_default(), data_source=[], tfm=None, is_train=is_train)
+    assert "batch" not in str(error.value)

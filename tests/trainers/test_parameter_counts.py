@@ -74,7 +74,7 @@ def rn50() -> Tower:
     """RN50's widths with one layer of text and four blocks of images."""
     model = random_clip((1, 1, 1, 1), text_width=512, text_layers=1, embed_dim=1024)
     tokenizer = import_clip().clip._tokenizer
-    text = TextTower(model, Vocabulary(tokenizer.encode, 49406, 49407, 77))
+    text = TextTower(model, Vocabulary(tokenizer.encode, (49406,), (49407,), 77))
     assert (text.width, text.feature_dim) == (512, 1024)
     return Tower("RN50", model.visual, text, 100.0, Preprocessing(32, (0.0,) * 3, (1.0,) * 3, "bicubic"))
 

@@ -7,16 +7,18 @@ four other tasks, and CoOp's would load for ProGrad.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from yacs.config import CfgNode
 
 from common.catalogue import Method
 from common.errors import InputError
-from common.files import write_atomically
+from common.files import SEAL, read_json, unsealed, write_record
 from common.knobs import Knob
 from common.paths import TASKS
 from common.text import some
@@ -26,24 +28,59 @@ from trainers.engine.settings import noted_settings, plain, value_of
 T = TypeVar("T")
 
 
-def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0, images: str = "") -> None:
-    """Record the tasks of a run's checkpoints, the seconds of training so far and a hash of the images that were drawn,
-    in the run's folder."""
+@dataclass(frozen=True)
+class Drawn:
+    """The images of one part of a data set: how many, and a hash of their names, labels and contents."""
+
+    count: int
+    hash: str
+
+
+Parts = Mapping[str, Drawn]  # "training", "validation", "test" -> its images
+
+
+def drawn(
+    parts: Mapping[str, Sequence[Any]], name_of: Callable[[Any], str], contents: Callable[[list[str]], list[str]]
+) -> Parts:
+    """Return what was drawn: ``parts`` holds Dassl's items, ``contents`` returns a hash of each file."""
+    found = {}
+    for part, items in parts.items():
+        hashes = contents([item.impath for item in items])
+        rows = sorted(f"{name_of(item)}\t{item.label}\t{hash_}" for item, hash_ in zip(items, hashes, strict=True))
+        text = "\n".join(rows).encode("utf-8", "surrogateescape")
+        found[part] = Drawn(len(items), hashlib.sha256(text).hexdigest()[:16])
+    return found
+
+
+def hash_of(parts: Parts) -> str:
+    """Return one hash of all images; empty if there are none."""
+    rows = "".join(f"{name}\t{drawn.count}\t{drawn.hash}\n" for name, drawn in parts.items())
+    return hashlib.sha256(rows.encode()).hexdigest()[:16] if rows else ""
+
+
+def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0, images: Parts | None = None) -> None:
+    """Record the tasks of a run's checkpoints, the seconds of training so far and the images that were drawn, in the
+    run's folder."""
     path = Path(folder) / TASKS
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
-    write_atomically(
-        path, json.dumps({"seconds": round(seconds, 3), "images": images, "tasks": tasks}, indent=1) + "\n"
-    )
+    parts = {name: [drawn.count, drawn.hash] for name, drawn in (images or {}).items()}
+    write_record(path, {"seconds": round(seconds, 3), "images": parts, "tasks": tasks})
 
 
-def _noted(folder: Path | str, read: Callable[[dict], T]) -> T | None:
-    try:
-        return read(json.loads((Path(folder) / TASKS).read_text(encoding="utf-8")))
-    except FileNotFoundError:
+def _noted(folder: Path | str, read: Callable[[dict], T], trusted: bool = False) -> T | None:
+    """Read a run's record; None if there is none. Those of earlier versions have no checksum, so they are not read if
+    what they say must be ``trusted``."""
+    path = Path(folder) / TASKS
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{Path(folder) / TASKS} is damaged; train the run again, or remove that file.") from None
+    try:
+        record = read_json(path)
+        if isinstance(record, dict) and SEAL not in record:
+            return None if trusted else read(record)
+        return read(unsealed(record))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise InputError(f"{path} is damaged; train the run again.") from None
 
 
 def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
@@ -51,19 +88,39 @@ def noted_tasks(folder: Path | str) -> list[tuple[str, list[str]]] | None:
     return _noted(folder, lambda noted: [(task["name"], list(task["classnames"])) for task in noted["tasks"]])
 
 
-def check_images(folder: Path | str, images: str) -> None:
-    """InputError if a run's checkpoint was trained on other images: test images could be among them."""
-    before = _noted(folder, lambda noted: str(noted.get("images", "")))
-    if before and images and before != images:
+def check_images(folder: Path | str, images: Parts, remedy: str) -> None:
+    """InputError if a run's checkpoint was trained on other images, or may have been: test images could be among them.
+
+    Without ``images``, nothing is compared.
+    """
+
+    def read(noted: dict) -> dict[str, Drawn]:
+        return {str(name): Drawn(int(count), str(digest)) for name, (count, digest) in noted["images"].items()}
+
+    if not images:
+        return
+    before = _noted(folder, read, trusted=True)
+    if before is None:
         raise InputError(
-            f"The run in {folder} was begun with other images than are drawn now; --redo starts it again, or remove "
-            "its folder."
+            f"The run in {folder} does not record the content of its images, as an earlier version left it, so its "
+            f"checkpoint cannot be trusted with those that are drawn now; {remedy}."
+        )
+    changed = []
+    for name in dict.fromkeys([*before, *images]):
+        then, now = before.get(name, Drawn(0, "")), images.get(name, Drawn(0, ""))
+        if then != now:
+            changed.append(f"{name} ({then.count:,} then, {now.count:,} now)")
+    if changed:
+        raise InputError(
+            f"The run in {folder} was begun with other images than are drawn now: those for {' and '.join(changed)} "
+            f"differ; {remedy}."
         )
 
 
 def noted_seconds(folder: Path | str) -> float:
     """Return the seconds of training in a run's newest checkpoint; 0 if not recorded."""
-    return _noted(folder, lambda noted: float(noted.get("seconds", 0.0))) or 0.0
+    seconds = _noted(folder, lambda noted: float(noted.get("seconds", 0.0))) or 0.0
+    return seconds if 0 <= seconds < float("inf") else 0.0
 
 
 def check_compatible(folder: Path | str, cfg: CfgNode, section: str, knobs: Sequence[Knob]) -> None:
@@ -80,10 +137,21 @@ def check_compatible(folder: Path | str, cfg: CfgNode, section: str, knobs: Sequ
         return
     own = f"TRAINER.{section}."
     names = [own + knob.name for knob in knobs if not knob.training]
-    digests = (before.get("MODEL.BACKBONE.DIGEST"), cfg.MODEL.BACKBONE.DIGEST)
-    tower = "MODEL.BACKBONE.DIGEST" if all(digests) else "MODEL.BACKBONE.NAME"  # the file may have moved
-    compared = ["TRAINER.NAME", *(key for key in names if key in before), tower]
-    for key in compared:
+    _compare(folder, before, cfg, ["TRAINER.NAME", *(key for key in names if key in before)])
+    check_tower(folder, cfg)
+
+
+def check_tower(folder: Path | str, cfg: CfgNode) -> None:
+    """Raise InputError if a run's parameters were trained for another CLIP; see `check_compatible`."""
+    before = noted_settings(folder)
+    if before is not None:
+        digests = (before.get("MODEL.BACKBONE.DIGEST"), cfg.MODEL.BACKBONE.DIGEST)
+        tower = "MODEL.BACKBONE.DIGEST" if all(digests) else "MODEL.BACKBONE.NAME"  # the file may have moved
+        _compare(folder, before, cfg, [tower])
+
+
+def _compare(folder: Path | str, before: Mapping[str, Any], cfg: CfgNode, keys: Sequence[str]) -> None:
+    for key in keys:
         then, now = before.get(key), plain(value_of(cfg, key))
         if then != now:
             raise InputError(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import PIL
 import torch
 import torchvision
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from common.errors import InputError
-from datasets.images import EpochViews, SeededImages, not_augmented
-from prompting.feature_bank import FeatureBank, FileDigests, tower_digest
+from datasets.images import EpochViews, SeededImages, not_augmented, read_image
+from prompting.feature_bank import FeatureBank, tower_digest
+from prompting.file_digests import FileDigests, digest_of
+from prompting.finite import is_finite
 from prompting.losses import unit
 from prompting.towers import Tower
 
@@ -23,6 +26,43 @@ CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time
 ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run
 
 OnProgress = Callable[[int, int], None]  # called with (done, total)
+
+
+class Files(Dataset):
+    """Decodes image files: an item is its own number, once the file is decoded."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> int:
+        read_image(self.paths[number])
+        return number
+
+
+class EpochTables(Mapping[int, Tensor]):
+    """Epoch -> its table, from ``load``; one is held at a time, since an open one takes a file descriptor."""
+
+    def __init__(self, epochs: Sequence[int], load: Callable[[int], Tensor]) -> None:
+        self.epochs, self.load = epochs, load
+        self._epoch: int | None = None
+        self._table = torch.empty(0)
+
+    def __getitem__(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            if epoch not in self.epochs:
+                raise KeyError(epoch)
+            self._table = self.load(epoch)
+            self._epoch = epoch
+        return self._table
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.epochs)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
 
 
 class ImageFeatures:
@@ -37,19 +77,41 @@ class ImageFeatures:
         # Without gradients a GPU can take far more than a training batch; a CPU is fastest if its caches hold a batch.
         self.batch = 256 if device.type == "cuda" else max(1, CPU_PIXELS // tower.preprocessing.size**2)
         self.digests = FileDigests(bank.folder)
+        self._contents: dict[str, str] = {}  # path -> hash, for this run
+        self._unstored: dict[Path, Tensor] = {}  # tables of images that are not augmented
 
     @cached_property
     def _tower_key(self) -> dict[str, Any]:
         versions = {module.__name__: module.__version__ for module in (torch, torchvision, PIL)}
         return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **versions}
 
-    def _key(self, images: SeededImages, **more: Any) -> dict[str, Any]:
+    def contents(self, paths: Sequence[str]) -> list[str]:
+        """Return a hash of each image file's content; InputError naming a file that cannot be read."""
+        new = [path for path in dict.fromkeys(paths) if path not in self._contents]
         try:
-            files = self.digests.of([item.impath for item in images.data_source])
+            self._contents.update(zip(new, self.digests.each(new) if new else (), strict=True))
+            return [self._contents[path] for path in paths]
         except OSError as error:
             raise InputError(
                 f"Image {error.filename} cannot be read ({error.strerror}); replace or remove it."
             ) from None
+
+    def decode_once(self, images: SeededImages, watch: OnProgress) -> None:
+        """Raise InputError for an image that cannot be decoded; what was decoded before is not read again."""
+        paths = [item.impath for item in images.data_source]
+        reader, digests = f"Pillow {PIL.__version__}", self.contents(paths)
+        unread = self.digests.unread(digests, reader)
+        first = {digest: path for digest, path in zip(digests, paths, strict=True) if digest in unread}
+        order, done = list(first), list[str]()
+        try:
+            for numbers in DataLoader(Files(list(first.values())), batch_size=16, num_workers=self.workers):
+                done += [order[number] for number in numbers.tolist()]
+                watch(len(done), len(first))
+        finally:
+            self.digests.mark_read(done, reader)
+
+    def _key(self, images: SeededImages, **more: Any) -> dict[str, Any]:
+        files = digest_of(self.contents([item.impath for item in images.data_source]))
         # Some transforms have no repr of their own, so the settings that all are built from are added.
         transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(images.cfg.INPUT)
         return {**self._tower_key, "transform": transform, "files": files, **more}
@@ -60,27 +122,43 @@ class ImageFeatures:
         So one entry serves methods that use raw features and methods that use unit norm.
         """
         key = self._key(images, normalized=False)
-        return self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
+        path = self.bank.path_of(key)
+        if path in self._unstored:
+            return self._unstored[path]
+        table = self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
+        if not path.exists():  # the bank cannot be written
+            self._unstored[path] = table
+        return table
 
-    def views(self, images: SeededImages, epochs: Sequence[int], watch: OnProgress) -> dict[int, Tensor]:
+    def views(self, images: SeededImages, epochs: Sequence[int], watch: OnProgress) -> Mapping[int, Tensor]:
         """Return the features of every image's view in each epoch: epoch -> (images, feature_dim) float32 of unit norm.
 
-        Each epoch is stored as soon as it is done, so that a killed run continues with the next one. Images that are
-        not augmented are encoded once, not once per epoch.
+        Each epoch is stored as soon as it is done, so that a killed run continues with the next one. One epoch's table
+        is in memory at a time; an epoch that the bank cannot store, or has removed, is encoded when it is asked for.
+        Images that are not augmented are encoded once, not once per epoch.
         """
         if not_augmented(images.cfg):
             return dict.fromkeys(epochs, unit(self.fixed(images, watch)))
         names = [images.name_of(item) for item in images.data_source]  # views are drawn from the names
         key = self._key(images, names=names, seed=images.seed)
-        keys = {epoch: {**key, "epoch": epoch} for epoch in epochs}
-        tables = {epoch: self.bank.read(key) for epoch, key in keys.items()}
-        missing = [epoch for epoch, table in tables.items() if table is None]
+
+        def of_epoch(epoch: int) -> dict[str, Any]:
+            return {**key, "epoch": epoch}
+
+        def load(epoch: int) -> Tensor:
+            with torch.random.fork_rng(devices=[]):  # a loader draws from the generator that training draws from
+                return self.bank.get(of_epoch(epoch), lambda: next(self._encode(images, (epoch,), watch)))
+
+        missing = [epoch for epoch in epochs if self.bank.read(of_epoch(epoch)) is None]
         if len(missing) > 1:
             images.decode_ahead(max(1, self.workers))
         for epoch, table in zip(missing, self._encode(images, missing, watch), strict=True):
-            tables[epoch] = self.bank.put(keys[epoch], table)
+            self.bank.put(of_epoch(epoch), table)
+            # A bank that cannot store all epochs, or any, gives them when they are trained on.
+            if not self.bank.path_of(of_epoch(missing[0])).exists():
+                break
         images.forget_decoded()
-        return {epoch: table for epoch, table in tables.items() if table is not None}
+        return EpochTables(epochs, load)
 
     def once(self, images: SeededImages, encode: Callable[[Tensor], Tensor], watch: OnProgress) -> Tensor | None:
         """Apply ``encode`` to images that are not augmented: (images, ...) on the CPU, not stored in the bank.
@@ -92,6 +170,7 @@ class ImageFeatures:
         table, done = None, 0
         for batch in DataLoader(EpochViews(images, (0,)), batch_size=self.batch, num_workers=self.workers):
             rows = encode(batch.to(self.device))
+            self._check_finite(rows, images, done)
             if table is None:
                 if rows[0].nbytes * len(images) > ONCE_BYTES:
                     return None
@@ -112,6 +191,7 @@ class ImageFeatures:
         parts, waiting, done = [], 0, 0
         for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers):
             parts.append(self.tower.encode_image(batch.to(self.device), normalize=normalize).cpu())
+            self._check_finite(parts[-1], images, done)
             waiting, done = waiting + len(batch), done + len(batch)
             watch(done, len(views))
             if waiting >= len(images):
@@ -119,3 +199,16 @@ class ImageFeatures:
                 whole = waiting // len(images) * len(images)
                 yield from rows[:whole].split(len(images))
                 parts, waiting = [rows[whole:]], waiting - whole
+
+    def _check_finite(self, features: Tensor, images: SeededImages, first: int) -> None:
+        """Raise InputError if the tower's features, of images from number ``first`` on, have a NaN or an infinity."""
+        if is_finite(features):
+            return
+        row = int((~features.isfinite()).flatten(1).any(1).nonzero()[0])
+        name = images.name_of(images.data_source[(first + row) % len(images)])
+        half = self.tower.dtype == torch.float16
+        fix = "set PREC bf16 or fp32" if half else "use another tower"
+        raise InputError(
+            f"The features of {name} are not finite, as {self.tower.name} computes them in "
+            f"{str(self.tower.dtype).removeprefix('torch.')}; {fix}."
+        )

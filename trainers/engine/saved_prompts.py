@@ -18,7 +18,7 @@ from torch import Tensor
 
 from common.errors import InputError
 from common.notices import notice
-from common.text import counted
+from common.text import counted, one_line
 from prompting.towers import TextTower
 from trainers.engine.contexts import PromptLearner
 
@@ -59,6 +59,15 @@ def adopt(
         InputError: the checkpoint is another method's, another CLIP's or, with a context per class, for other classes,
             or its shapes are not those of the learner.
     """
+    try:
+        return _adopted(saved, learner, text, classnames, path)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:  # tensors of odd dimensions
+        raise InputError(f"{path} does not fit: {one_line(error)}.") from None
+
+
+def _adopted(
+    saved: Mapping[str, Tensor], learner: PromptLearner, text: TextTower, classnames: Sequence[str], path: Path | str
+) -> dict[str, Tensor]:
     names = learner.foreign_names
     lacking = [name for name in names if name not in saved]
     unknown = [name for name in saved if name not in names and name not in OTHERS]
@@ -98,7 +107,7 @@ def _check_clip(saved: Mapping[str, Tensor], text: TextTower, path: Path | str) 
     if start is None or not start.numel():
         notice(f"{path} does not say which CLIP it was trained for; make sure that it is this one.")
         return
-    here = text.token_embedding.weight[text.vocabulary.start].detach().float().cpu()
+    here = text.token_embedding.weight[text.vocabulary.start[0]].detach().float().cpu()
     there = start.reshape(-1, start.shape[-1])[0].float().cpu()
     if here.shape != there.shape or F.cosine_similarity(here, there, dim=0) < SAME:
         raise InputError(
@@ -115,7 +124,7 @@ def _rows_of(classnames: Sequence[str], saved: Mapping[str, Tensor], text: TextT
         return list(range(len(classnames)))
     weight, rows = text.token_embedding.weight.detach().float().cpu(), []
     for name in classnames:
-        tokens = [*text.vocabulary.encode(name.replace("_", " ").strip() + "."), text.vocabulary.end]
+        tokens = [*text.vocabulary.encode(name.replace("_", " ").strip() + "."), *text.vocabulary.end]
         cosines = F.cosine_similarity(suffix[:, : len(tokens)].float().cpu(), weight[tokens], dim=-1)
         found = (cosines > SAME).all(-1).nonzero().flatten().tolist()
         if len(found) != 1:

@@ -6,7 +6,6 @@ A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. `bu
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +35,8 @@ from prompting.pixels import check_pixels
 from prompting.templates import template_features
 from prompting.towers import load_tower
 from trainers.engine.batches import OneTaskBatches
-from trainers.engine.evaluator import TaskEvaluator
+from trainers.engine.checkpoint_fit import Parts, drawn
+from trainers.engine.evaluator import TaskEvaluator, wrong_logit
 from trainers.engine.image_features import ImageFeatures
 from trainers.engine.knobs import check_settings
 from trainers.engine.resuming_trainer import ResumingTrainer
@@ -217,6 +217,7 @@ class TaskTrainer(ResumingTrainer):
     def train_at_once(self, fit: Callable[[], None]) -> None:
         """Train without epochs: call ``fit``, save the learner as the checkpoint of epoch 1, and test."""
         self.refuse_test_only()
+        self.open_images()
         began = time.time()
         with torch.no_grad():
             fit()
@@ -227,9 +228,19 @@ class TaskTrainer(ResumingTrainer):
 
     def before_train(self) -> None:
         self.refuse_test_only()
+        test = self.cfg.TEST
+        if test.FINAL_MODEL == "best_val" and not test.NO_TEST and self.val_loader is None:
+            raise InputError(
+                f"TEST.FINAL_MODEL best_val needs validation images, and {self.cfg.DATASET.NAME} has none; set it to "
+                "last_step."
+            )
         super().before_train()
-        if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0 and self.start_epoch < self.max_epoch:
-            self._encode_views_ahead()
+        self.open_images()
+        if self.start_epoch < self.max_epoch:
+            if self.cfg.BANK.TRAIN and self.cfg.SEED >= 0:
+                self._encode_views_ahead()
+            if isinstance(self.train_loader_x.dataset, SeededImages):  # they are decoded at every step
+                self.features.decode_once(images_of(self.train_loader_x), self.watch.encoding)
 
     def _encode_views_ahead(self) -> None:
         """Replace the training images of all remaining epochs with the features of the views these epochs would show.
@@ -283,14 +294,27 @@ class TaskTrainer(ResumingTrainer):
         loader = self.val_loader if split == "val" else self.test_loader
         assert loader is not None
         self._tested = images_of(loader)
+        done = 0
         for image_features, label in self.test_batches(loader):
             task = self.task_of_class[label]
-            self.evaluator.process(within_task(classify(image_features, task), task, self.task_of_class), label)
+            logits = within_task(classify(image_features, task), task, self.task_of_class)
+            place = wrong_logit(logits, task, self.task_of_class)
+            if place is not None:
+                raise self._no_result(done + place[0], place[1], float(logits[place]))
+            self.evaluator.process(logits, label)
+            done += len(label)
         results = self.evaluator.evaluate()
         for name, value in results.items():
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
+
+    def _no_result(self, number: int, column: int, logit: float) -> InputError:
+        image, name = self._tested.name_of(self._tested.data_source[number]), self.layout.classnames[column]
+        fix = "use another tower, or train with a lower OPTIM.LR"
+        if self.tower.dtype == torch.float16:
+            fix = f"set TRAINER.{self.section}.PREC bf16 or fp32"
+        return InputError(f"The logit of {image} and class '{name}' is {logit}, so the run has no result; {fix}.")
 
     def test_batches(self, loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield batches of image features and labels of a split, on the device."""
@@ -307,17 +331,43 @@ class TaskTrainer(ResumingTrainer):
             part = part.to(self.device)
             yield part if raw else unit(part), label.to(self.device)
 
-    @cached_property
-    def _images_digest(self) -> str:
-        data, found = self.dm.dataset, hashlib.sha256()
-        name_of = images_of(self.test_loader).name_of
-        for part, items in (("train", data.train_x), ("val", data.val or []), ("test", data.test)):
-            rows = sorted(f"{name_of(item)}\t{item.label}" for item in items)
-            found.update(f"{part}\n{chr(10).join(rows)}\n".encode("utf-8", "surrogateescape"))
-        return found.hexdigest()[:16]
+    def drawn_images(self) -> Parts:
+        return self._drawn_images
 
-    def images_digest(self) -> str:
-        return self._images_digest
+    @cached_property
+    def _drawn_images(self) -> Parts:
+        data = self.dm.dataset
+        parts = {"training": data.train_x, "validation": data.val or [], "tests": data.test}
+        return drawn(parts, images_of(self.test_loader).name_of, self.features.contents)
+
+    # -- images that a run will need --
+
+    @classmethod
+    def uses_validation(cls, cfg: CfgNode) -> bool:
+        """Return whether a run reads the validation images."""
+        return cfg.TEST.FINAL_MODEL == "best_val" and not cfg.TEST.NO_TEST
+
+    def open_images(self) -> None:
+        """Open the images that the run will need after training: a damaged one must not end a run that was trained.
+
+        They are encoded into the bank now instead of later. Without the bank they are decoded, and those that were
+        decoded before are not read again.
+        """
+        cfg, loaders = self.cfg, []
+        if self.uses_validation(cfg) and self.val_loader is not None:
+            loaders.append(self.val_loader)
+        if not cfg.TEST.NO_TEST:
+            loaders.append(self.val_loader if cfg.TEST.SPLIT == "val" and self.val_loader else self.test_loader)
+        began = time.time()
+        for loader in dict.fromkeys(loaders):
+            if self.uses_bank(cfg) and cfg.BANK.TEST:
+                self.features.fixed(images_of(loader), self.watch.encoding)
+            else:
+                self.features.decode_once(images_of(loader), self.watch.encoding)
+        taken = time.time() - began
+        self.seconds["test"] += taken
+        if self._began_training is not None:
+            self._began_training += taken
 
     # -- the report --
 
@@ -352,6 +402,7 @@ class TaskTrainer(ResumingTrainer):
                 "activation_from": self.tower.activation_source,
                 "pixels": asdict(self.tower.preprocessing),
             },
+            "images": self.images_digest(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "resumed_from_epoch": self.start_epoch,
         }

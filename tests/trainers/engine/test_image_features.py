@@ -38,4 +38,5 @@ def test_a_run_killed_while_views_are_encoded_continues_there(workplace, monkeyp
         FeatureBank, "put", lambda self, key, table: kept.append(key.get("epoch")) or original(self, key, table)
     )
     parts = workplace.run("CoOp", epochs=4)
-    assert kept[:4] == [0, 1, 2, 3] and parts["tasks"] == workplace.run("CoOp", "whole", epochs=4)["tasks"]
+    assert kept[0] is None  # the test images, before training
+    assert kept[1:5] == [0, 1, 2, 3] and parts["tasks"] == workplace.run("CoOp", "whole", epochs=4)["tasks"]

@@ -24,9 +24,9 @@ def saved_by_coop(workplace: Workplace, name: str, ctx: Tensor, names: Sequence[
     text = workplace.trainer("CoOp").tower.text
     embedding, v = text.token_embedding.weight.detach(), text.vocabulary
     names = names or ("rose", "tulip")
-    tokens = [[*v.encode(f"{name}."), v.end] for name in names]
+    tokens = [[*v.encode(f"{name}."), *v.end] for name in names]
     padded = torch.tensor([row + [0] * (60 - len(row)) for row in tokens])
-    prefix = embedding[v.start].expand(len(names), 1, -1)
+    prefix = embedding[v.start[0]].expand(len(names), 1, -1)
     state = {"ctx": ctx, "token_prefix": prefix, "token_suffix": embedding[padded], **more}
     path = workplace.output / name / "prompt_learner" / "model.pth.tar-50"
     path.parent.mkdir(parents=True)
@@ -58,7 +58,7 @@ def test_a_context_classifies_as_in_its_own_repository(workplace, position):
     for name in trainer.layout.classnames:  # laid out as upstream's PromptLearner.forward does
         tokens, slots = v.encode(name.replace("_", " ")), [-1 - k for k in range(16)]
         order = {"end": slots + tokens, "middle": slots[:8] + tokens + slots[8:], "front": tokens + slots}[position]
-        prompts.append([v.start, *order, *v.encode("."), v.end])
+        prompts.append([*v.start, *order, *v.encode("."), *v.end])
     expected = F.normalize(encode_plain(text, prompts, ctx.half().float()[None]), dim=-1)
     torch.testing.assert_close(trainer.text_features([0])[0].detach(), expected, rtol=1e-4, atol=1e-5)
 

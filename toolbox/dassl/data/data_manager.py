@@ -48,8 +48,10 @@ def build_data_loader(
         dataset_wrapper: a class to use in place of ``DatasetWrapper``, called the same way.
 
     Raises:
-        ValueError: there are too few images for one batch.
+        ValueError: there are no images, or too few for one batch.
     """
+    if data_source is not None and not len(data_source):
+        raise ValueError(f"There are no images for {'training' if is_train else 'tests'}; check the data set's split")
     sampler = build_sampler(
         sampler_type, cfg=cfg, data_source=data_source, batch_size=batch_size, n_domain=n_domain, n_ins=n_ins
     )

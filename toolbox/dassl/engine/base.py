@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path as osp
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -15,6 +16,23 @@ from dassl.utils import load_checkpoint, resume_from_checkpoint, save_checkpoint
 from dassl.utils.torchtools import find_checkpoint, load_model_weights, saved_epochs
 
 Result = TypeVar("Result")
+
+
+def _silence_tensorboard_thread() -> None:
+    """Keep the thread that writes the tensorboard log from printing a traceback when the disk is full.
+
+    Its error is raised again by the next call that logs, or by closing the log.
+    """
+    before = threading.excepthook
+    if getattr(before, "silences_tensorboard", False):
+        return
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not (isinstance(args.exc_value, OSError) and type(args.thread).__module__.startswith("tensorboard.")):
+            before(args)
+
+    hook.silences_tensorboard = True  # type: ignore[attr-defined]  # functions take attributes
+    threading.excepthook = hook
 
 
 def _any_signature(method: Callable[..., Result]) -> Callable[..., Result]:
@@ -199,6 +217,7 @@ class TrainerBase:
             from torch.utils.tensorboard import SummaryWriter
 
             print(f"Initialize tensorboard (log_dir={log_dir})")
+            _silence_tensorboard_thread()
             self._writer = SummaryWriter(log_dir=log_dir)
 
     def close_writer(self) -> None:

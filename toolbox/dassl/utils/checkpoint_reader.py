@@ -13,6 +13,7 @@ import collections
 import importlib
 import pickle
 import types
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,7 @@ _restricted = types.SimpleNamespace(__name__="dassl.utils.checkpoint_reader", Un
 
 def read_file(fpath: str, map_location: Any = None) -> Any:
     """Return the object in the file ``fpath``; CheckpointError if it is damaged or not a checkpoint."""
+    _compare_checksums(fpath)
     try:
         return torch.load(fpath, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
@@ -135,6 +137,22 @@ def read_file(fpath: str, map_location: Any = None) -> Any:
         return _read_python2(fpath, map_location)
     except Exception as error:
         raise _unreadable(fpath, error) from error
+
+
+def _compare_checksums(fpath: str) -> None:
+    """Raise a CheckpointError if a part of the file does not have its checksum, which PyTorch itself ignores."""
+    try:
+        with open(fpath, "rb") as file:
+            if file.read(4) != b"PK\x03\x04":  # written before PyTorch 1.6: a row of pickles without checksums
+                return
+            with zipfile.ZipFile(file) as archive:
+                damaged = archive.testzip()
+    except PermissionError:
+        raise
+    except Exception as error:
+        raise _unreadable(fpath, error) from error
+    if damaged is not None:
+        raise _unreadable(fpath, ValueError(f"the checksum of its part {damaged} differs"))
 
 
 def _read_python2(fpath: str, map_location: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import os.path as osp
 import re
 import shutil
 import warnings
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ __all__ = [
     "load_pretrained_weights",
     "init_network_weights",
 ]
+
+
+# What loading the state of another optimizer or schedule raises.
+_MISFIT = (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def _without_module(name: str) -> str:
@@ -56,6 +61,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@contextlib.contextmanager
+def _with_checksums() -> Iterator[None]:
+    """Let torch.save write checksums, which the reader compares, even if a plugin has switched them off."""
+    get, set_ = (getattr(torch.serialization, f"{verb}_crc32_options", None) for verb in ("get", "set"))
+    if get is None or set_ is None or get():
+        yield
+        return
+    set_(True)
+    try:
+        yield
+    finally:
+        set_(False)
+
+
 def save_checkpoint(
     state: dict,
     save_dir: str,
@@ -78,8 +97,13 @@ def save_checkpoint(
     if remove_module_from_keys:
         state["state_dict"] = OrderedDict((_without_module(k), v) for k, v in state["state_dict"].items())
     fpath = osp.join(save_dir, model_name or f"model.pth.tar-{state['epoch']}")
-    with atomic_path(fpath) as partial:
-        torch.save(_plain(state), partial)
+    with atomic_path(fpath) as partial, _with_checksums():
+        try:
+            torch.save(_plain(state), partial)
+        except RuntimeError:  # PyTorch's writer does not say why, such as a full disk; Python's does
+            with open(partial, "ab") as file:
+                file.write(bytes(1 << 20))
+            raise
     print(f"Checkpoint saved to {fpath}")
 
     with atomic_path(osp.join(save_dir, "checkpoint")) as partial, open(partial, "w", encoding="utf-8") as pointer:
@@ -116,12 +140,11 @@ def find_checkpoint(fdir: str) -> str | None:
     The file ``checkpoint`` holds this name. If that file is missing, or the file that it names is, the result is the
     latest ``model.pth.tar-<epoch>``, otherwise ``model-best.pth.tar``.
     """
-    try:
-        with open(osp.join(fdir, "checkpoint"), encoding="utf-8") as pointer:
-            name = pointer.readline().strip()
-    except FileNotFoundError:
-        name = ""
-    if name and osp.isfile(osp.join(fdir, name)):
+    name = ""
+    if osp.isfile(osp.join(fdir, "checkpoint")):  # a named pipe would block
+        with open(osp.join(fdir, "checkpoint"), encoding="utf-8", errors="replace") as pointer:
+            name = pointer.readline(256).strip()
+    if name and name == osp.basename(name) and "\0" not in name and osp.isfile(osp.join(fdir, name)):
         return name
     epochs = saved_epochs(fdir)
     if epochs:
@@ -195,15 +218,22 @@ def resume_from_checkpoint(
     if optimizer is not None and checkpoint.get("optimizer") is not None:
         try:
             optimizer.load_state_dict(checkpoint["optimizer"])
-        except (ValueError, KeyError) as error:
+        except _MISFIT as error:
             raise CheckpointError(
                 f"Checkpoint {fpath} is of another optimizer ({error}); delete it or change OPTIM"
             ) from error
         print("Loaded optimizer")
     if scheduler is not None and checkpoint.get("scheduler") is not None:
-        load_scheduler_state(scheduler, checkpoint["scheduler"])
+        try:
+            load_scheduler_state(scheduler, checkpoint["scheduler"])
+        except _MISFIT as error:
+            raise CheckpointError(
+                f"Checkpoint {fpath} is of another schedule ({error}); delete it or change OPTIM"
+            ) from error
         print("Loaded scheduler")
     start_epoch = checkpoint["epoch"]
+    if isinstance(start_epoch, bool) or not isinstance(start_epoch, int) or start_epoch < 0:
+        raise CheckpointError(f"Checkpoint {fpath} is of epoch {start_epoch!s:.40}; use another one")
     print(f"Previous epoch: {start_epoch}")
     return start_epoch
 
