@@ -1,27 +1,12 @@
-"""Files that a killed process leaves half-written, and those that are written in place of others."""
+"""What killed processes leave half-written."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to: what is written there takes the place of ``path`` at the end.
-
-    For files that are not text; `common.files.write_atomically` writes text. After an error nothing is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def sweep(folder: Path, names: Iterable[str]) -> None:
@@ -37,17 +22,18 @@ def sweep(folder: Path, names: Iterable[str]) -> None:
     for name in found:
         left = re.fullmatch(rf"\.(?:{known})\.([1-9][0-9]{{0,9}})", name)
         path = folder / name
-        if left and path.is_file() and not path.is_symlink() and _ended(int(left.group(1))):
+        if left is None or not path.is_file() or path.is_symlink():
+            continue
+        process = int(left.group(1))
+        if process == os.getpid() or ended(process):  # this one has not written anything yet
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
-def _ended(process: int) -> bool:
-    """True if there is no process of this number, or it is this one, which has not written anything yet."""
-    if process == os.getpid():
-        return True
+def ended(process: int) -> bool:
+    """True if this host has no process of this number; False where that cannot be found out."""
     if os.name != "posix":
-        return False  # there, a signal would end it
+        return False  # on Windows, a signal would end it
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

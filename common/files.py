@@ -6,10 +6,12 @@ could be anybody's are read up to a size.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,15 @@ def read_bytes(path: Path | str, limit: int = TEXT_BYTES) -> bytes:
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as file:
-        mode = os.fstat(handle).st_mode
+        found = os.fstat(handle)
+        mode, size = found.st_mode, found.st_size
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(21, "it is a folder", str(path))
         if not stat.S_ISREG(mode):
             raise NotAFile(22, "it is not a regular file", str(path))
-        content = file.read(limit + 1)
+        # As much as there is, since a read reserves what it asks for; a file may also grow, or say that it is empty.
+        content = file.read(min(size, limit) + 1)
+        content += file.read(limit + 1 - len(content)) if len(content) > size else b""
     if len(content) > limit:
         raise OSError(27, f"it has more than {limit:,} bytes", str(path))
     return content
@@ -79,15 +84,25 @@ def is_regular(path: Path | str) -> bool:
         return False
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file aside and rename it: a killed writer leaves nothing half-written, two writers do no harm."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to: what is written there takes the place of ``path`` at the end.
+
+    A killed writer leaves nothing half-written, two writers do no harm, and after an error nothing is left.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        yield temporary
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 # -- records: JSON objects that are read back --

@@ -175,7 +175,8 @@ def _read_pickle_or_script(path: Path, head: bytes, found: Checkpoint) -> Any:
                 names = archive.namelist()
                 damaged = archive.testzip()  # PyTorch's readers compare no checksums
             if damaged is not None:
-                raise _unreadable(path, f"the checksum of its entry {damaged} differs; download it again")
+                again = "download it again, or save it with PyTorch's checksums on"
+                raise _unreadable(path, f"the checksum of its entry {damaged} differs; {again}")
             if any(name.endswith("constants.pkl") for name in names):
                 return _read_script(path, found)
             if not any(name.endswith("data.pkl") for name in names):

@@ -17,6 +17,8 @@ CREATE = (
     "CREATE TABLE IF NOT EXISTS readable (digest TEXT, reader TEXT, checksum INT, PRIMARY KEY (digest, reader))",
 )
 
+KEYS = 500  # in one query; SQLite allowed 999 before 2020
+
 
 class FileDigests:
     """Content hashes of files, cached by (path, size, modification time).
@@ -40,7 +42,8 @@ class FileDigests:
         """
         with self._database() as database:
             known, found, fresh = {}, [], []
-            for path, size, mtime, digest, checksum in _rows(database, "SELECT * FROM contents"):
+            paths = [os.path.abspath(file) for file in files]
+            for path, size, mtime, digest, checksum in _rows(database, "SELECT * FROM contents WHERE path IN", paths):
                 if checksum == _checksum(path, size, mtime, digest):
                     known[(path, size, mtime)] = digest
             for file in files:
@@ -56,9 +59,10 @@ class FileDigests:
 
     def unread(self, digests: Iterable[str], reader: str) -> set[str]:
         """Return those of some contents that ``reader``, a program and its version, is not known to read."""
+        wanted = set(digests)
         with self._database() as database:
-            rows = _rows(database, "SELECT * FROM readable WHERE reader = ?", reader)
-            return set(digests) - {row[0] for row in rows if row[2] == _checksum(row[0], row[1])}
+            rows = _rows(database, "SELECT * FROM readable WHERE digest IN", sorted(wanted))
+            return wanted - {row[0] for row in rows if row[1] == reader and row[2] == _checksum(row[0], row[1])}
 
     def mark_read(self, digests: Iterable[str], reader: str) -> None:
         """Remember that ``reader`` can read some contents."""
@@ -107,11 +111,14 @@ def _checksum(*values: object) -> int:
     return zlib.crc32("\0".join(map(str, values)).encode("utf-8", "surrogateescape"))
 
 
-def _rows(database: sqlite3.Connection | None, query: str, *values: str) -> list[tuple]:
-    if database is not None:
+def _rows(database: sqlite3.Connection | None, query: str, keys: Sequence[str]) -> Iterator[tuple]:
+    """Yield the rows of a query that ends in IN, by some keys at a time: the table may have millions of rows."""
+    if database is None:
+        return
+    for start in range(0, len(keys), KEYS):
+        part = keys[start : start + KEYS]
         with contextlib.suppress(sqlite3.Error, UnicodeError):
-            return database.execute(query, values).fetchall()
-    return []
+            yield from database.execute(f"{query} ({','.join('?' * len(part))})", part).fetchall()
 
 
 def _insert(database: sqlite3.Connection | None, statement: str, rows: Sequence[tuple]) -> None:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from common.disk import replacing
+from common.files import replacing
 from reporting.collection import Group, Row, family_of
 from reporting.series import Stat, accuracy_of
 

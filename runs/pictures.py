@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,11 +47,13 @@ def record(run: Path, root: Path, images: Iterable[str]) -> None:
     inside = sorted(folder.relative_to(root).as_posix() for folder in folders if folder.is_relative_to(root))
     parents = Counter(os.path.dirname(folder) for folder in inside)
     sizes = sum(len(os.listdir(root / folder)) for folder in inside) <= MANY
-    contents = sizes and sum(size for folder in inside for _, size in _files(root / folder, True)) <= CONTENT_BYTES
+    files = {folder: _files(root / folder, sizes) for folder in inside}
+    contents = sizes and sum(size for found in files.values() for _, size in found) <= CONTENT_BYTES
     state = {
         "sizes": sizes,
         "files": {
-            folder: [*_state(root / folder, sizes), _contents(root / folder) if contents else ""] for folder in inside
+            folder: [*_state(found, sizes), _contents(root / folder) if contents else ""]
+            for folder, found in files.items()
         },
         "class_folders": {parent: _subfolders(root / parent) for parent, n in sorted(parents.items()) if n > 1},
     }
@@ -138,7 +140,7 @@ def _changes(text: str, root: Path) -> str:
         if not os.path.isdir(root / folder):
             found.append(f"folder '{folder}' is gone")
             continue
-        now_count, now_names = _state(root / folder, state.sizes)
+        now_count, now_names = _state(_files(root / folder, state.sizes), state.sizes)
         if now_count != count:
             found.append(f"'{folder}' has {now_count:,} files instead of {count:,}")
         elif now_names != names:
@@ -156,9 +158,9 @@ def _files(folder: Path, sizes: bool) -> list[tuple[str, int]]:
         return sorted((entry.name, entry.stat().st_size if sizes else 0) for entry in files)
 
 
-def _state(folder: Path, sizes: bool) -> tuple[int, str]:
-    """How many files a folder has, and a hash of their names and, if asked for, ``sizes``."""
-    names = [f"{name}\t{size}" if sizes else name for name, size in _files(folder, sizes)]
+def _state(files: Sequence[tuple[str, int]], sizes: bool) -> tuple[int, str]:
+    """How many files there are, and a hash of their names and, if asked for, ``sizes``."""
+    names = [f"{name}\t{size}" if sizes else name for name, size in files]
     names.sort()
     return len(names), hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 

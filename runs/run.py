@@ -100,7 +100,7 @@ def disk_full_in_one_line(folder: Path) -> Iterator[None]:
     """DiskFull instead of the error of a write for which there is no space, in TensorBoard's thread too."""
     usual = threading.excepthook
 
-    def hook(args: Any) -> None:  # the thread's writer raises its error once more, where it is waited for
+    def hook(args: Any) -> None:  # the next call that logs raises the error again
         if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
             usual(args)
 

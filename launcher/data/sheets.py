@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from common.disk import replacing
 from common.errors import InputError, of_system
+from common.files import replacing
 from datasets.fewshot import by_class, draw
 from datasets.images import read_image
 

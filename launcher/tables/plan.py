@@ -173,8 +173,8 @@ def slurm_options(args: argparse.Namespace) -> dict[str, Any]:
     values = default | {flag: value for flag, value in values.items() if value}
     for flag, least in (("time", 1), ("gpus", 0), ("array", 1)):
         values[flag] = arguments.whole_number(values[flag], f"--slurm-{flag}", least, default[flag])
-    if not re.fullmatch("[1-9][0-9]{0,8}[KMGT]?", values["mem"]):
-        raise InputError(f"--slurm-mem must be a size, such as 16G, and not '{values['mem']}'.")
+    if not re.fullmatch("[0-9]{1,9}[KMGTkmgt]?", values["mem"]):
+        raise InputError(f"--slurm-mem must be a size, such as 16G (0: all of the node), and not '{values['mem']}'.")
     extra = {}
     for text in args.slurm_extra:
         key, equals, value = text.partition("=")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from common.disk import replacing, sweep
+from common.disk import sweep
+from common.files import replacing
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from common.files import (
     unsealed,
     write_record,
 )
+from common.paths import REPOSITORY
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
@@ -46,6 +49,21 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         read_bytes(file, 5)
     assert len(read_bytes(file, 6)) == 6
     listener.close()
+
+
+def test_a_read_reserves_no_more_than_there_is(tmp_path: Path) -> None:
+    """With the address space limited, as on many clusters, reserving a limit of a gigabyte would fail."""
+    code = (
+        "import resource, sys; from common.files import read_bytes; "
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20),) * 2); "
+        "print(len(read_bytes(sys.argv[1], 8 << 30)))"
+    )
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 5000)
+    done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.stdout == "5000\n", done.stderr
+    assert read_bytes("/proc/self/status")[:5] == b"Name:"  # a file that says it is empty
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "NaN", "[Infinity]", "{", "", '{"a": 1} x'])

@@ -21,11 +21,12 @@ from common.errors import InputError
 from common.files import SEAL, read_json, unsealed, write_record
 from common.knobs import Knob
 from common.paths import TASKS
-from common.text import some
+from common.text import counted, some
 from prompting.tasks import TaskLayout
 from trainers.engine.settings import noted_settings, plain, value_of
 
 T = TypeVar("T")
+TRAINED = 100_000  # images whose hashes are recorded; more are not a few-shot run
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,27 @@ def hash_of(parts: Parts) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()[:16] if rows else ""
 
 
-def note_tasks(folder: Path | str, layout: TaskLayout, seconds: float = 0.0, images: Parts | None = None) -> None:
-    """Record the tasks of a run's checkpoints, the seconds of training so far and the images that were drawn, in the
-    run's folder."""
+def image_hashes(names: Sequence[str], contents: Sequence[str]) -> list[str]:
+    """Return a short hash of each image's name and content."""
+    rows = (f"{name}\t{content}" for name, content in zip(names, contents, strict=True))
+    return [hashlib.sha256(row.encode("utf-8", "surrogateescape")).hexdigest()[:12] for row in rows]
+
+
+def note_tasks(
+    folder: Path | str,
+    layout: TaskLayout,
+    seconds: float = 0.0,
+    images: Parts | None = None,
+    trained: Sequence[str] = (),
+) -> None:
+    """Record in a run's folder the tasks of its checkpoints, the seconds of training so far, the images that were drawn
+    and the `image_hashes` of those that are ``trained`` on, if they are at most TRAINED."""
     path = Path(folder) / TASKS
     path.parent.mkdir(parents=True, exist_ok=True)
     tasks = [{"name": task.name, "classnames": list(task.classnames)} for task in layout.tasks]
     parts = {name: [drawn.count, drawn.hash] for name, drawn in (images or {}).items()}
-    write_record(path, {"seconds": round(seconds, 3), "images": parts, "tasks": tasks})
+    few = sorted(trained) if len(trained) <= TRAINED else []
+    write_record(path, {"seconds": round(seconds, 3), "images": parts, "trained": few, "tasks": tasks})
 
 
 def _noted(folder: Path | str, read: Callable[[dict], T], trusted: bool = False) -> T | None:
@@ -114,6 +128,17 @@ def check_images(folder: Path | str, images: Parts, remedy: str) -> None:
         raise InputError(
             f"The run in {folder} was begun with other images than are drawn now: those for {' and '.join(changed)} "
             f"differ; {remedy}."
+        )
+
+
+def check_not_trained_on(folder: Path | str, names: Sequence[str], contents: Sequence[str]) -> None:
+    """InputError if a run's checkpoint was trained on some of the images that it would be tested on."""
+    before = set(_noted(folder, lambda noted: list(map(str, noted.get("trained", [])))) or [])
+    both = [name for name, hash_ in zip(names, image_hashes(names, contents), strict=True) if hash_ in before]
+    if both:
+        raise InputError(
+            f"The checkpoint in {folder} was trained on {counted(len(both), 'image')} of this test, such as {both[0]}: "
+            "the split was drawn again since, after images were added or removed; train the run again."
         )
 
 

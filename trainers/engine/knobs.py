@@ -113,6 +113,10 @@ OF_DASSL = (
 )
 
 
+# Keys whose ranges are those of our trainers; Dassl itself takes more.
+OUR_TRAINERS = {"OPTIM.STAGED_LR", "TEST.EVALUATOR", "INPUT.NO_TRANSFORM", "DATALOADER.TEST.SAMPLER"}
+
+
 def knobs_of(trainer: type) -> tuple[Knob, ...]:
     """Return the knobs that a trainer declares, and PREC; empty for a trainer without KNOBS."""
     declared = getattr(trainer, "KNOBS", None)
@@ -141,6 +145,8 @@ def check_settings(cfg: CfgNode, trainer: type) -> None:
             raise InputError(f"{key} is None; give it a value, or leave it out for its default.")
     known = set(known_keys(cfg))
     checked = [knob for knob in (*COMMON, *OF_DASSL) if knob.default is not DASSL or knob.name in known]
+    if not knobs:  # another repository's trainer does these in Dassl's way
+        checked = [knob for knob in checked if knob.name not in OUR_TRAINERS]
     check(checked, {knob.name: value_of(cfg, knob.name) for knob in checked})
     if knobs:
         check(knobs, cfg.TRAINER[section], f"TRAINER.{section}.")

@@ -12,7 +12,7 @@ import os
 import pickle
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from common.files import is_regular
 from common.knobs import Knob
 from common.notices import notice
 from common.paths import CHECKPOINTS
-from common.text import one_line as without_breaks
-from common.text import some
+from common.text import one_line, some
 from prompting.tasks import TaskLayout
 from trainers.engine.checkpoint_fit import (
     Parts,
@@ -67,12 +66,12 @@ UNREADABLE = (
 
 
 @contextlib.contextmanager
-def one_line(failure: str, remedy: str) -> Iterator[None]:
+def reading(failure: str, remedy: str) -> Iterator[None]:
     """Turn errors of reading a checkpoint into an InputError of one line: what failed and what to do."""
     try:
         yield
     except UNREADABLE as error:
-        reason = without_breaks(error) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         if reason.startswith("Checkpoint "):  # our toolbox's message, which names the file and ends with its own advice
             raise InputError(f"{reason.rpartition('; ')[0] or reason}; {remedy}.") from None
         raise InputError(f"{failure} ({reason}); {remedy}.") from None
@@ -164,12 +163,19 @@ class ResumingTrainer(TrainerX):
             self.model.state_dict().items(), learned, f"lower OPTIM.LR, or set TRAINER.{self.section}.PREC fp32"
         )
         with on_disk(directory):
-            note_tasks(directory, self.layout, self.seconds_training, self.drawn_images())
+            note_tasks(directory, self.layout, self.seconds_training, self.drawn_images(), self.trained_images())
             super().save_model(epoch, directory, *args, **kwargs)
 
     def drawn_images(self) -> Parts:
         """Return the images that were drawn for training, validation and tests; empty if that is not known."""
         return {}
+
+    def trained_images(self) -> Sequence[str]:
+        """Return the `image_hashes` of the training images; empty if they are not known."""
+        return ()
+
+    def check_tests(self, folder: Path) -> None:
+        """Raise InputError if a run's checkpoint was trained on images that are tested now."""
 
     def images_digest(self) -> str:
         """Return a hash of the images that were drawn: names, labels and contents."""
@@ -212,7 +218,7 @@ class ResumingTrainer(TrainerX):
             check_images(directory, self.drawn_images(), remedy)
         where = f"The checkpoint in {directory}"
         began = position_of(self.sched)
-        with one_line(f"{where} cannot be resumed", remedy):
+        with reading(f"{where} cannot be resumed", remedy):
             self._resumed_from = directory
             epoch = super().resume_model_if_exist(directory)
             if not _checkpoints_in(directory):
@@ -223,7 +229,8 @@ class ResumingTrainer(TrainerX):
                 position = began + epoch * self.cfg.OPTIM.STEPS_PER_EPOCH
                 check_training_state(self.optim, self.sched, position, where, remedy)
             best = Path(directory) / CHECKPOINTS / BEST
-            if self.cfg.TEST.FINAL_MODEL == "best_val" and (own or best.exists()):
+            chosen = self.cfg.TEST.FINAL_MODEL == "best_val" and not self.cfg.TEST.NO_TEST  # Dassl tests to choose
+            if chosen and (own or best.exists()):
                 if not is_regular(best):
                     raise InputError(f"{best} is missing, the best model so far; {remedy}.")
                 check_best(best, remedy)
@@ -264,7 +271,8 @@ class ResumingTrainer(TrainerX):
             raise InputError(f"No trained model at {path}; {held} (--load-epoch names an epoch).")
         if path.parent.name == CHECKPOINTS:
             self._check_fits(str(path.parent.parent))
-        with one_line(f"Checkpoint {path} cannot be read", "choose another with --load-epoch, or train the run again"):
+            self.check_tests(path.parent.parent)
+        with reading(f"Checkpoint {path} cannot be read", "choose another with --load-epoch, or train the run again"):
             state, trained_epochs = self.parameters_in(path)
             check_finite(
                 state.items(), f"Checkpoint {path}", "choose another with --load-epoch, or train the run again"
@@ -292,7 +300,7 @@ class ResumingTrainer(TrainerX):
             raise InputError(f"MODEL.INIT_WEIGHTS cannot be used: there is no checkpoint at {path}; {remedy}.")
         if path.parent.name == CHECKPOINTS:
             check_tower(path.parent.parent, self.cfg)
-        with one_line(f"MODEL.INIT_WEIGHTS cannot be used: {path}", remedy):
+        with reading(f"MODEL.INIT_WEIGHTS cannot be used: {path}", remedy):
             state, _ = self.parameters_in(path)
             check_finite(state.items(), f"Checkpoint {path}", remedy)
         wanted = self.model.state_dict()
@@ -305,6 +313,6 @@ class ResumingTrainer(TrainerX):
             )
         if len(fits) < len(wanted):
             notice(f"{path} starts {len(fits)} of {len(wanted)} parameters; the others start anew.")
-        with one_line(f"MODEL.INIT_WEIGHTS cannot be used: {path}", remedy):
+        with reading(f"MODEL.INIT_WEIGHTS cannot be used: {path}", remedy):
             self.model.load_state_dict({**wanted, **fits})
         print(f"Initial parameters from {path}")

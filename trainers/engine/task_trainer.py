@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from prompting.pixels import check_pixels
 from prompting.templates import template_features
 from prompting.towers import load_tower
 from trainers.engine.batches import OneTaskBatches
-from trainers.engine.checkpoint_fit import Parts, drawn
+from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
 from trainers.engine.image_features import ImageFeatures
 from trainers.engine.knobs import check_settings
@@ -207,12 +207,16 @@ class TaskTrainer(ResumingTrainer):
     # -- training and testing --
 
     def refuse_test_only(self) -> None:
-        """Raise InputError for a data set without training images."""
+        """Raise InputError for a data set without training images, or with a task without test images."""
         if getattr(self.dm.dataset, "test_only", False):
             raise InputError(
                 f"{self.cfg.DATASET.NAME} has no training images; train on another data set, then test on "
                 "this one with --eval-only."
             )
+        tested = {item.domain for item in self.dm.dataset.test}
+        lacking = [task.name for index, task in enumerate(self.layout.tasks) if index not in tested]
+        if lacking and not self.cfg.TEST.NO_TEST:
+            raise InputError(f"Task '{lacking[0]}' has no test images; check its test split, or leave the task out.")
 
     def train_at_once(self, fit: Callable[[], None]) -> None:
         """Train without epochs: call ``fit``, save the learner as the checkpoint of epoch 1, and test."""
@@ -339,6 +343,20 @@ class TaskTrainer(ResumingTrainer):
         data = self.dm.dataset
         parts = {"training": data.train_x, "validation": data.val or [], "tests": data.test}
         return drawn(parts, images_of(self.test_loader).name_of, self.features.contents)
+
+    def trained_images(self) -> Sequence[str]:
+        return self._trained_images
+
+    @cached_property
+    def _trained_images(self) -> list[str]:
+        return image_hashes(*self._names_and_contents(self.dm.dataset.train_x))
+
+    def check_tests(self, folder: Path) -> None:
+        check_not_trained_on(folder, *self._names_and_contents(self.dm.dataset.test))
+
+    def _names_and_contents(self, items: Sequence[Any]) -> tuple[list[str], list[str]]:
+        name_of = images_of(self.test_loader).name_of
+        return [name_of(item) for item in items], self.features.contents([item.impath for item in items])
 
     # -- images that a run will need --
 

@@ -154,3 +154,37 @@ def test_decoded_images_are_remembered_by_their_content(workplace, monkeypatch):
     workplace.run("ZeroshotCLIP", "third", *off)
     workplace.run("CoOp", "fourth", *off)
     assert len(read) <= once + 1  # the changed one alone
+
+
+def test_a_checkpoint_is_not_tested_on_what_it_was_trained_on(workplace):
+    """After images were removed, the split is drawn again: without this check, training images would be tested."""
+    run = workplace.run("CoOp", "run")
+    assert workplace.evaluate("run", "CoOp", "same")["tasks"] == run["tasks"]
+    for name in ("rose", "tulip", "ox-eye_daisy"):
+        for path in sorted((workplace.root / "tiny" / "kinds" / name).iterdir())[:3]:
+            path.unlink()
+    with pytest.raises(
+        InputError, match="was trained on [1-9] images? of this test, such as tiny/kinds.*train"
+    ):
+        workplace.evaluate("run", "CoOp", "again")
+    path = workplace.output / "run" / "tasks.json"
+    record = read_json(path)
+    assert len(record["trained"]) == run["counts"]["train_images"] == 10
+    write_record(path, {key: value for key, value in record.items() if key not in ("trained", "sha256")})
+    workplace.evaluate("run", "CoOp", "again")  # an earlier version recorded none
+
+
+def test_a_task_without_test_images_is_refused_before_training(workplace):
+    trainer = workplace.trainer("CoOp")
+    trainer.dm.dataset._test = [item for item in trainer.dm.dataset.test if item.domain == 0]
+    with pytest.raises(InputError, match="Task 'colour' has no test images"):
+        trainer.before_train()
+    assert not (workplace.output / "built" / "prompt_learner").exists()
+
+
+def test_without_tests_the_best_model_is_not_asked_for(workplace):
+    """Dassl chooses the best model by testing on validation images."""
+    words = ("TEST.FINAL_MODEL", "best_val", "TEST.NO_TEST", "True")
+    workplace.run("CoOp", "run", *words)
+    workplace.run("CoOp", "run", *words)
+    assert not (workplace.output / "run" / "prompt_learner" / "model-best.pth.tar").exists()

@@ -201,3 +201,15 @@ def test_dassls_defaults_are_upstreams():
     """A key with Dassl's default is one that Dassl has."""
     theirs = known_keys(get_cfg_default())
     assert all(key in theirs for key, knob in KNOBS.items() if knob.default is DASSL)
+
+
+def test_a_trainer_of_another_repository_may_use_all_of_dassl() -> None:
+    cfg = get_cfg_default()
+    trainers.extend_cfg(cfg)
+    cfg.merge_from_list(["OPTIM.STAGED_LR", "True", "DATALOADER.TEST.SAMPLER", "RandomSampler"])
+    check_settings(cfg, type("Foreign", (), {}))
+    with pytest.raises(InputError, match="STAGED_LR|SAMPLER"):
+        check_settings(cfg, TRAINER_REGISTRY.get("CoOp"))
+    cfg.merge_from_list(["OPTIM.LR", "-1.0"])
+    with pytest.raises(InputError, match="OPTIM.LR"):
+        check_settings(cfg, type("Foreign", (), {}))

@@ -152,7 +152,9 @@ def _compare_checksums(fpath: str) -> None:
     except Exception as error:
         raise _unreadable(fpath, error) from error
     if damaged is not None:
-        raise _unreadable(fpath, ValueError(f"the checksum of its part {damaged} differs"))
+        raise _unreadable(
+            fpath, ValueError(f"the checksum of its part {damaged} differs, or PyTorch saved it without checksums")
+        )
 
 
 def _read_python2(fpath: str, map_location: Any) -> Any:
