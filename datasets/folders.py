@@ -23,7 +23,7 @@ CLUTTER = {"thumbs.db", "desktop.ini"}  # what file managers leave
 SPLIT_FEWSHOT = "split_fewshot"  # CoOp's folder of draws
 NO_CLASSES = {"__MACOSX", SPLIT_FEWSHOT}  # folders beside class folders
 NOT_READ = 3  # kinds of files in a message
-NOT_A_FILE = "not a file"  # named pipes, sockets, devices, and links that lead nowhere
+NOT_A_FILE = "not a file"  # named pipes, sockets and devices
 
 
 @cache
@@ -46,17 +46,21 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def is_file(entry: os.DirEntry[str]) -> bool:
-    """True for a regular file or a link to one; False for named pipes, sockets, devices and links that lead nowhere."""
+def may_be_file(entry: os.DirEntry[str]) -> bool:
+    """True for a regular file and for any link; False for folders, named pipes, sockets and devices.
+
+    Where links lead is not looked up, which takes minutes for 100,000 on a network disk; readers refuse what is not a
+    regular file.
+    """
     try:
-        return entry.is_file()
+        return entry.is_symlink() or entry.is_file()
     except OSError:
         return False
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    """True for a file that is not hidden and has an image's suffix; it is not opened."""
-    return entry.name[0] != "." and entry.name.lower().endswith(image_suffixes()) and is_file(entry)
+    """True for a file or link that is not hidden and has an image's suffix; it is not opened."""
+    return entry.name[0] != "." and entry.name.lower().endswith(image_suffixes()) and may_be_file(entry)
 
 
 def entries_of(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -73,10 +77,12 @@ def not_read(folder: Path) -> tuple[list[str], list[str]]:
     file at all, and folders."""
     files, folders = [], []
     for entry in entries_of(folder):
+        if is_image(entry) or entry.name.lower() in CLUTTER:
+            continue
         if is_folder(entry):
             folders.append(entry.name)
-        elif not is_image(entry) and entry.name.lower() not in CLUTTER:
-            files.append(entry.name if is_file(entry) else NOT_A_FILE)
+        else:
+            files.append(entry.name if may_be_file(entry) else NOT_A_FILE)
     return files, folders
 
 
@@ -98,7 +104,7 @@ def left_out(folders: Sequence[Path]) -> str:
 
 
 def list_images(folder: Path) -> list[str]:
-    """Paths of the image files directly in a folder, without hidden ones, in alphabetical order.
+    """Paths of the image files and links directly in a folder, without hidden ones, in alphabetical order.
 
     Raises:
         InputError: the folder cannot be listed.

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from common.files import is_regular
 from common.text import counted
-from datasets.folders import NO_CLASSES, image_suffixes, is_file, is_folder
+from datasets.folders import NO_CLASSES, image_suffixes, is_folder
 
 Parts = tuple[str, ...]  # of a path, spelt as `plain` does
 DEPTH = 3  # folders below a data set's folder that are searched
@@ -113,7 +113,7 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
 def _file(folder: Path, name: str) -> Path | None:
     with os.scandir(folder) as entries:
-        same = sorted(e.path for e in entries if e.name.casefold() == name.casefold() and is_file(e))
+        same = sorted(e.path for e in entries if e.name.casefold() == name.casefold() and is_regular(e.path))
     return Path(same[0]) if same else None
 
 
@@ -261,7 +261,7 @@ def _part_of(folders: Parts) -> str:
 def contents(folder: Path, limit: int = 5) -> str:
     """What a folder holds, in a few words."""
     with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if is_file(entry) and entry.name[0] != ".")
+        files = sorted(entry.name for entry in entries if entry.name[0] != "." and is_regular(entry.path))
     listed = [f"{child.name}/" for child in subfolders(folder)] + files
     more = f" and {counted(len(listed) - limit, 'more entry', 'more entries')}" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more or "nothing"

@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.files import is_regular
 from common.notices import notice
+from common.text import counted
 from datasets.collection import TaskCollection
 from datasets.fewshot import Samples, TaskImages, by_class, draw, split_in_three
 from datasets.layouts import (
@@ -271,11 +272,18 @@ def complete(task: Task, source: str, release: Release, names_repeat: bool = Fal
         train, val, test = split_in_three(train, source, release.keys)
     elif val is None:
         train, val = hold_out(train, source, release.keys)
-    both = {file for file, _ in train} & {file for file, _ in test}
-    if both:
+    files = {
+        part: {os.path.normpath(file) for file, _ in samples}
+        for part, samples in (("training", train), ("validation", val), ("testing", test))
+    }
+    if both := files["training"] & files["testing"]:
         raise InputError(
             f"Image {min(both)} of task '{task.name}' is listed for training and for testing; remove it from one list."
         )
+    for part in ("training", "testing"):
+        if both := files["validation"] & files[part]:  # published splits may have such images
+            found = counted(len(both), "image is", "images are")
+            notice(f"{source}: {found} listed for validation and for {part} (task '{task.name}').")
     return TaskImages(task, source, release.keys, train, val, test)
 
 

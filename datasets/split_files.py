@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
 from common.files import read_json
+from common.notices import notice
+from common.text import counted
+from datasets.fewshot import Samples
 from datasets.layouts import Release, locate_files
 
 SPLITS = ("train", "val", "test")
@@ -16,8 +20,8 @@ SPLITS = ("train", "val", "test")
 def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
     """Read a published split: CoOp's split_zhou_*.json or the released SoftCPT code's split_dk_*.json (one task).
 
-    CoOp's lists [path, label, class name]. SoftCPT's lists [path, [label], [task]] and has a separate list of class
-    names, and the task's name and metric.
+    CoOp's lists [path, label, class name]; classes are in the order of labels, which may begin at 1 or have gaps.
+    SoftCPT's lists [path, [label], [task]] and has a separate list of class names, and the task's name and metric.
 
     Args:
         path: the split file.
@@ -25,7 +29,7 @@ def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
         folder: the data set's folder, which is searched if the images are not there; None searches ``images``.
 
     Raises:
-        InputError: the file has another format, or names an image that does not exist.
+        InputError: the file has another format, contradicts itself, or names an image that does not exist.
     """
     task_name = metric = ""
     try:
@@ -35,7 +39,7 @@ def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
             meta = content["meta"]
             if len(meta["taskid2cname"]) != 1:
                 raise ValueError(f"it has {len(meta['taskid2cname'])} tasks instead of one")
-            names = [_name(name) for name in meta["taskid2cname"][0]]
+            names = {label: _name(name) for label, name in enumerate(meta["taskid2cname"][0])}
             rows = {part: [(_file(file), _label(label)) for file, (label,), _ in parts[part]] for part in parts}
             task_name, metric = (str((meta.get(key) or [""])[0]) for key in ("taskid2tname", "taskid2metric"))
         else:
@@ -43,7 +47,7 @@ def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
                      for part in parts}  # fmt: skip
             rows = {part: [(file, label) for file, label, _ in named[part]] for part in parts}
             names = _names_of(row[1:] for part in named.values() for row in part)
-        stray = next((label for part in rows.values() for _, label in part if label >= len(names)), None)
+        stray = next((label for part in rows.values() for _, label in part if label not in names), None)
         if stray is not None:
             raise ValueError(f"it has the label {stray}, but {len(names)} class names")
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -51,13 +55,15 @@ def read_split(path: Path, images: Path, folder: Path | None = None) -> Release:
             f"{path} is not a split file in CoOp's or SoftCPT's format ({type(error).__name__}: {error}); fetch it "
             "again, or remove it to have the images split here."
         ) from None
-    check_parts(rows, path)
+    rows = without_repeats(rows, path)
     found = locate_files(
         (file for part in rows.values() for file, _ in part), images, folder or images, f"the split {path}"
     )
-    samples = {part: [(found[file], label) for file, label in rows[part]] for part in rows}
-    classnames = tuple(name.replace("_", " ") for name in names)
-    return Release(tuple(names), classnames, samples["train"], samples["val"], samples["test"], task_name, metric)
+    index = {label: position for position, label in enumerate(names)}
+    samples = {part: [(found[file], index[label]) for file, label in rows[part]] for part in rows}
+    keys = tuple(names.values())
+    classnames = tuple(name.replace("_", " ") for name in keys)
+    return Release(keys, classnames, samples["train"], samples["val"], samples["test"], task_name, metric)
 
 
 def _file(file: Any) -> str:
@@ -68,7 +74,7 @@ def _file(file: Any) -> str:
 
 def _label(label: Any) -> int:
     if type(label) is not int or label < 0:
-        raise ValueError(f"a label is {label!r}; labels are 0, 1, 2 and so on")
+        raise ValueError(f"a label is {label!r}; labels are whole numbers from 0")
     return label
 
 
@@ -78,28 +84,34 @@ def _name(name: Any) -> str:
     return str(name)
 
 
-def _names_of(pairs: Iterable[tuple[int, str]]) -> list[str]:
-    """The names of labels 0, 1, 2 and so on; ValueError if a label is not used, or has two names."""
+def _names_of(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
+    """The name of each label, in the order of labels; ValueError if a label has two names."""
     names: dict[int, str] = {}
     for label, name in pairs:
         if names.setdefault(label, name) != name:
             raise ValueError(f"the label {label} is both {names[label]!r} and {name!r}")
-    missing = next((label for label in range(len(names)) if label not in names), None)
-    if missing is not None:
-        raise ValueError(f"it has labels up to {max(names)}, but no image with the label {missing}")
-    return [names[label] for label in range(len(names))]
+    return dict(sorted(names.items()))
 
 
-def check_parts(rows: Mapping[str, Sequence[tuple[str, int]]], path: Path) -> None:
-    """InputError if a list has an image in two classes, or twice in a part."""
+def without_repeats(rows: Mapping[str, Sequence[tuple[str, int]]], path: Path) -> dict[str, Samples]:
+    """The (file, label) rows of each part, without those that list a file again; a line says how many these are.
+
+    Raises:
+        InputError: a file has two labels.
+    """
     labels: dict[str, int] = {}
+    kept: dict[str, Samples] = {}
     for part, samples in rows.items():
-        here: set[str] = set()
+        here: dict[str, tuple[str, int]] = {}
         for file, label in samples:
-            if file in here:
-                raise InputError(f"{path} lists {file} twice in '{part}'; keep one of the two.")
-            if labels.setdefault(file, label) != label:
+            plain = posixpath.normpath(file)
+            if labels.setdefault(plain, label) != label:
                 raise InputError(
-                    f"{path} lists {file} with the labels {labels[file]} and {label}; keep one of the two."
+                    f"{path} lists {file} with the labels {labels[plain]} and {label}; keep one of the two."
                 )
-            here.add(file)
+            here.setdefault(plain, (file, label))
+        kept[part] = list(here.values())
+    repeats = sum(map(len, rows.values())) - sum(map(len, kept.values()))
+    if repeats:
+        notice(f"{path}: {counted(repeats, 'line lists', 'lines list')} an image of the same part again; ignored.")
+    return kept

@@ -8,11 +8,13 @@ import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image, ImageOps
 
-from common.files import is_regular
+from common.files import is_regular, read_bytes
 
 SIDE = 96
+IMAGE_BYTES = 1 << 30  # as in datasets/images.py
 
 
 def image_roots(data: Path | None, recorded: Iterable[str | None]) -> list[Path]:
@@ -41,12 +43,26 @@ def thumbnail(image: str, roots: Sequence[Path], unreadable: list[str] | None = 
     return None
 
 
+def _read(path: Path) -> Image.Image:
+    """A picture as upright RGB, converted as methods see it (`datasets.images.read_image`)."""
+    opened = Image.open(io.BytesIO(read_bytes(path, IMAGE_BYTES)))  # by its path, Pillow 13 scrambles turned grey TIFFs
+    opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # avoids decoding large photographs at full size
+    upright = ImageOps.exif_transpose(opened)
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and opened.format in ("PNG", "PPM")):
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    elif upright.mode in ("I", "F"):
+        values = np.asarray(upright, dtype=np.float64)
+        finite = values[np.isfinite(values)]
+        low, high = finite.min(), finite.max()  # ValueError if there are none
+        grey = np.nan_to_num((values - low) / ((high - low) or 1), nan=0, posinf=1, neginf=0).clip(0, 1)
+        upright = Image.fromarray(np.rint(grey * 255).astype(np.uint8))
+    return upright.convert("RGB")
+
+
 def _jpeg(path: Path) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of large or damaged images
-        with Image.open(path) as opened:
-            opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # avoids decoding large photographs at full size
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        picture = _read(path)
     picture.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=72, optimize=True)

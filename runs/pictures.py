@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -154,8 +154,16 @@ def _changes(text: str, root: Path) -> str:
 def _files(folder: Path, sizes: bool) -> list[tuple[str, int]]:
     """(name, size) of the regular files in a folder, sorted; without ``sizes``, 0 for these."""
     with os.scandir(folder) as entries:
-        files = [entry for entry in entries if not _ignored(entry.name) and entry.is_file()]
+        files = [entry for entry in entries if not _ignored(entry.name) and _is(entry, os.DirEntry.is_file)]
         return sorted((entry.name, entry.stat().st_size if sizes else 0) for entry in files)
+
+
+def _is(entry: os.DirEntry[str], kind: Callable[[os.DirEntry[str]], bool]) -> bool:
+    """What ``kind`` says of an entry; False for a link in a circle."""
+    try:
+        return kind(entry)
+    except OSError:
+        return False
 
 
 def _state(files: Sequence[tuple[str, int]], sizes: bool) -> tuple[int, str]:
@@ -180,7 +188,9 @@ def _contents(folder: Path) -> str:
 def _subfolders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if not _ignored(entry.name) and entry.is_dir())
+            return sorted(
+                entry.name for entry in entries if not _ignored(entry.name) and _is(entry, os.DirEntry.is_dir)
+            )
     except FileNotFoundError:
         return []
 

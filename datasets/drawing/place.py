@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from common.disk import ended
 from common.errors import InputError
 from common.files import is_regular, read_json, unsealed, write_record
 from common.notices import notice
@@ -28,7 +29,7 @@ from .tasks import TASKS
 
 SPLIT, FILES = "split.json", "files"
 HEAD = b'{\n "name": "Garden-8",\n'  # of every split.json that was ever written here
-TEMPORARY = re.compile(r"\.garden8-(?:(?P<host>[\w.-]+)-(?P<pid>\d+)-)?(?:old-)?\w+")
+TEMPORARY = re.compile(r"\.garden8-(?P<host>[\w.-]+)-(?P<pid>[1-9]\d{0,9})-[a-z0-9_]{8}")  # see `temporary`
 DAY = 24 * 3600
 
 
@@ -173,7 +174,7 @@ def _refused(folder: Path, path: Path, reason: str) -> InputError:
 
 
 def _walk(folder: Path) -> Iterable[str]:
-    """The paths of all that is in a folder, below it, but what file managers leave."""
+    """The paths of all that is in a folder, below it, except what file managers leave."""
     for place, folders, files in os.walk(folder):
         inner = os.path.relpath(place, folder)
         for name in (*folders, *files):
@@ -218,21 +219,11 @@ def sweep(root: Path) -> None:
         if match is None or path.is_symlink() or not path.is_dir():
             continue
         try:
-            old = time.time() - path.stat().st_mtime > DAY
+            left = ended(int(match["pid"])) if match["host"] == _host() else time.time() - path.stat().st_mtime > DAY
         except OSError:
             continue  # another process removed it
-        if old or (match["host"] == _host() and not _runs(int(match["pid"]))):
+        if left:
             remove_drawn(path)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True
 
 
 def remove_drawn(folder: Path) -> None:

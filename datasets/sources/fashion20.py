@@ -14,7 +14,7 @@ from datasets.folders import entries_of, is_folder, list_images
 from datasets.layouts import Release, locate_files, read_lines
 from datasets.places import find_file
 from datasets.source import Facts, Source, complete
-from datasets.split_files import SPLITS, check_parts
+from datasets.split_files import SPLITS, without_repeats
 from prompting.tasks import Task, check_classnames
 
 # The kind of garment in each of the 20 tasks, in order.
@@ -127,7 +127,8 @@ def read_split_of_tasks(
             "to have the images split here."
         ) from None
     for release in releases:
-        check_parts({part: getattr(release, part) for part in SPLITS}, path)
+        for part, rows in without_repeats({part: getattr(release, part) for part in SPLITS}, path).items():
+            setattr(release, part, rows)
     parts = [getattr(release, part) for release in releases for part in SPLITS]
     found = locate_files((file for part in parts for file, _ in part), images, folder, f"the split {path}")
     for part in parts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from common.files import is_regular
 from common.text import some
 from launcher import frame
 from launcher.data.items import Item, find_items, make_parser, read_arguments
@@ -156,15 +156,10 @@ def complaint(path: str) -> str | None:
 
 
 def absence(path: str) -> str | None:
-    """Why an image cannot be read, without decoding it: the file is not there, or is empty."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return f"Image {path} cannot be read ({reason}); is the data set unpacked completely?"
-    if not stat.S_ISREG(found.st_mode):
-        return f"Image {path} is not a regular file; replace or remove it."
-    return None if found.st_size else f"Image {path} is empty; replace or remove it."
+    """Why an image cannot be read, without decoding it: it is not there, is not a regular file, or is empty."""
+    if not is_regular(path):
+        return f"Image {path} is missing or is not a regular file; is the data set unpacked completely?"
+    return None if os.path.getsize(path) else f"Image {path} is empty; replace or remove it."
 
 
 def content_hash(path: str) -> bytes:

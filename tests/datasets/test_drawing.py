@@ -32,7 +32,7 @@ from datasets.drawing import (
 )
 from datasets.drawing.captions import WORDS, caption, words_for
 from datasets.drawing.collection import SPLITS, STYLE_WEIGHTS
-from datasets.drawing.place import _host, slug
+from datasets.drawing.place import _host, slug, sweep, temporary
 from datasets.drawing.styles import LOOKS
 
 TINY: dict[str, Any] = {"per_class": (1, 1, 1), "size": 24}
@@ -314,17 +314,33 @@ def test_a_changed_list_is_kept_and_written_again(old, new, tiny, tmp_path, caps
 
 def test_what_killed_processes_left_is_swept(tiny, tmp_path):
     gone = multiprocessing_pid()
-    names = [f".garden8-{_host()}-{gone}-ab_1", f".garden8-{_host()}-{os.getpid()}-ab_2", ".garden8-other-1-ab_3",
-             ".garden8-old-ab_4", ".garden8-other-1-ab_5", f".garden8-{_host()}-{gone}-ab_6"]  # fmt: skip
-    for name in names:
-        shutil.copytree(tiny, tmp_path / name)
-    for name in names[3:5]:
-        os.utime(tmp_path / name, (0, 0))
-    (tmp_path / names[5] / "mine.txt").write_text("mine")
+    here, its_own = f".garden8-{_host()}", temporary(tmp_path)
+    swept = [f"{here}-{gone}-abcdef_1", ".garden8-other-1-abcdef_2"]
+    kept = [its_own.name, f"{here}-{os.getpid()}-abcdef_3", ".garden8-other-1-abcdef_4"]
+    with_more = f"{here}-{gone}-abcdef_5"
+    for name in (*swept, *kept, with_more):
+        shutil.copytree(tiny, tmp_path / name, dirs_exist_ok=True)
+    for name in (swept[1], kept[0], kept[1]):
+        os.utime(tmp_path / name, (0, 0))  # the age of those of this host does not matter
+    (tmp_path / with_more / "mine.txt").write_text("mine")
     write_collection(tmp_path, **TINY, workers=1)
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted(["garden8", names[1], names[2], names[5]])
-    assert files(tmp_path / names[5]) == {"mine.txt": b"mine"} and files(tmp_path / names[1]) == files(tiny)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["garden8", *kept, with_more])
+    assert files(tmp_path / with_more) == {"mine.txt": b"mine"}
+    assert all(files(tmp_path / name) == files(tiny) for name in kept)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["backup", "old", "old-abcdef_1", "backup-2", "2-abcdef_1", "HOST-abcdef_1", "HOST-PID", "HOST-PID-old-abcdef_1",
+     "HOST-PID-backup-2", "HOST-PID-Backup24", "HOST-0-abcdef_1", "HOST-1.5-abcdef_1", "other-1-copy"],
+)  # fmt: skip
+def test_folders_with_other_names_are_never_swept(name, tiny, tmp_path):
+    """A user's copy of the collection, however old it is."""
+    name = ".garden8-" + name.replace("HOST", _host()).replace("PID", str(multiprocessing_pid()))
+    shutil.copytree(tiny, tmp_path / name)
+    os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path)
+    assert files(tmp_path / name) == files(tiny)
 
 
 def multiprocessing_pid() -> int:

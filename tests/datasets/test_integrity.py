@@ -20,8 +20,9 @@ from datasets.images import read_image
 from datasets.layouts import read_lines, read_mat
 from datasets.name_lists import read_name_list
 from datasets.places import find_file, match_files, subfolders, unwrap
+from datasets.source import complete
 from datasets.split_files import read_split
-from prompting.tasks import check_classnames, normal_form
+from prompting.tasks import Task, check_classnames, normal_form
 from tests.support.configs import dataset_config
 from tests.support.images import write_images
 
@@ -125,10 +126,11 @@ def a_dead_link(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
-NO_FILES = [a_pipe, a_socket, a_device, a_loop, a_dead_link]
+LINKS = [a_device, a_loop, a_dead_link]
+NO_FILES = [a_pipe, a_socket, *LINKS]
 
 
-@pytest.mark.parametrize("make", NO_FILES)
+@pytest.mark.parametrize("make", [a_pipe, a_socket])
 def test_what_is_not_a_file_is_not_an_image(make: Callable[[Path], None], tmp_path, capsys):
     for name in ("rose", "tulip"):
         write_images(tmp_path / name, 3)
@@ -146,6 +148,60 @@ def test_what_is_not_a_file_is_not_an_image(make: Callable[[Path], None], tmp_pa
             file.unlink()
     with pytest.raises(InputError, match="rose of task 't' holds no images"):
         read_class_folders(tmp_path, "t", {})
+
+
+@pytest.mark.parametrize("make", LINKS)
+def test_a_link_is_listed_and_refused_when_it_is_read(make: Callable[[Path], None], tmp_path, capsys):
+    for name in ("rose", "tulip"):
+        write_images(tmp_path / name, 3)
+    make(tmp_path / "rose/a.jpg")
+    make(tmp_path / "weed")
+    folders, _, samples = read_class_folders(tmp_path, "t", {})
+    assert folders == ("rose", "tulip") and len(samples) == 7 and not capsys.readouterr().err
+    assert list_images(tmp_path / "rose")[-1] == str(tmp_path / "rose/a.jpg")
+    with pytest.raises(InputError, match="rose/a.jpg cannot be read"):
+        read_image(str(tmp_path / "rose/a.jpg"))
+
+
+class Unfollowed:
+    """An entry of a folder that fails if asked where its link leads."""
+
+    def __init__(self, entry: os.DirEntry[str]) -> None:
+        self._entry, self.name, self.path = entry, entry.name, entry.path
+        self.is_symlink = entry.is_symlink
+
+    def is_file(self) -> bool:
+        assert not self._entry.is_symlink(), self.path
+        return self._entry.is_file()
+
+    is_dir = is_file
+
+
+class Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> list[Unfollowed]:
+        with LISTING(self.path) as entries:
+            return [Unfollowed(entry) for entry in entries]
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+LISTING = os.scandir
+
+
+def test_images_that_are_links_are_listed_without_a_look_at_where_they_lead(tmp_path, monkeypatch):
+    write_images(tmp_path / "stored", 3)
+    (tmp_path / "rose").mkdir()
+    for number in range(3):
+        (tmp_path / f"rose/{number}.jpg").symlink_to(tmp_path / f"stored/{number}.jpg")
+    os.mkfifo(tmp_path / "rose/pipe.jpg")
+    monkeypatch.setattr(os, "scandir", Folder)
+    monkeypatch.setattr(os, "stat", None)
+    assert list_images(tmp_path / "rose") == [str(tmp_path / f"rose/{number}.jpg") for number in range(3)]
+    assert not_read(tmp_path / "rose") == (["not a file"], [])
 
 
 @pytest.mark.parametrize("make", NO_FILES)
@@ -213,7 +269,6 @@ def split_of(**parts: list[list[object]]) -> dict[str, list[list[object]]]:
     "parts, message",
     [
         ({"test": [["c.jpg", 0, "shade"]]}, "label 0 is both 'sun' and 'shade'"),
-        ({"test": [["c.jpg", 3, "wind"]]}, "no image with the label 2"),
         ({"test": [["c.jpg", -1, "wind"]]}, "a label is -1"),
         ({"test": [["c.jpg", 0.0, "sun"]]}, "a label is 0.0"),
         ({"test": [["c.jpg", True, "rain"]]}, "a label is True"),
@@ -223,9 +278,10 @@ def split_of(**parts: list[list[object]]) -> dict[str, list[list[object]]]:
         ({"test": [["c.jpg", 0, None]]}, "the name of a class is None"),
         ({"test": [[None, 0, "sun"]]}, "the path of an image is None"),
         ({"test": [["", 0, "sun"]]}, "the path of an image is ''"),
-        ({"test": [["c.jpg", 10**30, "sun"]]}, "no image with the label"),
-        ({"test": [["c.jpg", 0, "sun"], ["c.jpg", 0, "sun"]]}, "c.jpg twice in 'test'"),
+        ({"test": [["c.jpg", 0, "sun"], ["c.jpg", 1, "rain"]]}, "c.jpg with the labels 0 and 1"),
+        ({"test": [["c.jpg", 0, "sun"], ["./c.jpg", 7, "wind"]]}, "c.jpg with the labels 0 and 7"),
         ({"test": [["a.jpg", 1, "rain"]]}, "a.jpg with the labels 0 and 1"),
+        ({"test": [["x/../a.jpg", 1, "rain"]]}, "a.jpg with the labels 0 and 1"),
     ],
 )
 def test_a_split_that_contradicts_itself(parts, message, tmp_path):
@@ -236,6 +292,65 @@ def test_a_split_that_contradicts_itself(parts, message, tmp_path):
     (tmp_path / "split.json").write_text(json.dumps(split_of(**parts)))
     with pytest.raises(InputError, match=f"split.json .*{message}"):
         read_split(tmp_path / "split.json", tmp_path)
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (1, 2), (0, 5), (7, 10**30), (5, 0), (2, 1)])
+def test_labels_that_begin_at_another_number_or_have_gaps(labels, tmp_path, capsys):
+    """Each line names its class, so labels only say in which order the classes are."""
+    sun, rain = labels
+    for name in "abcd":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    rows = {"train": [["a.jpg", sun, "sun"], ["b.jpg", rain, "rain"]], "val": [], "test": [["c.jpg", rain, "rain"]]}
+    (tmp_path / "split.json").write_text(json.dumps(rows))
+    release = read_split(tmp_path / "split.json", tmp_path)
+    first = int(sun > rain)
+    assert release.keys == release.classnames == (("rain", "sun") if first else ("sun", "rain"))
+    assert [label for _, label in release.train] == [first, 1 - first]
+    assert release.test == [(str(tmp_path / "c.jpg"), 1 - first)] and not capsys.readouterr().err
+
+
+def test_two_labels_with_one_name_are_refused(tmp_path):
+    rows = split_of(test=[["c.jpg", 4, "sun"]])
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    (tmp_path / "split.json").write_text(json.dumps(rows))
+    release = read_split(tmp_path / "split.json", tmp_path)
+    with pytest.raises(InputError, match="'sun' and 'sun' of task 't'"):
+        complete(Task("t", release.classnames, "{}", "A"), "s", release)
+
+
+def test_an_image_that_is_listed_twice_in_a_part_is_kept_once(tmp_path, capsys):
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    tests = [["c.jpg", 0, "sun"], ["c.jpg", 0, "sun"], ["./c.jpg", 0, "sun"], [".\\c.jpg", 0, "sun"]]
+    (tmp_path / "split.json").write_text(json.dumps(split_of(test=tests)))
+    release = read_split(tmp_path / "split.json", tmp_path)
+    assert release.test == [(str(tmp_path / "c.jpg"), 0)] and len(release.train) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "split.json" in line and "3 lines" in line
+
+
+@pytest.mark.parametrize("again", ["a.jpg", "./a.jpg", "x/../a.jpg", ".//a.jpg", "x\\..\\a.jpg"])
+@pytest.mark.parametrize("part, refused", [("test", True), ("val", False), ("both", False)])
+def test_an_image_in_two_parts(again, part, refused, tmp_path, capsys):
+    (tmp_path / "x").mkdir()
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+    rows = [["c.jpg", 0, "sun"], [again, 0, "sun"]]
+    parts = {"val": [*rows, ["b.jpg", 1, "rain"]]} if part == "both" else {part: rows}
+    (tmp_path / "split.json").write_text(json.dumps(split_of(**parts)))
+    release = read_split(tmp_path / "split.json", tmp_path)
+    task = Task("t", release.classnames, "{}", "A")
+    if refused:
+        with pytest.raises(InputError, match="a.jpg of task 't' is listed for training and for testing"):
+            complete(task, "s", release)
+        return
+    images = complete(task, str(tmp_path), release)
+    assert (images.train, images.val, images.test) == (release.train, release.val, release.test)
+    shared = 2 if part == "both" else 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and f"{shared} image" in lines[0] and "validation and for training" in lines[0]
+    assert "1 image is listed for validation and for testing (task 't')" in lines[1]
 
 
 @pytest.mark.parametrize("label", [2, -1, 0.0, None, "0"])

@@ -142,3 +142,15 @@ def test_named_pipes_among_the_pictures_and_in_the_place_of_the_record(folder, c
     make_pipe(folder / "run" / pictures.FILE)
     assert in_time(lambda: found(folder)) == ""
     assert "not a regular file" in capsys.readouterr().err
+
+
+def test_links_in_a_circle_are_not_files(tmp_path):
+    folder = tmp_path / "data" / "mine" / "rose"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(b"x")
+    (folder / "2.jpg").symlink_to(folder / "2.jpg")
+    (folder.parent / "loop").symlink_to(folder.parent / "loop")
+    run = tmp_path / "run"
+    run.mkdir()
+    pictures.record(run, tmp_path / "data", [str(folder / "1.jpg")])
+    assert pictures.changes(run, tmp_path / "data") == ""

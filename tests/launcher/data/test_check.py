@@ -131,10 +131,9 @@ def test_named_pipes_and_damaged_images_end_a_check_with_a_line_each(
     making.source("one")
     folder = class_folders(tmp_path / "one/images")
     os.mkfifo(folder / "rose/pipe.jpg")
-    (folder / "rose/loop.jpg").symlink_to("loop.jpg")
     os.mkfifo(folder / "pipe")
     assert call("check", making.config("one"), "--data", tmp_path) == 0
-    assert "2 files (not a file 2) in the class folders are not read" in capsys.readouterr().err
+    assert "1 file (not a file 1) in the class folders are not read" in capsys.readouterr().err
     assert call("show", making.config("one"), "--data", tmp_path, "--output", tmp_path / "x") == 0
     for name, content in (("0.jpg", b"DDS " + bytes(200)), ("1.jpg", b"\0\0\0 ftypavif" + bytes(100)), ("2.jpg", b"")):
         (folder / "tulip" / name).write_bytes(content)
@@ -142,6 +141,24 @@ def test_named_pipes_and_damaged_images_end_a_check_with_a_line_each(
     assert call("check", making.config("one"), "--data", tmp_path) == 1
     captured = capsys.readouterr()
     assert "one: 3 images cannot be read:" in captured.out and "Traceback" not in captured.err
+    assert call("show", making.config("one"), "--data", tmp_path, "--output", tmp_path / "x") == 0
+
+
+@pytest.mark.parametrize("target", ["loop.jpg", "nowhere", "/dev/zero", "pipe", "..", "0.jpg"])
+def test_a_link_that_leads_to_no_file(
+    target: str, making: Making, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    making.source("one", images=21)
+    folder = class_folders(tmp_path / "one/images") / "rose"
+    os.mkfifo(folder / "pipe")
+    (folder / "loop.jpg").symlink_to(target)
+    good = target == "0.jpg"
+    for fast in ([], ["--fast"]):
+        call("check", making.config("one"), "--data", tmp_path, *fast)
+        captured = capsys.readouterr()
+        assert "21" in captured.out and "Traceback" not in captured.err
+        assert ("1 image cannot be read:" in captured.out) != good
+        assert (f"Image {folder}/loop.jpg" in captured.out) != good
     assert call("show", making.config("one"), "--data", tmp_path, "--output", tmp_path / "x") == 0
 
 

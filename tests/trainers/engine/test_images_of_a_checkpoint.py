@@ -163,9 +163,7 @@ def test_a_checkpoint_is_not_tested_on_what_it_was_trained_on(workplace):
     for name in ("rose", "tulip", "ox-eye_daisy"):
         for path in sorted((workplace.root / "tiny" / "kinds" / name).iterdir())[:3]:
             path.unlink()
-    with pytest.raises(
-        InputError, match="was trained on [1-9] images? of this test, such as tiny/kinds.*train"
-    ):
+    with pytest.raises(InputError, match="was trained on [1-9] images? of this test, such as tiny/kinds.*train"):
         workplace.evaluate("run", "CoOp", "again")
     path = workplace.output / "run" / "tasks.json"
     record = read_json(path)
