@@ -14,7 +14,7 @@ from datasets.images import read_image
 from reporting.thumbnails import _read, thumbnail
 
 RAMP = np.linspace(0, 1, 48 * 64).reshape(48, 64)
-SHAPES = {
+SHAPES: dict[str, tuple[np.ndarray, str]] = {
     "8 bits": ((RAMP * 255).astype(np.uint8), "png"),
     "16 bits": ((RAMP * 65535).astype(np.uint16), "png"),
     "16 bits, dark": ((RAMP * 1000).astype(np.uint16), "tif"),
