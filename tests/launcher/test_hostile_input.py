@@ -73,7 +73,7 @@ def test_numbers_of_methods_and_tables(launch: Launch, capsys, value: str) -> No
     slurm = (*table, "--launcher", "slurm")
     for flag in ("time", "array") if value else ():
         assert f"--slurm-{flag} must be a whole" in refused(launch, capsys, *slurm, f"--slurm-{flag}={value}")
-    if value:
+    if value not in ("", "0"):  # 0: all memory of the node
         assert "--slurm-mem must be a size" in refused(launch, capsys, *slurm, f"--slurm-mem={value}")
 
 
