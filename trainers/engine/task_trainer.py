@@ -32,7 +32,9 @@ from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
 from prompting.losses import unit, within_task
 from prompting.pixels import check_pixels
+from prompting.prompts import check_distinct
 from prompting.templates import template_features
+from prompting.text_tower import TextTower
 from prompting.towers import load_tower
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
@@ -126,6 +128,9 @@ class TaskTrainer(ResumingTrainer):
             dtype = torch.float32  # CPUs have no fast float16
         self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
         check_pixels(self.tower.name, self.tower.preprocessing, cfg.INPUT)
+        for task in self.layout.tasks:
+            if not isinstance(self.tower.text, TextTower):  # CLIP's own tokenizer is known when names are read
+                check_distinct(self.tower.text.vocabulary, task.classnames, task.name)
         self.task_of_class = self.layout.task_of_class.to(self.device)
         bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
