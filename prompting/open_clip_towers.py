@@ -108,8 +108,8 @@ def _load_hub(open_clip: ModuleType, hub: str, target: str, search: Sequence[Pat
     config = read_json(beside).get("model_cfg") if is_regular(beside) else None
     if not isinstance(config, dict) or not isinstance(config.get("text_cfg"), dict):
         raise InputError(
-            f"{folder} has no {OPENCLIP_CONFIG} with a model_cfg, so OpenCLIP did not write it; for a file with weights "
-            f"use {OPEN_CLIP}<architecture>@{folder}/<file>."
+            f"{folder} has no {OPENCLIP_CONFIG} with a model_cfg, so OpenCLIP did not write it; for a file with "
+            f"weights use {OPEN_CLIP}<architecture>@{folder}/<file>."
         )
     if config["text_cfg"].get("hf_tokenizer_name") and is_regular(folder / "tokenizer_config.json"):
         config = {**config, "text_cfg": {**config["text_cfg"], "hf_tokenizer_name": str(folder)}}
