@@ -160,7 +160,7 @@ def pack_for(tower: AnyText, prompts: Sequence[list[int]]) -> Packed:
 
 def blocks_of(tower: AnyText, method: str) -> Sequence[Block]:
     """Return the blocks of a causal text tower; raises InputError, which names the method, for any other."""
-    if isinstance(tower, TextTower):
+    if not isinstance(tower, PaddedText):
         return tower.blocks
     raise InputError(
         f"{method} changes the blocks of a causal text tower, and this tower's are not reached ({tower.why}); choose "
