@@ -30,7 +30,7 @@ from torch import Tensor
 from common.errors import InputError
 from prompting.low_rank import project
 from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
-from prompting.text_tower import Block, TextTower
+from prompting.text_tower import Block
 
 # A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
 # more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
