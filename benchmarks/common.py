@@ -14,7 +14,8 @@ import torch
 
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
-from prompting.towers import TextTower, import_clip
+from prompting.text_tower import TextTower
+from prompting.towers import import_clip
 
 # The number of classes of every task, and the range of words per class name (drawn uniformly).
 COLLECTIONS = {

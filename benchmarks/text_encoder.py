@@ -19,7 +19,7 @@ from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.tasks import TaskLayout
 from prompting.text_encoder import encode, pack
-from prompting.towers import TextTower
+from prompting.text_tower import TextTower
 
 L, M = 16, 4  # context vectors of class prompts and of task prompts
 

@@ -19,7 +19,8 @@ from benchmarks.common import arguments, begin, layout, paired, seconds, show
 from benchmarks.text_encoder import Result, Step
 from prompting.losses import unit, within_task
 from prompting.tasks import TaskLayout
-from prompting.towers import TextTower, import_clip
+from prompting.text_tower import TextTower
+from prompting.towers import import_clip
 
 BATCH = 32
 

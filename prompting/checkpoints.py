@@ -379,9 +379,9 @@ def foreign_layout(names: Collection[str]) -> str | None:
     if parts & starts:
         also = "".join(f", and has no {part}" for part in parts - starts)
         return (
-            f"is in Hugging Face's layout ({some(f'{part}.*' for part in sorted(parts & starts))}), which is not "
-            f"supported{also}; name the model itself (OpenAI's: ViT-B/32, ...), or give open_clip_pytorch_model.bin "
-            "of the same model as open_clip:<architecture>@<path>"
+            f"is in Hugging Face's layout ({some(f'{part}.*' for part in sorted(parts & starts))}), which "
+            f"needs more than its weights{also}; give the folder that has its config.json and tokenizer too, or name "
+            "the model itself (OpenAI's: ViT-B/32, ...)"
         )
     return None
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from prompting.losses import unit
+from prompting.padded_text import AnyText
 from prompting.prompts import lay_out
-from prompting.text_encoder import PackedPrompts, encode, pack
-from prompting.towers import TextTower
+from prompting.text_encoder import Packed, encode, pack_for
 
 SUB_NETWORKS = {
     "linear": "one linear map of the features, side by side where there are two",
@@ -150,7 +150,7 @@ class NamePrompts:
         per_name: use a set of M vectors for each name instead of one for all.
     """
 
-    def __init__(self, text: TextTower, names: Sequence[str], n_ctx: int, per_name: bool):
+    def __init__(self, text: AnyText, names: Sequence[str], n_ctx: int, per_name: bool):
         self._text, self.n_ctx = text, n_ctx
         self._fixed: Tensor | None = None  # all features, if they do not depend on a context
         self.sets = len(names) if per_name else 1
@@ -163,13 +163,13 @@ class NamePrompts:
             return None
         return nn.Parameter(torch.empty(self.sets, self.n_ctx, self._text.width).normal_(std=0.02))
 
-    def _pack(self, which: tuple[int, ...]) -> PackedPrompts:
-        return pack([self._prompts[i] for i in which]).to(self._text.positional_embedding.device)
+    def _pack(self, which: tuple[int, ...]) -> Packed:
+        return pack_for(self._text, [self._prompts[i] for i in which]).to(self._text.device)
 
     @torch.no_grad()
     def all_features(self, context: Tensor | None) -> Tensor:
         """Return the features of all names, (names, feature_dim), not normalised and without gradients."""
-        device = self._text.positional_embedding.device
+        device = self._text.device
         return self.features(range(len(self._prompts)), None if context is None else context.to(device))
 
     def features(self, which: Sequence[int], context: Tensor | None) -> Tensor:

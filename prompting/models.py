@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from common.errors import InputError
 from prompting.low_rank import Attention
-from prompting.pixels import Preprocessing
-from prompting.prompts import Vocabulary
 
 
 class CLIP(Protocol):
@@ -66,29 +62,22 @@ class VisionTransformer(Protocol):
     proj: nn.Parameter  # (width, feature_dim)
 
 
-@dataclass
-class Loaded:
-    """A model as its package built it, what is known of it, and lines that the user should read."""
-
-    model: Any  # a CLIP, of a package without types
-    vocabulary: Vocabulary
-    preprocessing: Preprocessing
-    activation_source: str
-    notes: list[str]
-
-
-def text_of(model: CLIP, name: str) -> TextModel:
-    """Return the module with the text transformer; raises InputError unless it is causal and read at its end token."""
+def text_of(model: CLIP) -> TextModel:
+    """Return the module with the text transformer of one of OpenAI's models, or of OpenCLIP's."""
     text: Any = getattr(model, "text", model)
-    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
-    causal = getattr(text, "attn_mask", "absent") is not None
-    plain = all(
-        isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
-        for b in getattr(getattr(text, "transformer", None), "resblocks", [None])
-    )
-    if pool not in ("argmax", "eos") or not causal or not plain or getattr(text, "cls_emb", None) is not None:
-        raise InputError(
-            f"The text tower of '{name}' is not a causal transformer read at its end token, so prompts cannot be "
-            "learned for it; choose another model."
-        )
     return text
+
+
+def why_padded(text: Any) -> str | None:
+    """Return why a text model's prompts cannot be one tree; None for a causal transformer read at its end token."""
+    blocks = getattr(getattr(text, "transformer", None), "resblocks", None)
+    if blocks is None:
+        return f"its text model is {type(text).__name__}"
+    if not all(isinstance(getattr(block, "attn", None), nn.MultiheadAttention) for block in blocks):
+        return "its attention is not the usual one"
+    if getattr(text, "cls_emb", None) is not None:
+        return "a class token follows the prompt"
+    if getattr(text, "attn_mask", "absent") is None:
+        return "its attention is not causal"
+    pool = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
+    return None if pool in ("argmax", "eos") else f"its feature is read at the {pool} position"

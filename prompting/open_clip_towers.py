@@ -6,6 +6,7 @@ What is wrong with the name, the architecture or the file is found before OpenCL
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -33,13 +34,14 @@ from prompting.checkpoints import (
     read_checkpoint,
     read_json,
 )
-from prompting.models import Loaded, text_of
+from prompting.loaded import Loaded, scale_of
+from prompting.open_clip_text import text_side, without_image_tower
 from prompting.pixels import Preprocessing, preprocessing_of
-from prompting.prompts import Vocabulary, whole_words
 
 OPEN_CLIP = "open_clip:"
 QUICK = "-quickgelu"  # at the end of an architecture's name: the same with QuickGELU
 HUBS = ("hf-hub:", "local-dir:")
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
 POSITIONS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 TAGS = 6  # that a message lists
 _from_files: set[str] = set()  # architectures that were read from files next to checkpoints
@@ -49,13 +51,12 @@ def load_open_clip(spec: str, search: Sequence[Path | str]) -> Loaded:
     """Load an OpenCLIP model.
 
     Args:
-        spec: ``<architecture>@<pretrained tag or path>``.
+        spec: ``<architecture>@<pretrained tag or path>``, ``hf-hub:<repository>`` or ``local-dir:<folder>``.
         search: folders to search for a relative checkpoint path, after the working directory.
 
     Raises:
         InputError: see `load_tower`.
     """
-    refuse_hub(OPEN_CLIP + spec)
     try:
         import open_clip
     except ModuleNotFoundError as error:
@@ -64,6 +65,9 @@ def load_open_clip(spec: str, search: Sequence[Path | str]) -> Loaded:
         raise InputError(
             f"The tower '{OPEN_CLIP}{spec}' needs OpenCLIP; run: pip install -r requirements-openclip.txt"
         ) from None
+    hub = hub_of(spec)
+    if hub is not None:
+        return _load_hub(open_clip, *hub, search)
     architecture, _, pretrained = spec.partition("@")
     if not pretrained:
         raise InputError(
@@ -76,18 +80,69 @@ def load_open_clip(spec: str, search: Sequence[Path | str]) -> Loaded:
     return _load_path(open_clip, architecture, find_file(pretrained, search))
 
 
-def refuse_hub(name: str) -> None:
-    """Raise InputError for OpenCLIP's `hf-hub:` and `local-dir:` names, with the name to use."""
+def hub_of(name: str) -> tuple[str, str] | None:
+    """Split a name with OpenCLIP's `hf-hub:` or `local-dir:` into that and what follows; None for other names."""
     spec = name.removeprefix(OPEN_CLIP)
     hub = next((hub for hub in HUBS if spec.lower().startswith(hub)), None)
-    if hub is None:
-        return
-    target, usual = spec[len(hub) :].rstrip("/"), f"{OPEN_CLIP}<architecture>@<pretrained tag or path>"
+    return None if hub is None else (hub, spec[len(hub) :].rstrip("/"))
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights in a folder that OpenCLIP wrote; raises InputError if there is none, or more than one."""
+    files = [folder / name for name in WEIGHTS if is_regular(folder / name)]
+    if not files and folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and is_regular(path))
+        files = files if len(files) == 1 else []
+    if not files:
+        raise InputError(f"{folder} has no weights that OpenCLIP wrote; it should have {' or '.join(WEIGHTS)}.")
+    return files[0]
+
+
+def _load_hub(open_clip: ModuleType, hub: str, target: str, search: Sequence[Path | str]) -> Loaded:
+    """Load a folder that OpenCLIP wrote, or a repository of such files on Hugging Face."""
     if hub == "local-dir:":
-        use = f"give the file with the weights: {OPEN_CLIP}<architecture>@{target}/<file>"
+        folder = next((path for path in places(target, search) if path.is_dir()), Path(target))
     else:
-        use = f"use {_tag_of_repository(target) or usual}"
-    raise InputError(f"'{name}': names with {hub} are not supported; {use}.")
+        folder = _downloaded(target)
+    beside = folder / OPENCLIP_CONFIG
+    config = read_json(beside).get("model_cfg") if is_regular(beside) else None
+    if not isinstance(config, dict) or not isinstance(config.get("text_cfg"), dict):
+        raise InputError(
+            f"{folder} has no {OPENCLIP_CONFIG} with a model_cfg, so OpenCLIP did not write it; for a file with "
+            f"weights use {OPEN_CLIP}<architecture>@{folder}/<file>."
+        )
+    if config["text_cfg"].get("hf_tokenizer_name") and is_regular(folder / "tokenizer_config.json"):
+        config = {**config, "text_cfg": {**config["text_cfg"], "hf_tokenizer_name": str(folder)}}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    architecture = f"{target.strip('/').replace('/', '_')}_{digest}"
+    _register(open_clip, architecture, config)
+    return _load_path(open_clip, architecture, weights_in(folder), (config, OPENCLIP_CONFIG, []))
+
+
+def _downloaded(repository: str) -> Path:
+    """Return the folder of a Hugging Face repository's files, downloaded once."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        config = hf_hub_download(repository, OPENCLIP_CONFIG)
+        for number, name in enumerate(WEIGHTS, 1):
+            try:
+                hf_hub_download(repository, name)
+                break
+            except Exception:
+                if number == len(WEIGHTS):
+                    raise
+        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            with contextlib.suppress(Exception):  # only some have a tokenizer of their own
+                hf_hub_download(repository, name)
+    except Exception as error:  # of the network, the repository or its settings
+        tag = _tag_of_repository(repository)
+        other = f"; OpenCLIP also has it as {tag}" if tag else ""
+        raise InputError(
+            f"'{HUBS[0]}{repository}' could not be downloaded: {first_line(error)}{other}. Without a network, give a "
+            f"folder with its files: {OPEN_CLIP}{HUBS[1]}<folder>."
+        ) from None
+    return Path(config).parent
 
 
 def _tag_of_repository(repository: str) -> str | None:
@@ -157,8 +212,6 @@ def _quiet() -> Iterator[None]:
 
 def _load_tag(open_clip: ModuleType, architecture: str, tag: str) -> Loaded:
     name = f"{OPEN_CLIP}{architecture}@{tag}"
-    config = open_clip.get_model_config(architecture)
-    _check_text(architecture, config)
     published = open_clip.get_pretrained_cfg(architecture, tag)
     # OpenCLIP only warns of published weights whose activation is not the architecture's.
     quick = bool(published.get("quick_gelu")) or open_clip.is_pretrained_cfg(architecture + QUICK, tag)
@@ -173,12 +226,21 @@ def _load_tag(open_clip: ModuleType, architecture: str, tag: str) -> Loaded:
             f"once; without a network, give a file: {OPEN_CLIP}{architecture}@<path>."
         ) from None
     pixels = preprocessing_of(name, {**published, "size": _size_of(model)}, f"as OpenCLIP's tag {tag} says")
-    return Loaded(model, _vocabulary(open_clip, model, architecture), pixels, f"as OpenCLIP's tag {tag} says", [])
+    return _apart(open_clip, model, architecture, pixels, f"as OpenCLIP's tag {tag} says", [])
 
 
-def _load_path(open_clip: ModuleType, architecture: str, path: Path) -> Loaded:
-    config, config_source, notes = _architecture(open_clip, architecture, path)
-    _check_text(architecture, config)
+def _apart(
+    open_clip: ModuleType, model: Any, architecture: str, pixels: Preprocessing, activation: str, notes: list[str]
+) -> Loaded:
+    visual = without_image_tower(model)
+    return Loaded(visual, text_side(open_clip, model, architecture), scale_of(model), pixels, activation, notes)
+
+
+def _load_path(
+    open_clip: ModuleType, architecture: str, path: Path, known: tuple[dict[str, Any], str, list[str]] | None = None
+) -> Loaded:
+    """Load weights on disk; ``known`` is the architecture's config, where it is from, and notes on it."""
+    config, config_source, notes = known or _architecture(open_clip, architecture, path)
     found = read_checkpoint(path)
     foreign = foreign_layout(found.weights)
     if foreign:
@@ -196,13 +258,7 @@ def _load_path(open_clip: ModuleType, architecture: str, path: Path) -> Loaded:
                 "interpolates them."
             )
     pixels = _pixels(open_clip, architecture, found, config, config_source, _size_of(model), notes)
-    return Loaded(
-        model,
-        _vocabulary(open_clip, model, architecture),
-        pixels,
-        found.source or f"as {config_source} says",
-        notes,
-    )
+    return _apart(open_clip, model, architecture, pixels, found.source or f"as {config_source} says", notes)
 
 
 def _architecture(open_clip: ModuleType, architecture: str, path: Path) -> tuple[dict[str, Any], str, list[str]]:
@@ -230,30 +286,16 @@ def _architecture(open_clip: ModuleType, architecture: str, path: Path) -> tuple
     lacking = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in model_config]
     if lacking:
         raise InputError(f"{beside} does not describe an OpenCLIP architecture: it has no '{lacking[0]}'; add it.")
-    with tempfile.TemporaryDirectory() as folder:  # OpenCLIP reads all files of a folder, and only of a folder
-        (Path(folder) / beside.name).write_text(json.dumps(model_config), encoding="utf-8")
-        open_clip.add_model_config(folder)
-    _from_files.add(architecture)
+    _register(open_clip, architecture, model_config)
     return {**model_config, "preprocess_cfg": content.get("preprocess_cfg")}, beside.name, []
 
 
-def _check_text(architecture: str, config: dict[str, Any]) -> None:
-    """Raise InputError if the text tower is not a causal transformer with CLIP's tokenizer, read at its end token."""
-    text = config.get("text_cfg", {})
-    if text.get("hf_model_name"):
-        why = f"is {text['hf_model_name']}"
-    elif text.get("hf_tokenizer_name") or "siglip" in architecture.lower():
-        why = f"uses the tokenizer {text.get('hf_tokenizer_name') or 'of SigLIP'}, not CLIP's"
-    elif text.get("no_causal_mask"):
-        why = "is not causal"
-    elif text.get("embed_cls") or text.get("pool_type", "argmax") not in ("argmax", "eos"):
-        why = "is not read at its end token"
-    else:
-        return
-    raise InputError(
-        f"The text tower of OpenCLIP's '{architecture}' {why}, so prompts cannot be learned for it; choose another "
-        f"architecture, e.g. {OPEN_CLIP}ViT-B-16@laion2b_s34b_b88k."
-    )
+def _register(open_clip: ModuleType, architecture: str, config: dict[str, Any]) -> None:
+    """Make an architecture known to OpenCLIP."""
+    with tempfile.TemporaryDirectory() as folder:  # OpenCLIP reads all files of a folder, and only of a folder
+        (Path(folder) / f"{architecture}.json").write_text(json.dumps(config), encoding="utf-8")
+        open_clip.add_model_config(folder)
+    _from_files.add(architecture)
 
 
 def _on_activation(
@@ -331,21 +373,3 @@ def _pixels(
                 f"{'takes' if len(tags) == 1 else 'take'} {pixels.processing}."
             )
     return usual
-
-
-def _vocabulary(open_clip: ModuleType, model: Any, architecture: str) -> Vocabulary:
-    text = text_of(model, architecture)
-    try:
-        tokenizer = open_clip.get_tokenizer(architecture)
-        return Vocabulary(
-            tokenizer.encode,
-            (tokenizer.sot_token_id,),
-            (tokenizer.eot_token_id,),
-            text.positional_embedding.shape[0],
-            whole_words(tokenizer),
-        )
-    except Exception:  # other tokenizers have no `encode`, or need packages and downloads
-        raise InputError(
-            f"OpenCLIP's '{architecture}' does not use CLIP's tokenizer, so prompts cannot be built for it; "
-            "choose another architecture."
-        ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -86,25 +86,35 @@ def preprocessing_of(name: str, config: Mapping[str, Any], source: str) -> Prepr
     )
 
 
-def check_pixels(name: str, expected: Preprocessing, settings: PixelSettings) -> None:
+KEYS = ("SIZE", "PIXEL_MEAN", "PIXEL_STD", "INTERPOLATION")  # of INPUT, which follow the tower
+
+
+def from_tower(expected: Preprocessing, given: Collection[str]) -> dict[str, Any]:
+    """Return the INPUT settings that follow the tower: all of KEYS but those ``given`` by a config or a user.
+
+    If only the size is recorded, the others stay as they are.
+    """
+    size = {"SIZE": (expected.size, expected.size)}
+    others = {"PIXEL_MEAN": [*expected.mean], "PIXEL_STD": [*expected.std], "INTERPOLATION": expected.interpolation}
+    found = {**size, **(others if expected.source else {})}
+    return {key: value for key, value in found.items() if key not in given}
+
+
+def check_pixels(name: str, expected: Preprocessing, settings: PixelSettings, given: Collection[str] = ()) -> None:
     """Check that a run shows a tower the images that it expects.
 
-    If mean, standard deviation and interpolation are only assumed, the run's own are used and a difference is printed.
+    What is ``given`` is obeyed, and a difference is printed, except the size. If mean, standard deviation and
+    interpolation are only assumed, the run's own are used and a difference is printed.
 
     Args:
         name: the tower's.
         expected: what the tower expects.
-        settings: the run's INPUT section; its test images are resized by their shortest side and cropped.
+        settings: the run's INPUT section.
+        given: the keys of it that a config or a user set in so many words.
 
     Raises:
-        InputError: something differs that is recorded; the message says what to set.
+        InputError: something differs that is recorded and not given; the message says what to set.
     """
-    if expected.resize_mode != "shortest":
-        how = "squashed to a square" if expected.resize_mode == "squash" else f"resized as '{expected.resize_mode}'"
-        raise InputError(
-            f"{name} takes images {how}{_note(expected)}, but a run resizes their shortest side and crops the centre; "
-            "such towers are not supported yet, choose another."
-        )
     wanted, has, fix = [], [], []
     if tuple(settings.SIZE) != (expected.size, expected.size):
         wanted.append(f"images of {expected.size} x {expected.size} pixels")
@@ -118,10 +128,15 @@ def check_pixels(name: str, expected: Preprocessing, settings: PixelSettings) ->
             f"{_brief(CLIP_MEAN)}, std {_brief(CLIP_STD)}, bicubic)"
         )
         different = []
+    asked = [row for row in different if row[1].split(" ")[0].removeprefix("INPUT.") in given]
+    if asked:
+        takes, shown = (", ".join(row[k] for row in asked) for k in (0, 1))
+        notice(f"{name} takes {takes}{_note(expected)}, but as the settings ask, {shown}.")
     for wants, shows, sets in different:
-        wanted.append(wants)
-        has.append(shows)
-        fix.append(sets)
+        if (wants, shows, sets) not in asked:
+            wanted.append(wants)
+            has.append(shows)
+            fix.append(sets)
     if wanted:
         note = _note(expected) if different else ""
         raise InputError(f"{name} takes {', '.join(wanted)}{note}, but {', '.join(has)}; set {' '.join(fix)}.")

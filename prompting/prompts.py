@@ -100,3 +100,16 @@ def bounded(vocabulary: Vocabulary, inner: Sequence[int], name: str) -> list[int
             f"{vocabulary.length} positions; shorten the name or use fewer context vectors."
         )
     return prompt
+
+
+def check_distinct(vocabulary: Vocabulary, names: Sequence[str], task: str) -> None:
+    """Raise InputError if the tower's tokenizer reads two class names of a task alike."""
+    seen: dict[tuple[int, ...], str] = {}
+    for name in names:
+        tokens = tuple(vocabulary.encode(name.replace("_", " ").strip() + "."))
+        other = seen.setdefault(tokens, name)
+        if other is not name:
+            raise InputError(
+                f"Classes '{other}' and '{name}' of task '{task}' are the same text to this tower's tokenizer; give "
+                "them different names, or choose another tower."
+            )

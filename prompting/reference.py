@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prompting.towers import TextTower
+from prompting.text_tower import TextTower
 
 
 def encode_plain(

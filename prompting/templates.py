@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from prompting.losses import unit
+from prompting.padded_text import AnyText
 from prompting.prompts import Vocabulary, sentence
 from prompting.tasks import TaskLayout
-from prompting.text_encoder import encode, pack
-from prompting.towers import TextTower
+from prompting.text_encoder import encode, pack_for
 
 # The seven templates that OpenAI's notebook on ImageNet prompts selects from its eighty; CoOp's ensemble uses them.
 IMAGENET = (
@@ -99,7 +99,7 @@ def template_prompts(vocabulary: Vocabulary, layout: TaskLayout, template: str |
 
 @torch.no_grad()
 def template_features(
-    text: TextTower, layout: TaskLayout, more: Sequence[str] = (), own: bool = True, alike: bool = True
+    text: AnyText, layout: TaskLayout, more: Sequence[str] = (), own: bool = True, alike: bool = True
 ) -> Tensor:
     """Return the text features of all classes, averaged over their task's own template and the shared ones in ``more``.
 
@@ -114,10 +114,10 @@ def template_features(
     Returns:
         (classes, feature_dim) float32, in flat order. The averages are normalised, as CLIP's authors do.
     """
-    device = text.positional_embedding.device
+    device = text.device
     total = torch.zeros((), device=device)
     for template in (*more, *([None] if own else [])):
-        packed = pack(template_prompts(text.vocabulary, layout, template)).to(device)
+        packed = pack_for(text, template_prompts(text.vocabulary, layout, template)).to(device)
         features = encode(text, packed)
         total = total + (unit(features) if alike else features.to(torch.promote_types(features.dtype, torch.float32)))
     return unit(total)

@@ -27,8 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.errors import InputError
 from prompting.low_rank import project
-from prompting.towers import Block, TextTower
+from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
+from prompting.text_tower import Block
 
 # A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
 # more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
@@ -56,6 +58,9 @@ class PackedPrompts:
     def to(self, device: torch.device | str) -> PackedPrompts:
         """Return a copy on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+Packed = PackedPrompts | PaddedPrompts
 
 
 @dataclass
@@ -148,14 +153,32 @@ def _ancestors(before: Tensor, depth: int) -> Tensor:
     return seen
 
 
+def pack_for(tower: AnyText, prompts: Sequence[list[int]]) -> Packed:
+    """Convert prompts for `encode` with this tower: to a tree, or to padded rows."""
+    return tower.pack(prompts) if isinstance(tower, PaddedText) else pack(prompts)
+
+
+def blocks_of(tower: AnyText, method: str) -> Sequence[Block]:
+    """Return the blocks of a causal text tower; raises InputError, which names the method, for any other."""
+    if not isinstance(tower, PaddedText):
+        return tower.blocks
+    raise InputError(
+        f"{method} changes the blocks of a causal text tower, and this tower's are not reached ({tower.why}); choose "
+        "a method that learns contexts alone, such as SoftCPT or CoOp, or another tower."
+    )
+
+
 def encode(
-    tower: TextTower, packed: PackedPrompts, contexts: Tensor | None = None, deep: Sequence[Tensor] = ()
+    tower: AnyText,
+    packed: Packed,
+    contexts: Tensor | None = None,
+    deep: Sequence[Tensor] = (),
 ) -> Tensor:
     """Return the text features of packed prompts.
 
     Args:
         tower: the text tower.
-        packed: N prompts, on the tower's device.
+        packed: N prompts from `pack_for`, on the tower's device.
         contexts: (C, n_ctx, ctx_dim), the vectors that the prompts' slots refer to; None if there are no slots.
         deep: tensors like ``contexts``, fewer than the tower has blocks. Before block i, counted from 0, the vectors in
             ``deep[i - 1]`` replace the states at the slots (MaPLe, arXiv 2210.03117, section 3.1). A slot's replacement
@@ -164,6 +187,9 @@ def encode(
     Returns:
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
     """
+    if isinstance(tower, PaddedText) or isinstance(packed, PaddedPrompts):
+        assert isinstance(tower, PaddedText) and isinstance(packed, PaddedPrompts) and not deep
+        return tower.encode(packed, contexts)
     table = tower.token_embedding.weight[packed.vocabulary_rows]
     if contexts is not None:
         table = torch.cat([table.to(contexts.dtype), contexts.flatten(0, -2)])

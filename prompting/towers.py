@@ -4,8 +4,10 @@
 * a name that OpenAI's `clip` knows (RN50, ViT-B/16, ...); `clip` downloads it into ~/.cache/clip and checks its hash;
 * the path of a checkpoint in OpenAI's layout: TorchScript archive, state dict (.pt) or safetensors. A safetensors file
   may hold only some rows of the token embedding, listed in `token_embedding.rows` (see `_full_vocabulary`);
-* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model with a causal text tower. If OpenCLIP does not
-  know the architecture, its config is read from `<architecture>.json` next to the checkpoint.
+* `open_clip:<architecture>@<pretrained tag or path>`: any OpenCLIP model. If OpenCLIP does not know the architecture,
+  its config is read from `<architecture>.json` next to the checkpoint;
+* `hf-hub:<repository>` and `local-dir:<folder>`, as OpenCLIP writes them; `open_clip:` may precede;
+* a folder that Hugging Face's `transformers` saved, of a CLIPModel or a SiglipModel with its tokenizer.
 
 What a checkpoint does not record is assumed and reported: OpenAI's QuickGELU (or the architecture's activation) and
 OpenAI's pixels. `preprocess_cfg` and `quick_gelu` are read from a safetensors file's metadata, from a .pt file next to
@@ -19,7 +21,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +41,15 @@ from prompting.checkpoints import (
 )
 from prompting.checkpoints import read_state_dict as read_state_dict
 from prompting.finite import not_finite
-from prompting.frozen import QuickGELU, linear
+from prompting.hugging_face_towers import hugging_face_folder, hugging_face_weights, load_hugging_face
+from prompting.loaded import Loaded, scale_of
 from prompting.losses import unit
-from prompting.low_rank import Attention
-from prompting.models import Loaded, ResidualBlock, TextModel, text_of
-from prompting.open_clip_towers import OPEN_CLIP, load_open_clip, looks_like_path, refuse_hub
+from prompting.models import text_of
+from prompting.open_clip_towers import OPEN_CLIP, hub_of, load_open_clip, looks_like_path, weights_in
+from prompting.padded_text import AnyText, PaddedText
 from prompting.pixels import Preprocessing, preprocessing_of
-from prompting.prompts import Vocabulary, whole_words
+from prompting.text_tower import TextTower
+from prompting.vocabularies import of_clip
 
 OPENAI = "as in OpenAI's models"
 WIDEST = 1024  # of OpenAI's vision transformers; wider ones of OpenCLIP have heads of another size than 64
@@ -55,66 +59,6 @@ HUGGING_FACE = {  # OpenAI's repositories on Hugging Face
     "openai/clip-vit-large-patch14": "ViT-L/14",
     "openai/clip-vit-large-patch14-336": "ViT-L/14@336px",
 }
-
-
-class Block(nn.Module):
-    """A transformer's residual attention block, in parts: the caller computes the attention."""
-
-    attn: Attention
-
-    def __init__(self, block: ResidualBlock):
-        super().__init__()
-        self.ln_1, self.attn, self.ln_2, self.mlp = block.ln_1, block.attn, block.ln_2, block.mlp
-        self.ls_1, self.ls_2 = (getattr(block, name, nn.Identity()) for name in ("ls_1", "ls_2"))
-        self.heads = block.attn.num_heads
-        quick = type(self.mlp.gelu).__name__ == "QuickGELU"  # the class has this name in both packages
-        self.activation = QuickGELU.apply if quick else self.mlp.gelu
-
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Compute the block after its attention; ``x``, ``attended`` and the result are (tokens, width)."""
-        out, up, down = self.attn.out_proj, self.mlp.c_fc, self.mlp.c_proj
-        x = x + self.ls_1(linear(attended, out.weight, out.bias))
-        hidden = self.activation(linear(self.ln_2(x), up.weight, up.bias))
-        return x + self.ls_2(linear(hidden, down.weight, down.bias))
-
-
-class TextTower(nn.Module):
-    """A causal text transformer whose feature is read at the end token.
-
-    width: size of the token vectors (ctx_dim); feature_dim: size of the projected feature.
-    """
-
-    blocks: Sequence[Block]
-
-    def __init__(self, model: TextModel, vocabulary: Vocabulary):
-        super().__init__()
-        self.token_embedding = model.token_embedding
-        self.positional_embedding = model.positional_embedding
-        blocks = nn.ModuleList(Block(block) for block in model.transformer.resblocks)
-        self.blocks = cast("Sequence[Block]", blocks)  # nn.ModuleList does not declare the type of its elements
-        self.ln_final = model.ln_final
-        self.text_projection = model.text_projection
-        self.vocabulary = vocabulary
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.blocks[0].mlp.c_fc.weight.dtype
-
-    @property
-    def width(self) -> int:
-        return self.token_embedding.weight.shape[1]
-
-    @property
-    def feature_dim(self) -> int:
-        if isinstance(self.text_projection, nn.Linear):
-            return self.text_projection.out_features
-        return self.width if self.text_projection is None else self.text_projection.shape[1]
-
-    def project(self, x: Tensor) -> Tensor:
-        """(N, width) states at the end tokens -> (N, feature_dim)."""
-        if isinstance(self.text_projection, nn.Linear):
-            return self.text_projection(x)
-        return x if self.text_projection is None else x @ self.text_projection
 
 
 class Tower(nn.Module):
@@ -127,7 +71,7 @@ class Tower(nn.Module):
         self,
         name: str,
         visual: nn.Module,
-        text: TextTower,
+        text: AnyText,
         logit_scale: float,
         preprocessing: Preprocessing,
         activation_source: str = "",
@@ -149,15 +93,14 @@ class Tower(nn.Module):
 
     @property
     def activation(self) -> str:
-        """The activation between the linear layers of a block: "QuickGELU", "GELU" or another class's name."""
-        gelu = self.text.blocks[0].mlp.gelu
-        approximate = getattr(gelu, "approximate", "none")
-        return type(gelu).__name__ + (f" ({approximate})" if approximate != "none" else "")
+        """The activation of the text tower's blocks: "QuickGELU", "GELU" or another name."""
+        return self.text.activation
 
     @torch.no_grad()
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
         """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32, of unit norm if ``normalize``."""
         features = self.visual(images.to(self.dtype, memory_format=torch.channels_last))
+        features = features[0] if isinstance(features, tuple) else features  # CoCa's has states beside it
         return unit(features) if normalize else features.to(torch.promote_types(features.dtype, torch.float32))
 
 
@@ -179,20 +122,15 @@ def load_tower(
         InputError: the name is unknown; the checkpoint is missing, truncated or of another architecture; an optional
             package is not installed.
     """
-    if name.startswith(OPEN_CLIP):
-        loaded = load_open_clip(name[len(OPEN_CLIP) :], search)
+    if name.startswith(OPEN_CLIP) or hub_of(name):
+        loaded = load_open_clip(name.removeprefix(OPEN_CLIP), search)
+    elif (folder := hugging_face_folder(name, search)) is not None:
+        loaded = load_hugging_face(name, folder)
     else:
         loaded = _load_openai(name, search)
-    model, pixels = loaded.model, loaded.preprocessing
-    tower = Tower(
-        name,
-        model.visual,
-        TextTower(text_of(model, name), loaded.vocabulary),
-        model.logit_scale.detach().exp().item(),
-        pixels,
-        loaded.activation_source,
-    )
-    print(f"Tower: activation {tower.activation} ({tower.activation_source}); images of {pixels}")
+    tower = Tower(name, loaded.visual, loaded.text, loaded.logit_scale, loaded.preprocessing, loaded.activation_source)
+    print(f"Tower: activation {tower.activation} ({tower.activation_source}); images of {tower.preprocessing}")
+    print(f"Text: {loaded.text.path}")
     for note in loaded.notes:
         notice(f"Note: {note}")
     tower.float()
@@ -226,6 +164,9 @@ def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
     openai = type(tower.visual).__module__.startswith("clip.")
     if not openai:
         tower.visual.to(dtype)
+    if isinstance(tower.text, PaddedText):
+        tower.text.to(dtype)
+        return
     for module in (tower if openai else tower.text).modules():
         converted = nn.Conv2d | nn.Linear | nn.MultiheadAttention
         if isinstance(module, converted) or (not openai and isinstance(module, nn.LayerNorm)):
@@ -277,8 +218,9 @@ def _load_openai(name: str, search: Sequence[Path | str]) -> Loaded:
             pixels = preprocessing_of(name, {**found.pixels, "size": pixels.size}, found.pixels_source)
     tokenizer = clip.clip._tokenizer
     start, end = (tokenizer.encoder[f"<|{name}oftext|>"] for name in ("start", "end"))
-    vocabulary = Vocabulary(tokenizer.encode, (start,), (end,), model.context_length, whole_words(tokenizer))
-    return Loaded(model, vocabulary, pixels, activation_source, notes)
+    vocabulary = of_clip(tokenizer, start, end, model.context_length)
+    text = TextTower(text_of(model), vocabulary)
+    return Loaded(model.visual, text, scale_of(model), pixels, activation_source, notes)
 
 
 def _path_of(clip: ModuleType, name: str, search: Sequence[Path | str]) -> Path:
@@ -286,7 +228,6 @@ def _path_of(clip: ModuleType, name: str, search: Sequence[Path | str]) -> Path:
         raise InputError("MODEL.BACKBONE.NAME is empty; set it to a CLIP, e.g. RN50, or the path of a checkpoint.")
     if "://" in name:
         raise InputError(f"'{name}' is an address, which is not downloaded; download the file and give its path.")
-    refuse_hub(name)
     if (
         name.endswith(SUFFIXES)
         or Path(name).is_absolute()
@@ -311,7 +252,12 @@ def _path_of(clip: ModuleType, name: str, search: Sequence[Path | str]) -> Path:
 
 def checkpoint_file(name: str, search: Sequence[Path | str] = ()) -> Path | None:
     """Return the file that a tower's name (see `load_tower`) refers to, or None if it names a published model."""
-    refuse_hub(name)
+    hub, folder = hub_of(name), hugging_face_folder(name, search)
+    if hub is not None:
+        there = [path for path in places(hub[1], search) if path.is_dir()] if hub[0] == "local-dir:" else []
+        return weights_in(there[0]) if there else None
+    if folder is not None:
+        return hugging_face_weights(folder)
     if name.startswith(OPEN_CLIP):
         name = name.partition("@")[2]
         return find_file(name, search) if name and looks_like_path(name, search) else None

@@ -20,7 +20,8 @@ from common.errors import InputError
 from prompting.losses import unit
 from prompting.low_rank import project
 from prompting.models import VisionTransformer
-from prompting.towers import Block, Tower
+from prompting.text_tower import Block
+from prompting.towers import Tower
 
 
 class PromptedVision:

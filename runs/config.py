@@ -18,12 +18,13 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
-from common import catalogue, configs
+from common import catalogue, configs, paths
 from common.errors import InputError, unknown
 from common.files import is_regular
 from common.text import one_line
 from datasets.declared import register_collection
 from datasets.yaml_files import read_yaml
+from prompting.pixels import KEYS
 from prompting.towers import checkpoint_file
 from runs import foreign
 from trainers.engine.knobs import check_settings
@@ -71,6 +72,7 @@ def load_config(
             set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
         else:
             _merge(cfg, "the command line", partial(cfg.merge_from_list, [key, plain]), key)
+    _note_given(cfg, [key.removeprefix("INPUT.") for key, _ in settings])
     _refuse_empty(cfg, given)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
         if cfg.TRAINER.NAME in foreign.TRAINERS:
@@ -172,9 +174,17 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = (), merged: 
         _merge_file(cfg, path.parent / str(base), (*above, path.resolve()), merged)
     ours, pairs = foreign.translate(content)
     _check_sections(cfg, ours, str(path))
+    if not path.resolve().is_relative_to(paths.CONFIGS.resolve()):  # a user's own, which is meant in so many words
+        _note_given(cfg, ours.get("INPUT") or {})
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(_with_numbers(cfg, ours))))
     for key, value in pairs:
         _merge(cfg, str(path), partial(cfg.merge_from_list, [key, value]), key)
+
+
+def _note_given(cfg: CfgNode, names: Iterable[str]) -> None:
+    """Note the keys of INPUT that do not follow the tower."""
+    before = cfg.INPUT.GIVEN.split("+")
+    cfg.INPUT.GIVEN = "+".join(key for key in KEYS if key in before or key in names)
 
 
 def _translated(key: str, value: Any) -> list[tuple[str, Any]]:

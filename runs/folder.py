@@ -18,6 +18,7 @@ from common.disk import sweep
 from common.errors import FULL, InputError, of_system
 from common.files import is_regular, parse_json, write_atomically
 from common.paths import CHECKPOINTS, CONFIG, LOCK, LOG, REPOSITORY, RESULTS, TENSORBOARD, TESTED
+from prompting.pixels import KEYS
 from runs.status import RECORDS, locked, release
 from trainers.engine.settings import known_keys, noted_settings, plain, value_of
 
@@ -48,6 +49,8 @@ def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     for key in known_keys(cfg):
         if key in INCIDENTAL or key not in earlier:
             continue
+        if key.removeprefix("INPUT.") in KEYS and key.removeprefix("INPUT.") not in cfg.INPUT.GIVEN.split("+"):
+            continue  # it follows the tower
         now = plain(value_of(cfg, key))
         if earlier[key] != now and key == "DATASET.DECLARATION":
             raise InputError(

@@ -27,7 +27,7 @@ from common import plugins
 from common.errors import FULL, InputError, of_system
 from common.files import sealed, write_atomically
 from common.notices import notice
-from common.paths import EVALUATION, LOG, RESULTS
+from common.paths import CONFIG, EVALUATION, LOG, RESULTS
 from common.text import one_line
 from datasets.collection import layout_of
 from datasets.images import data_root
@@ -148,6 +148,7 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     try:
         trainer = _build(cfg)
         trainer.watch = progress
+        write_atomically(folder / CONFIG, trainer.cfg.dump())  # image size and pixels may follow the tower
         if request.evaluate:
             if not request.model_dir and count_num_param(trainer.model):
                 raise InputError(

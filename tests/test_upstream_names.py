@@ -35,7 +35,7 @@ dassl.utils.set_random_seed
 DOWNLOADER, EXTRACTION = "launcher/data/fetch.py", "dassl.data.datasets.archives.extract_archive"
 
 KEYWORDS = """
-DataManager(custom_tfm_train) DataManager(dataset_wrapper)
+DataManager(custom_tfm_train) DataManager(custom_tfm_test) DataManager(dataset_wrapper)
 Datum(impath) Datum(label) Datum(domain) Datum(classname)
 build_transform(is_train)
 """
@@ -46,7 +46,7 @@ ATTRIBUTES = {
         train before_train before_epoch after_epoch after_train test forward_backward parse_batch_train
         detect_anomaly model_backward model_backward_and_update update_lr set_model_mode write_scalar
         save_model load_model resume_model_if_exist
-        cfg device output_dir start_epoch epoch max_epoch batch_idx num_batches
+        device output_dir start_epoch epoch max_epoch batch_idx num_batches
     """,
     "DataManager": """
         dataset num_classes num_source_domains lab2cname train_loader_x train_loader_u val_loader test_loader

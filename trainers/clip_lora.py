@@ -40,6 +40,7 @@ from common.knobs import Knob
 from prompting.losses import unit
 from prompting.low_rank import AttentionBlock, LowRank, image_blocks, updated
 from prompting.templates import template_prompts
+from prompting.text_encoder import blocks_of
 from prompting.towers import Tower
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.contexts import PromptLearner, module_list
@@ -75,7 +76,7 @@ class TowerUpdates(PromptLearner):
             width = blocks[0].attn.embed_dim
             return module_list(LowRank(len(blocks), width, rank, alpha, dropout) for _ in range(n_tasks))
 
-        self.text = updates_of(tower.text.blocks) if encoder != "vision" else None
+        self.text = updates_of(blocks_of(tower.text, "CLIP-LoRA")) if encoder != "vision" else None
         self.image = updates_of(image_blocks(tower.visual)) if encoder != "text" else None
 
     def context_of_class(self, task: int, flat_class: int) -> int:
@@ -148,7 +149,7 @@ class CLIPLoRA(PromptTrainer):
             return self.handwritten_features[columns], columns
         parts = []
         for task in tasks:
-            with updated(self.tower.text.blocks, updates[task]):
+            with updated(blocks_of(self.tower.text, "CLIP-LoRA"), updates[task]):
                 parts.append(super().text_features([task], classes))
         return torch.cat([features for features, _ in parts]), torch.cat([columns for _, columns in parts])
 

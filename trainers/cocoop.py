@@ -27,7 +27,7 @@ from yacs.config import CfgNode
 from common.knobs import Knob
 from prompting.losses import unit
 from prompting.prompts import with_context
-from prompting.text_encoder import PackedPrompts, pack
+from prompting.text_encoder import Packed, pack_for
 from trainers.engine.contexts import PromptLearner, module_list, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
 
@@ -94,10 +94,11 @@ class CoCoOp(PromptTrainer):
         self._packed_images = lru_cache(maxsize=64)(self._pack_images)
         return ImageContexts(starts, text.feature_dim)
 
-    def _pack_images(self, task: int, images: int) -> PackedPrompts:
+    def _pack_images(self, task: int, images: int) -> Packed:
         """Pack the prompts of ``images`` images with a task's classes: the first image's, then the second's, ..."""
         prompts = [self._prompts[c] for c in self.layout.classes_of(task)]
-        return pack([with_context(p, i, self.model.n_ctx) for i in range(images) for p in prompts]).to(self.device)
+        laid_out = [with_context(p, i, self.model.n_ctx) for i in range(images) for p in prompts]
+        return pack_for(self.tower.text, laid_out).to(self.device)
 
     def logits_of_task(self, task: int, image_features: Tensor) -> Tensor:
         """(images, feature_dim) of a task -> (images, classes of the task); every image has its own class features."""

@@ -32,7 +32,7 @@ from yacs.config import CfgNode
 from common.knobs import Knob
 from prompting.local_features import check_local, encode_local
 from prompting.prompts import with_context
-from prompting.text_encoder import PackedPrompts, pack
+from prompting.text_encoder import Packed, pack_for
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
 
@@ -112,10 +112,11 @@ class PLOT(PromptTrainer):
         """Return x_m, (batch, M, feature_dim)."""
         return encode_local(self.tower, images)
 
-    def pack_classes(self, columns: Sequence[int]) -> PackedPrompts:
+    def pack_classes(self, columns: Sequence[int]) -> Packed:
         """Pack N prompts per class: first those of context 0, then those of context 1, ..."""
         learner = self.model
-        return pack([with_context(self._prompts[c], k, learner.n_ctx) for k in range(learner.n) for c in columns])
+        sets = [with_context(self._prompts[c], k, learner.n_ctx) for k in range(learner.n) for c in columns]
+        return pack_for(self.tower.text, sets)
 
     def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Return w_k of some tasks' classes, (N, n, feature_dim), and their (n,) flat class indices."""

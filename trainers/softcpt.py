@@ -36,8 +36,8 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.meta_network import FeatureScale, NamePrompts, build_sub_network, join
+from prompting.padded_text import AnyText
 from prompting.tasks import TaskLayout
-from prompting.towers import TextTower
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
 
@@ -77,7 +77,7 @@ class MetaNetwork(PromptLearner):
 
     def __init__(
         self,
-        text: TextTower,
+        text: AnyText,
         layout: TaskLayout,
         n_ctx: int,
         task_n_ctx: int,

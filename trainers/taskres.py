@@ -31,7 +31,7 @@ from yacs.config import CfgNode
 from common.knobs import Knob
 from prompting.losses import unit, within_task
 from prompting.templates import template_prompts
-from prompting.text_encoder import encode, pack
+from prompting.text_encoder import encode, pack_for
 from trainers.engine.task_trainer import TaskTrainer
 
 
@@ -57,7 +57,7 @@ class TaskRes(TaskTrainer):
     def base_features(self) -> Tensor:
         """(classes, feature_dim) t, at least float32."""
         prompts = template_prompts(self.tower.text.vocabulary, self.layout)
-        features = encode(self.tower.text, pack(prompts).to(self.device))
+        features = encode(self.tower.text, pack_for(self.tower.text, prompts).to(self.device))
         return features.to(torch.promote_types(features.dtype, torch.float32))
 
     def class_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -235,7 +235,7 @@ def test_the_activation_is_reported(tmp_path, model, weights, capsys):
         tower = load_tower(str(tmp_path / f"{name}.pt"))
         assert tower.activation == "QuickGELU" and source in tower.activation_source
         out = capsys.readouterr().out
-        assert f"activation QuickGELU ({tower.activation_source})" in out and out.count("\n") == 1
+        assert f"activation QuickGELU ({tower.activation_source})" in out and out.count("\n") == 2
         assert ("open_clip:<architecture>@" in out) == (name == "plain")
     assert "GELU" in refusal(tmp_path / "gelu.pt") and "open_clip:<architecture>@" in refusal(tmp_path / "gelu.pt")
 

@@ -1,4 +1,4 @@
-"""A run shows a tower the pixels that it was trained on, or is refused."""
+"""A run shows a tower the pixels that it was trained on, or those that are asked for in so many words."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from common import notices
 from common.errors import InputError
 from common.paths import REPOSITORY
-from prompting.pixels import CLIP_MEAN, CLIP_STD, Preprocessing, check_pixels, preprocessing_of
+from prompting.pixels import CLIP_MEAN, CLIP_STD, Preprocessing, check_pixels, from_tower, preprocessing_of
 from prompting.towers import load_tower
 from tests.support.towers import random_clip
 
@@ -68,10 +68,20 @@ def test_a_tower_with_other_pixels_takes_them_and_refuses_openais():
     assert sets in str(caught.value) and "as the tag says" in str(caught.value)
 
 
-@pytest.mark.parametrize("mode", ["squash", "longest"])
-def test_towers_whose_images_are_resized_otherwise_are_refused(mode):
-    with pytest.raises(InputError, match="squashed|longest"):
-        check_pixels("PE-Core", Preprocessing(224, resize_mode=mode, source="as the tag says"), run())
+def test_settings_follow_the_tower_unless_they_are_given(capsys):
+    notices._print.cache_clear()
+    mobile = Preprocessing(256, (0.0,) * 3, (1.0,) * 3, "bilinear", source="as the tag says")
+    pixels = {"PIXEL_MEAN": [0.0] * 3, "PIXEL_STD": [1.0] * 3, "INTERPOLATION": "bilinear"}
+    assert from_tower(mobile, ()) == {"SIZE": (256, 256), **pixels}
+    assert from_tower(mobile, ("SIZE", "PIXEL_STD", "PIXEL_MEAN")) == {"INTERPOLATION": "bilinear"}
+    assert from_tower(Preprocessing(64), ()) == {"SIZE": (64, 64)}  # no more is recorded
+    settings = run(SIZE=(256, 256), PIXEL_STD=[1.0] * 3, INTERPOLATION="bilinear")
+    check_pixels("m", mobile, settings, ("PIXEL_MEAN",))
+    said = capsys.readouterr().err
+    assert "m takes mean [0.0, 0.0, 0.0] (as the tag says), but as the settings ask, INPUT.PIXEL_MEAN is" in said
+    assert said.count("\n") == 1
+    with pytest.raises(InputError, match="INPUT.SIZE"):  # which the tower cannot take
+        check_pixels("m", mobile, run(SIZE=(224, 224)), ("SIZE", "PIXEL_MEAN", "PIXEL_STD", "INTERPOLATION"))
 
 
 def test_what_is_not_recorded_is_the_users_choice_and_said(capsys):

@@ -8,7 +8,8 @@ from prompting.losses import unit
 from prompting.prompts import POSITIONS, Vocabulary, lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.text_encoder import encode, pack
-from prompting.towers import TextTower, import_clip, load_tower
+from prompting.text_tower import TextTower
+from prompting.towers import import_clip, load_tower
 from tests.support.towers import in_double, needs_on_cpu, random_clip
 
 NAMES = ["rose", "tulip", "a rather long name of some flower", "u.s.", "daisy (white)", "lily_of_the_valley"] * 4

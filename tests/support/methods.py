@@ -12,7 +12,8 @@ from torch import Tensor
 from prompting.prompts import lay_out, sentence
 from prompting.reference import encode_plain
 from prompting.tasks import Task, TaskLayout
-from prompting.towers import TextTower, Tower
+from prompting.text_tower import TextTower
+from prompting.towers import Tower
 from trainers.softcpt import CLASS_SPECIFIC
 
 # Classes of every task of the published collections.

@@ -20,7 +20,8 @@ from datasets.collections.rs8 import RS8
 from datasets.sources.fashion20 import KINDS, Fashion20
 from prompting.prompts import Vocabulary
 from prompting.tasks import Task, TaskLayout
-from prompting.towers import Preprocessing, TextTower, Tower, import_clip
+from prompting.text_tower import TextTower
+from prompting.towers import Preprocessing, Tower, import_clip
 from runs.config import load_config
 from tests.support import methods
 from tests.support.towers import random_clip

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from prompting.towers import TextTower
+from prompting.padded_text import AnyText
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -44,15 +44,14 @@ class PromptLearner(nn.Module):
         return None
 
 
-def word_vectors(text: TextTower, words: str) -> Tensor | None:
+def word_vectors(text: AnyText, words: str) -> Tensor | None:
     """Return the embeddings of ``words``, (tokens, ctx_dim) float32, to start a context from; None if ``words`` is
     empty.
 
     Underscores mean spaces, as in CoOp's CTX_INIT.
     """
     tokens = text.vocabulary.encode(words.replace("_", " ").strip())
-    weight = text.token_embedding.weight.detach()
-    return weight[torch.tensor(tokens, device=weight.device)].float().cpu() if tokens else None
+    return text.word_vectors(tokens).detach().float().cpu() if tokens else None
 
 
 class ContextTable(PromptLearner):

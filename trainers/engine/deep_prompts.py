@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import bounded
+from prompting.text_encoder import blocks_of
 from prompting.vision_prompts import PromptedVision
 from trainers.engine.contexts import PromptLearner, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
@@ -64,7 +65,7 @@ class DeepPromptTrainer(PromptTrainer):
 
     def build_learner(self) -> DeepPrompts:
         self.vision = PromptedVision(self.tower)
-        blocks = {"text": len(self.tower.text.blocks), "image": self.vision.layers}
+        blocks = {"text": len(blocks_of(self.tower.text, type(self).__name__)), "image": self.vision.layers}
         for key, towers in self.depth_keys.items():
             for side in towers:
                 if not 1 <= self.knobs[key] <= blocks[side]:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from prompting.losses import unit
+from prompting.padded_text import AnyText
 from prompting.tasks import TaskLayout
-from prompting.towers import TextTower
 from trainers.engine.contexts import PromptLearner
 
 WORDS = 3  # nearest words per context vector
@@ -16,7 +16,7 @@ ALL_TASKS = "all tasks"
 
 
 @torch.no_grad()
-def describe(learner: PromptLearner, layout: TaskLayout, text: TextTower) -> dict | None:
+def describe(learner: PromptLearner, layout: TaskLayout, text: AnyText) -> dict | None:
     """Return the entry "contexts" of results.json; None for a method without contexts, or if they depend on the image.
 
     Returns:
@@ -65,7 +65,7 @@ def cosine(rows: Tensor) -> Tensor:
     return rows @ rows.t()
 
 
-def nearest_words(contexts: Tensor, text: TextTower) -> list[list[list]]:
+def nearest_words(contexts: Tensor, text: AnyText) -> list[list[list]]:
     """Return the nearest words of the vocabulary, by Euclidean distance, for every vector of every context.
 
     ``contexts`` is (contexts, n_ctx, ctx_dim). Empty if the vocabulary lists no words.
@@ -73,7 +73,7 @@ def nearest_words(contexts: Tensor, text: TextTower) -> list[list[list]]:
     known = text.vocabulary.words
     if not known:
         return []
-    table = text.token_embedding.weight.detach()[torch.tensor(list(known), device=contexts.device)].float()
+    table = text.word_vectors(list(known)).detach().float()
     words, found = list(known.values()), []
     for context in contexts:
         distance, index = torch.cdist(context, table).topk(WORDS, largest=False)

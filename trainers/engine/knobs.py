@@ -44,6 +44,11 @@ COMMON = (
         least=1,
         most=1000,
     ),
+    Knob(
+        "INPUT.GIVEN",
+        "",
+        "filled in: keys of INPUT that are set in so many words; the others follow the tower",
+    ),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),
     Knob("DATALOADER.TRAIN_X.BATCH_SIZE", DASSL, "images in a training batch", least=1),

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
-from prompting.text_encoder import PackedPrompts, encode, pack
+from prompting.text_encoder import Packed, encode, pack_for
+from prompting.text_tower import TextTower
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.inspection import describe
 from trainers.engine.saved_prompts import adopt, is_foreign
@@ -36,9 +37,10 @@ class PromptTrainer(TaskTrainer):
 
     def build_model(self) -> None:
         super().build_model()
-        self.encode: Callable[..., Tensor] = torch.compile(encode) if self.cfg.MODEL.COMPILE else encode
+        compiled = self.cfg.MODEL.COMPILE and isinstance(self.tower.text, TextTower)  # hooks are not compiled
+        self.encode: Callable[..., Tensor] = torch.compile(encode) if compiled else encode
         self._prompts = self.class_prompts()
-        self._packed: dict[tuple[int, ...], tuple[PackedPrompts, Tensor]] = {}
+        self._packed: dict[tuple[int, ...], tuple[Packed, Tensor]] = {}
 
     def class_prompts(self) -> list[list[int]]:
         """Return the prompts of all classes, in flat order."""
@@ -57,7 +59,7 @@ class PromptTrainer(TaskTrainer):
 
     # -- text --
 
-    def packed(self, tasks: Sequence[int]) -> tuple[PackedPrompts, Tensor]:
+    def packed(self, tasks: Sequence[int]) -> tuple[Packed, Tensor]:
         """Return the packed prompts of some tasks' classes, and their (n,) flat class indices; cached."""
         key = tuple(tasks)
         if key not in self._packed:
@@ -68,9 +70,9 @@ class PromptTrainer(TaskTrainer):
             self._packed[key] = packed.to(self.device), torch.tensor(columns, device=self.device)
         return self._packed[key]
 
-    def pack_classes(self, columns: Sequence[int]) -> PackedPrompts:
+    def pack_classes(self, columns: Sequence[int]) -> Packed:
         """Pack the prompts of some classes: one per class, unless a method overrides this."""
-        return pack([self._prompts[column] for column in columns])
+        return pack_for(self.tower.text, [self._prompts[column] for column in columns])
 
     def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Return (n, feature_dim) float32 features of unit norm of some tasks' classes, and (n,) flat class indices.

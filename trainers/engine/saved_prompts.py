@@ -19,7 +19,7 @@ from torch import Tensor
 from common.errors import InputError
 from common.notices import notice
 from common.text import counted, one_line
-from prompting.towers import TextTower
+from prompting.padded_text import AnyText
 from trainers.engine.contexts import PromptLearner
 
 OTHERS = ("token_prefix", "token_suffix", "token_middle")
@@ -49,7 +49,7 @@ def is_foreign(saved: Mapping[str, Tensor], learner: PromptLearner) -> bool:
 
 
 def adopt(
-    saved: Mapping[str, Tensor], learner: PromptLearner, text: TextTower, classnames: Sequence[str], path: Path | str
+    saved: Mapping[str, Tensor], learner: PromptLearner, text: AnyText, classnames: Sequence[str], path: Path | str
 ) -> dict[str, Tensor]:
     """Return a learner's state made of a foreign checkpoint; every task of the learner gets the same parameters.
 
@@ -66,7 +66,7 @@ def adopt(
 
 
 def _adopted(
-    saved: Mapping[str, Tensor], learner: PromptLearner, text: TextTower, classnames: Sequence[str], path: Path | str
+    saved: Mapping[str, Tensor], learner: PromptLearner, text: AnyText, classnames: Sequence[str], path: Path | str
 ) -> dict[str, Tensor]:
     names = learner.foreign_names
     lacking = [name for name in names if name not in saved]
@@ -102,7 +102,7 @@ def _of_tasks(wanted: Mapping[str, Tensor], pattern: str) -> Iterator[tuple[str,
         yield key, wanted[key]
 
 
-def _check_clip(saved: Mapping[str, Tensor], text: TextTower, path: Path | str) -> None:
+def _check_clip(saved: Mapping[str, Tensor], text: AnyText, path: Path | str) -> None:
     start = saved.get("token_prefix")
     if start is None or not start.numel():
         notice(f"{path} does not say which CLIP it was trained for; make sure that it is this one.")
@@ -116,7 +116,7 @@ def _check_clip(saved: Mapping[str, Tensor], text: TextTower, path: Path | str) 
         )
 
 
-def _rows_of(classnames: Sequence[str], saved: Mapping[str, Tensor], text: TextTower, path: Path | str) -> list[int]:
+def _rows_of(classnames: Sequence[str], saved: Mapping[str, Tensor], text: AnyText, path: Path | str) -> list[int]:
     """Return the number of each class in a checkpoint, which holds the embeddings of its classes' names."""
     suffix = saved.get("token_suffix")
     if suffix is None or len(suffix) != len(classnames):

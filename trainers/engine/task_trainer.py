@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import torch
 from dassl.data import DataManager
-from dassl.data.transforms import build_transform
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
 from dassl.utils import count_num_param, set_random_seed
@@ -31,15 +30,19 @@ from datasets.collection import layout_of
 from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
 from prompting.losses import unit, within_task
-from prompting.pixels import check_pixels
+from prompting.pixels import KEYS, check_pixels, from_tower
+from prompting.prompts import check_distinct
 from prompting.templates import template_features
-from prompting.towers import load_tower
+from prompting.text_tower import TextTower
+from prompting.towers import Tower, load_tower
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
 from trainers.engine.image_features import ImageFeatures
 from trainers.engine.knobs import check_settings
 from trainers.engine.resuming_trainer import ResumingTrainer
+from trainers.engine.settings import plain
+from trainers.engine.test_views import as_tested
 from trainers.engine.watch import Watch
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -96,9 +99,18 @@ class TaskTrainer(ResumingTrainer):
         check_settings(cfg, type(self))
 
     def build_data_loader(self) -> None:
+        self.tower = self.load_tower()
+        self.cfg = self.with_pixels_of(self.tower)
+        mode = self.tower.preprocessing.resize_mode
         # Without augmentation, training images are preprocessed like test images. Dassl would squash them to a square.
-        as_tested = build_transform(self.cfg, is_train=False) if not_augmented(self.cfg) else None
-        dm = DataManager(self.cfg, custom_tfm_train=as_tested, dataset_wrapper=SeededImages)
+        still = not_augmented(self.cfg)
+        tested = as_tested(self.cfg, mode) if still or mode != "shortest" else None
+        dm = DataManager(
+            self.cfg,
+            custom_tfm_train=tested if still else None,
+            custom_tfm_test=tested if mode != "shortest" else None,
+            dataset_wrapper=SeededImages,
+        )
         self.dm, self.layout = dm, layout_of(dm.dataset)
         self.train_loader_x, self.train_loader_u = dm.train_loader_x, dm.train_loader_u
         self.val_loader, self.test_loader = dm.val_loader, dm.test_loader
@@ -118,14 +130,30 @@ class TaskTrainer(ResumingTrainer):
         separate = self.one_task_batches(self.cfg) and len(self.layout) > 1
         return OneTaskBatches(tasks, self.cfg.DATALOADER.TRAIN_X.BATCH_SIZE) if separate else None
 
-    def build_model(self) -> None:
-        cfg = self.cfg
-        print(f"Loading CLIP (backbone: {cfg.MODEL.BACKBONE.NAME})")
+    def load_tower(self) -> Tower:
+        """Load the frozen tower that the settings name."""
+        name = self.cfg.MODEL.BACKBONE.NAME
+        print(f"Loading CLIP (backbone: {name})")
         dtype = PRECISIONS[self.knobs.PREC]
         if dtype == torch.float16 and self.device.type == "cpu":
             dtype = torch.float32  # CPUs have no fast float16
-        self.tower = load_tower(cfg.MODEL.BACKBONE.NAME, self.device, dtype, search=search_folders(cfg))
-        check_pixels(self.tower.name, self.tower.preprocessing, cfg.INPUT)
+        return load_tower(name, self.device, dtype, search=search_folders(self.cfg))
+
+    def with_pixels_of(self, tower: Tower) -> CfgNode:
+        """Return the settings with INPUT as the tower was trained to see, except what is given (INPUT.GIVEN)."""
+        cfg, given = self.cfg.clone(), self.cfg.INPUT.GIVEN.split("+")
+        cfg.defrost()
+        for key, value in from_tower(tower.preprocessing, given).items():
+            cfg.INPUT[key] = value
+        cfg.freeze()
+        check_pixels(tower.name, tower.preprocessing, cfg.INPUT, given)
+        return cfg
+
+    def build_model(self) -> None:
+        cfg = self.cfg
+        for task in self.layout.tasks:
+            if not isinstance(self.tower.text, TextTower):  # CLIP's own tokenizer is known when names are read
+                check_distinct(self.tower.text.vocabulary, task.classnames, task.name)
         self.task_of_class = self.layout.task_of_class.to(self.device)
         bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
@@ -419,6 +447,8 @@ class TaskTrainer(ResumingTrainer):
                 "activation": self.tower.activation,
                 "activation_from": self.tower.activation_source,
                 "pixels": asdict(self.tower.preprocessing),
+                "shown": {key: plain(self.cfg.INPUT[key]) for key in KEYS},
+                "text": self.tower.text.path,
             },
             "images": self.images_digest(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
