@@ -114,8 +114,13 @@ def xlm_roberta(folder: Path) -> dict[str, Any]:
     from transformers import XLMRobertaConfig
 
     n = sentence_pieces(folder / "tokenizer", start=True)
-    size = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    ids = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1}
+    size: dict[str, Any] = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+    }
+    ids: dict[str, Any] = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1}
     return _hugging_face(
         folder, XLMRobertaConfig(vocab_size=n, max_position_embeddings=60, **size, **ids), "mean_pooler", "mlp"
     )
@@ -126,9 +131,9 @@ def nllb(folder: Path) -> dict[str, Any]:
     from transformers import M2M100Config
 
     n = sentence_pieces(folder / "tokenizer", start=True)
-    size = {"encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 128}
+    size: dict[str, Any] = {"encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 128}
     size |= {"decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 64}
-    ids = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 1}
+    ids: dict[str, Any] = {"pad_token_id": 2, "bos_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 1}
     config = M2M100Config(vocab_size=n, d_model=64, max_position_embeddings=60, **size, **ids)
     return _hugging_face(folder, config, "cls_pooler", "linear")
 
