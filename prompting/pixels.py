@@ -110,7 +110,7 @@ def check_pixels(name: str, expected: Preprocessing, settings: PixelSettings, gi
         name: the tower's.
         expected: what the tower expects.
         settings: the run's INPUT section.
-        given: the keys of it that a config or a user set in so many words.
+        given: the keys of it that a config or a user set explicitly.
 
     Raises:
         InputError: something differs that is recorded and not given; the message says what to set.

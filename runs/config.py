@@ -174,7 +174,7 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = (), merged: 
         _merge_file(cfg, path.parent / str(base), (*above, path.resolve()), merged)
     ours, pairs = foreign.translate(content)
     _check_sections(cfg, ours, str(path))
-    if not path.resolve().is_relative_to(paths.CONFIGS.resolve()):  # a user's own, which is meant in so many words
+    if not path.resolve().is_relative_to(paths.CONFIGS.resolve()):  # a user's own, which is meant explicitly
         _note_given(cfg, ours.get("INPUT") or {})
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(_with_numbers(cfg, ours))))
     for key, value in pairs:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests integrity for some ten minutes: kills runs, lets writes fail, damages inputs, and prints one table.
+# Tests integrity for about ten minutes: kills runs, makes writes fail, damages inputs, and prints one table.
 # bash scripts/soak.sh [--inputs 500] [--kills 60] [--writes 60] [--seed 0] [--only KIND] [--number N] [--jobs N] [--verbose]
-# A failure names the KIND and the number that repeat it. docs/reliability.md explains the table.
+# A failure prints the KIND and N that reproduce it. docs/reliability.md explains the table.
 set -euo pipefail
 case "${1:-}" in
     -h | --help)

@@ -1,4 +1,4 @@
-"""A run shows a tower the pixels that it was trained on, or those that are asked for in so many words."""
+"""A run shows a tower the pixels that it was trained on, or those that are asked for explicitly."""
 
 import json
 from types import SimpleNamespace

@@ -1,11 +1,11 @@
-"""Kills runs, lets writes fail, damages inputs, and prints one table of what came of it.
+"""Kills runs, makes writes fail, damages inputs, and prints one table of the results.
 
     bash scripts/soak.sh                                 500 damaged inputs, 60 kills, 60 failing writes
     bash scripts/soak.sh --inputs 60 --kills 6 --writes 6
     bash scripts/soak.sh --only towers --inputs 40 --seed 3
 
-Columns: one line: refused or named in a line; identical: the right results; other: another valid input. All others
-must be 0: unclear: refused by a line that does not name the file; lost: a user's file is gone or changed.
+Columns: "one line": refused, or named in a message; "identical": the right result; "other": the input is still valid.
+All others must be 0. "unclear": refused without naming the file; "lost": a user's file is gone or changed.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ COMMON = (
     Knob(
         "INPUT.GIVEN",
         "",
-        "filled in: keys of INPUT that are set in so many words; the others follow the tower",
+        "filled in: keys of INPUT that are set explicitly; the others follow the tower",
     ),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),

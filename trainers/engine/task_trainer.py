@@ -42,7 +42,7 @@ from trainers.engine.image_features import ImageFeatures
 from trainers.engine.knobs import check_settings
 from trainers.engine.resuming_trainer import ResumingTrainer
 from trainers.engine.settings import plain
-from trainers.engine.test_views import as_tested
+from trainers.engine.views import as_tested
 from trainers.engine.watch import Watch
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

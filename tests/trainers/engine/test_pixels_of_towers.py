@@ -16,7 +16,7 @@ from common.errors import InputError
 from prompting.pixels import CLIP_MEAN, CLIP_STD
 from runs.run import Request, run
 from tests.support.training import Workplace
-from trainers.engine.test_views import as_tested
+from trainers.engine.views import as_tested
 
 
 def rewritten(workplace: Workplace, **pixels: object) -> str:
