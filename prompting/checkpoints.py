@@ -104,6 +104,8 @@ def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
             return path
     for path in paths:
         if os.path.isdir(path):
+            if is_regular(path / OPENCLIP_CONFIG):
+                raise InputError(f"'{name}' is a folder that OpenCLIP wrote; name it local-dir:{name}.")
             files = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
             held = f"it has {some(files)}" if files else f"it has no file that ends in {', '.join(SUFFIXES)}"
             place = os.path.realpath(path)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from common.files import is_regular
+from common.text import some
 from prompting.checkpoints import first_line, places, read_json
 from prompting.loaded import Loaded, scale_of
 from prompting.padded_text import PaddedText
@@ -20,6 +21,7 @@ from prompting.vocabularies import of_hugging_face
 
 CONFIG, IMAGES = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+OPENAI = {"RN50", "RN101", "RN50x4", "RN50x16", "RN50x64", "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336px"}
 KINDS = {"clip": "CLIPModel", "siglip": "SiglipModel"}
 ACTIVATIONS = {"quick_gelu": "QuickGELU", "gelu": "GELU", "gelu_pytorch_tanh": "GELU (tanh)"}
 RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's numbers
@@ -27,8 +29,9 @@ RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box",
 
 def hugging_face_folder(name: str, search: Sequence[Path | str]) -> Path | None:
     """Return the folder that a name means, if it has Hugging Face's config.json; else None."""
-    found = (path for path in places(name, search) if name and os.path.isdir(path))
-    return next((path for path in found if is_regular(path / CONFIG)), None)
+    folders = (path for path in places(name, search) if name and os.path.isdir(path))
+    found = next((path for path in folders if is_regular(path / CONFIG)), None)
+    return None if name in OPENAI else found  # a folder of this name does not hide OpenAI's model
 
 
 def hugging_face_weights(folder: Path) -> Path | None:
@@ -68,10 +71,16 @@ def load_hugging_face(name: str, folder: Path) -> Loaded:
         ) from None
     try:
         with _quiet(transformers):
-            model: Any = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
+            model, report = transformers.AutoModel.from_pretrained(
+                folder, local_files_only=True, output_loading_info=True
+            )
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # from many places
         raise InputError(f"The tower in {folder} could not be loaded: {first_line(error)}.") from None
+    lacking = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if lacking:  # which transformers would draw at random
+        raise InputError(f"The weights in {folder} lack {some(lacking)}, or have another shape; get the folder again.")
+    model.eval()
     length = model.config.text_config.max_position_embeddings
 
     def rows(texts: list[str]) -> Tensor:
@@ -88,28 +97,35 @@ def load_hugging_face(name: str, folder: Path) -> Loaded:
         _Part(model.vision_model, "pixel_values", getattr(model, "visual_projection", None)),
         padded,
         scale_of(model),
-        _pixels(name, folder, model.config.vision_config.image_size),
+        _pixels(name, folder, model.config.vision_config.image_size, kind),
         f"as {CONFIG} says",
         [],
     )
 
 
-def _pixels(name: str, folder: Path, size: int) -> Preprocessing:
+def _pixels(name: str, folder: Path, size: int, kind: str) -> Preprocessing:
     path = folder / IMAGES
     if not is_regular(path):
         return Preprocessing(size)
     config = read_json(path)
-    sides = config.get("size")
-    shortest = isinstance(sides, int) or (isinstance(sides, dict) and "shortest_edge" in sides)
+    off = [key for key in ("do_resize", "do_rescale") if config.get(key) is False]
+    if off:
+        raise InputError(f"{path}: {off[0]} is false, which is not supported; choose another tower.")
+    sides = config.get("size", {"shortest_edge": size} if kind == "clip" else {})
+    edge = sides if isinstance(sides, int) else sides.get("shortest_edge") if isinstance(sides, dict) else None
+    crops = edge is not None and config.get("do_center_crop", True)
+    if edge is not None and (edge != size or not crops):
+        raise InputError(
+            f"{path} resizes the shortest side to {edge} and {'crops' if crops else 'does not crop'}, but the tower "
+            f"takes {size} x {size} pixels; only resizing to {size} and cropping is supported."
+        )
     resample = config.get("resample", 3)
-    if not isinstance(resample, int) or resample not in RESAMPLING:
-        raise InputError(f"{path}: resample is {resample}; it must be one of Pillow's numbers, 0 to 5.")
     found = {
         "size": size,
         "mean": config.get("image_mean") if config.get("do_normalize", True) else [0.0] * 3,
         "std": config.get("image_std") if config.get("do_normalize", True) else [1.0] * 3,
-        "interpolation": RESAMPLING[resample],
-        "resize_mode": "shortest" if shortest else "squash",
+        "interpolation": RESAMPLING.get(resample, resample) if isinstance(resample, int) else resample,
+        "resize_mode": "squash" if edge is None else "shortest",
     }
     return preprocessing_of(name, found, f"as {IMAGES} says")
 

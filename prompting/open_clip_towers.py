@@ -101,7 +101,10 @@ def weights_in(folder: Path) -> Path:
 def _load_hub(open_clip: ModuleType, hub: str, target: str, search: Sequence[Path | str]) -> Loaded:
     """Load a folder that OpenCLIP wrote, or a repository of such files on Hugging Face."""
     if hub == "local-dir:":
-        folder = next((path for path in places(target, search) if path.is_dir()), Path(target))
+        looked = places(target, search)
+        folder = next((path for path in looked if target and path.is_dir()), None)
+        if folder is None:
+            raise InputError(f"There is no folder '{target}'; looked at: {', '.join(map(str, looked))}.")
     else:
         folder = _downloaded(target)
     beside = folder / OPENCLIP_CONFIG
@@ -114,7 +117,7 @@ def _load_hub(open_clip: ModuleType, hub: str, target: str, search: Sequence[Pat
     if config["text_cfg"].get("hf_tokenizer_name") and is_regular(folder / "tokenizer_config.json"):
         config = {**config, "text_cfg": {**config["text_cfg"], "hf_tokenizer_name": str(folder)}}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-    architecture = f"{target.strip('/').replace('/', '_')}_{digest}"
+    architecture = f"local_{digest}"  # OpenCLIP takes hints from a name, and a folder's means nothing
     _register(open_clip, architecture, config)
     return _load_path(open_clip, architecture, weights_in(folder), (config, OPENCLIP_CONFIG, []))
 

@@ -59,12 +59,12 @@ class PaddedText(nn.Module):
     ):
         super().__init__()
         self.module, self.vocabulary, self.why = module, vocabulary, why
-        self._forward, self._embedding = forward, [embedding]  # lists hide modules: it is registered in ``module``
+        self._forward, self._embedding = [forward], [embedding]  # lists hide modules, which ``module`` has already
         self._filler = vocabulary.encode("x")[0]
         was = module.training
         module.eval()
         with torch.no_grad():
-            self.feature_dim = self._forward(
+            self.feature_dim = self._forward[0](
                 self.pack([[*vocabulary.start, self._filler, *vocabulary.end]]).tokens
             ).shape[-1]
         module.train(was)
@@ -127,7 +127,7 @@ class PaddedText(nn.Module):
         return torch.cat([self._with(tokens, slots, contexts) for tokens, slots in parts])
 
     def _in_chunks(self, tokens: Tensor) -> Tensor:
-        return torch.cat([self._forward(part) for part in tokens.split(CHUNK)])
+        return torch.cat([self._forward[0](part) for part in tokens.split(CHUNK)])
 
     def _with(self, tokens: Tensor, slots: Tensor, contexts: Tensor) -> Tensor:
         vectors = contexts.flatten(0, -2)
@@ -139,7 +139,7 @@ class PaddedText(nn.Module):
 
         handle = self.token_embedding.register_forward_hook(fill)
         try:
-            return self._forward(tokens)
+            return self._forward[0](tokens)
         finally:
             handle.remove()
 

@@ -11,6 +11,7 @@ from common.notices import notice
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+INTERPOLATIONS, MODES = ("bilinear", "bicubic", "nearest", "random"), ("shortest", "squash", "longest")
 TOLERANCE = 1e-3  # configs round the means
 
 
@@ -73,15 +74,21 @@ def preprocessing_of(name: str, config: Mapping[str, Any], source: str) -> Prepr
         values = default if value is None else value if isinstance(value, tuple | list) else [value] * 3
         if len(values) != 3:
             raise InputError(f"{name}: '{key}' has {len(values)} values ({source}), but images have 3 channels.")
-        return tuple(float(channel) for channel in values)
+        try:
+            return tuple(float(channel) for channel in values)
+        except (TypeError, ValueError):
+            raise InputError(f"{name}: '{key}' is {value!r} ({source}); it must be three numbers.") from None
 
-    interpolation = config.get("interpolation") or "bicubic"
+    interpolation, mode = config.get("interpolation") or "bicubic", config.get("resize_mode") or "shortest"
+    for key, value, known in (("interpolation", interpolation, INTERPOLATIONS), ("resize_mode", mode, MODES)):
+        if value not in known:
+            raise InputError(f"{name}: '{key}' is {value!r} ({source}), but {', '.join(known)} are supported.")
     return Preprocessing(
         sides[0],
         channels("mean", CLIP_MEAN),
         channels("std", CLIP_STD),
         "bicubic" if interpolation == "random" else interpolation,  # OpenCLIP's own tests do the same
-        config.get("resize_mode") or "shortest",
+        mode,
         source,
     )
 

@@ -22,7 +22,7 @@ class Vocabulary:
     encode: text -> token ids without start and end; start, end: what stands before and after every text ([SOS] and
     [EOT] for CLIP; SigLIP has no start); length: the tower's number of positions; words: token id -> word for the
     tokens that are whole words, empty if the tokenizer does not say. pad, last: the token that fills a row up, and one
-    in the row's last place, if there is one.
+    in the row's last place, if there is one. of_clip: it is CLIP's own tokenizer.
     """
 
     encode: Callable[[str], list[int]]
@@ -32,6 +32,7 @@ class Vocabulary:
     words: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
     pad: int = 0
     last: int | None = None
+    of_clip: bool = False
 
 
 def whole_words(tokenizer: object) -> dict[int, str]:

@@ -188,7 +188,8 @@ def encode(
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
     """
     if isinstance(tower, PaddedText) or isinstance(packed, PaddedPrompts):
-        assert isinstance(tower, PaddedText) and isinstance(packed, PaddedPrompts) and not deep
+        if not (isinstance(tower, PaddedText) and isinstance(packed, PaddedPrompts)) or deep:
+            raise InputError("These prompts were packed for another text tower; pack them with pack_for(tower, ...).")
         return tower.encode(packed, contexts)
     table = tower.token_embedding.weight[packed.vocabulary_rows]
     if contexts is not None:

@@ -14,7 +14,7 @@ PROBES = ("a", "a photo of a tree")
 
 def of_clip(tokenizer: Any, start: int, end: int, length: int) -> Vocabulary:
     """CLIP's own byte-pair tokenizer: rows are padded with 0."""
-    return Vocabulary(tokenizer.encode, (start,), (end,), length, whole_words(tokenizer))
+    return Vocabulary(tokenizer.encode, (start,), (end,), length, whole_words(tokenizer), of_clip=True)
 
 
 def of_rows(

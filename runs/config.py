@@ -72,6 +72,8 @@ def load_config(
             set_value(cfg, key, plain)  # not read as a literal: a folder may be called 1 or None
         else:
             _merge(cfg, "the command line", partial(cfg.merge_from_list, [key, plain]), key)
+    if any(key == "INPUT.GIVEN" for key, _ in settings):
+        raise InputError("INPUT.GIVEN is filled in; set the keys of INPUT themselves.")
     _note_given(cfg, [key.removeprefix("INPUT.") for key, _ in settings])
     _refuse_empty(cfg, given)
     if cfg.TRAINER.NAME not in TRAINER_REGISTRY.registered_names():
@@ -174,6 +176,8 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = (), merged: 
         _merge_file(cfg, path.parent / str(base), (*above, path.resolve()), merged)
     ours, pairs = foreign.translate(content)
     _check_sections(cfg, ours, str(path))
+    if isinstance(ours.get("INPUT"), dict):
+        ours["INPUT"].pop("GIVEN", None)  # in a run's recorded config
     if not path.resolve().is_relative_to(paths.CONFIGS.resolve()):  # a user's own, which is meant explicitly
         _note_given(cfg, ours.get("INPUT") or {})
     _merge(cfg, str(path), lambda: cfg.merge_from_other_cfg(CfgNode(_with_numbers(cfg, ours))))
@@ -183,7 +187,7 @@ def _merge_file(cfg: CfgNode, path: Path, above: tuple[Path, ...] = (), merged: 
 
 def _note_given(cfg: CfgNode, names: Iterable[str]) -> None:
     """Note the keys of INPUT that do not follow the tower."""
-    before = cfg.INPUT.GIVEN.split("+")
+    before = str(cfg.INPUT.GIVEN).split("+")
     cfg.INPUT.GIVEN = "+".join(key for key in KEYS if key in before or key in names)
 
 

@@ -7,10 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -39,18 +40,44 @@ INCIDENTAL = {
     "BANK.LIMIT_GB",
     "WANDB.PROJECT",
     "TRAIN.CHECKPOINT_FREQ",
+    "INPUT.GIVEN",
 }
+
+
+def _earlier(folder: Path) -> Mapping[str, Any]:
+    """The settings that a run was begun with; empty if it was not."""
+    begun = os.path.lexists(folder / RESULTS) or os.path.lexists(folder / CHECKPOINTS)
+    return (noted_settings(folder) if begun else None) or {}
+
+
+def check_same_pixels(cfg: CfgNode, folder: Path) -> None:
+    """InputError if a run was begun with other pixels than those of ``cfg``, in which they follow the tower by now."""
+    earlier = _earlier(folder)
+    for key in (f"INPUT.{name}" for name in KEYS):
+        now = plain(value_of(cfg, key))
+        if earlier.get(key, now) != now:
+            raise InputError(
+                f"{folder} was begun with {key} {earlier[key]}, but the tower takes {now}; --redo starts it again, or "
+                "choose another output folder."
+            )
 
 
 def check_same_settings(cfg: CfgNode, folder: Path) -> None:
     """InputError if a run folder was begun with other settings: its checkpoint and results belong to another run."""
-    begun = os.path.lexists(folder / RESULTS) or os.path.lexists(folder / CHECKPOINTS)
-    earlier = (noted_settings(folder) if begun else None) or {}
-    for key in known_keys(cfg):
+    earlier = _earlier(folder)
+    known = known_keys(cfg)
+    given = str(value_of(cfg, "INPUT.GIVEN")).split("+") if "INPUT.GIVEN" in known else []
+    for key in known:
         if key in INCIDENTAL or key not in earlier:
             continue
-        if key.removeprefix("INPUT.") in KEYS and key.removeprefix("INPUT.") not in cfg.INPUT.GIVEN.split("+"):
-            continue  # it follows the tower
+        pixels = key.removeprefix("INPUT.")
+        if pixels in KEYS and pixels not in given and "INPUT.GIVEN" in earlier:  # earlier versions had only given ones
+            if pixels in str(earlier["INPUT.GIVEN"]).split("+"):
+                raise InputError(
+                    f"{folder} was begun with {key} {earlier[key]}, and now it follows the tower; choose another "
+                    "output folder, or remove that one."
+                )
+            continue
         now = plain(value_of(cfg, key))
         if earlier[key] != now and key == "DATASET.DECLARATION":
             raise InputError(
@@ -145,7 +172,8 @@ def opened(folder: Path, cfg: CfgNode) -> Iterator[None]:
                 alone = True
                 sweep(folder, RECORDS)
                 check_same_settings(cfg, folder)  # again: another process may have used it until now
-                write_atomically(folder / CONFIG, cfg.dump())
+                if not _earlier(folder):  # else it has the pixels of the tower, which is not loaded yet
+                    write_atomically(folder / CONFIG, cfg.dump())
             yield
         except InputError:
             if alone and folder in new and not (folder / CHECKPOINTS).exists():

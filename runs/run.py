@@ -33,7 +33,7 @@ from datasets.collection import layout_of
 from datasets.images import data_root
 from runs import pictures
 from runs.config import digest
-from runs.folder import check_same_settings, git_commit, opened, versions
+from runs.folder import check_same_pixels, check_same_settings, git_commit, opened, versions
 from runs.log import Tee
 from runs.progress import Progress
 from runs.results import DamagedRun, RunError, read_record, read_run
@@ -148,7 +148,9 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     try:
         trainer = _build(cfg)
         trainer.watch = progress
-        write_atomically(folder / CONFIG, trainer.cfg.dump())  # image size and pixels may follow the tower
+        built = getattr(trainer, "cfg", cfg)  # in which image size and pixels follow the tower
+        check_same_pixels(built, folder)
+        write_atomically(folder / CONFIG, built.dump())
         if request.evaluate:
             if not request.model_dir and count_num_param(trainer.model):
                 raise InputError(

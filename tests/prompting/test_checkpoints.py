@@ -205,8 +205,8 @@ def test_the_file_of_a_name(tmp_path, weights):
     ("name", "word"),
     [
         ("hf-hub:laion/CLIP-ViT-B-32", "hf-hub:"),
-        ("local-dir:/models/clip", "open_clip:<architecture>@/models/clip/<file>"),
-        ("open_clip:local-dir:/models/clip", "open_clip:<architecture>@/models/clip/<file>"),
+        ("local-dir:/models/clip", "no folder '/models/clip'"),
+        ("open_clip:local-dir:/models/clip", "no folder '/models/clip'"),
         ("openai/clip-vit-base-patch16", "ViT-B/16"),
         ("https://example.org/clip.pt", "download"),
         ("ViT-B/32@laion2b_s34b_b79k", "open_clip:ViT-B-32@laion2b_s34b_b79k"),

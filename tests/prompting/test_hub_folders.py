@@ -123,3 +123,61 @@ def test_other_folders_of_transformers_are_refused(tmp_path):
     with pytest.raises(InputError, match="clip could not be loaded") as error:
         load_tower(str(tmp_path / "clip"))
     assert "\n" not in str(error.value)
+
+
+def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    save(tmp_path / "clip", "clip")
+    path = tmp_path / "clip" / "model.safetensors"
+    state = load_file(path)
+    del state["visual_projection.weight"]
+    save_file(state, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="lack visual_projection.weight"):
+        load_tower(str(tmp_path / "clip"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_mean": "x"}, "'mean' (has 1 values|is 'x')"),
+        ({"image_mean": ["a", 1, 2]}, "'mean' is .*three numbers"),
+        ({"size": {"shortest_edge": 40}}, "resizes the shortest side to 40 and crops, but the tower takes 32"),
+        ({"do_center_crop": False}, "does not crop"),
+        ({"do_rescale": False}, "do_rescale is false"),
+        ({"resample": 1}, "'interpolation' is 'lanczos'"),
+    ],
+)
+def test_pictures_that_are_prepared_otherwise_are_refused(tmp_path, change, message):
+    save(tmp_path / "clip", "clip")
+    path = tmp_path / "clip" / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=message) as error:
+        load_tower(str(tmp_path / "clip"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folders_name_means_nothing(tmp_path, monkeypatch):
+    """OpenCLIP chooses a tokenizer by the word siglip in a name; a folder may be called as it likes."""
+    from prompting.hugging_face_towers import hugging_face_folder
+    from prompting.open_clip_towers import OPEN_CLIP
+    from tests.support.text_families import TEXT, VISION
+
+    folder = tmp_path / "siglip_vs_clip"
+    folder.mkdir()
+    config = {"embed_dim": 48, "vision_cfg": VISION, "text_cfg": {**TEXT, "context_length": 77, "vocab_size": 49408}}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "plain_toy.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "made")
+    torch.save(open_clip.create_model("plain_toy").state_dict(), folder / "open_clip_pytorch_model.bin")
+    tower = load_tower(f"{OPEN_CLIP}local-dir:{folder}")
+    assert tower.text.vocabulary.of_clip and not isinstance(tower.text, PaddedText)
+    with pytest.raises(InputError, match=f"name it local-dir:{folder}"):
+        load_tower(str(folder))
+    with pytest.raises(InputError, match="There is no folder 'nowhere'"):
+        load_tower("local-dir:nowhere")
+    (tmp_path / "RN50").mkdir()
+    (tmp_path / "RN50" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert hugging_face_folder("RN50", ()) is None and hugging_face_folder("./RN50", ()) is not None

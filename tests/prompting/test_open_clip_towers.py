@@ -182,7 +182,7 @@ def test_every_published_tag_has_pixels_that_can_be_checked():
         ("ViT-S-32@laion2b", ["no published weights"]),
         ("ViT-B-32@weights/gone", ["is missing; looked at"]),
         ("hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K", ["hf-hub:", "open_clip:ViT-L-14@laion2b_s32b_b82k"]),
-        ("local-dir:nowhere", ["nowhere has no open_clip_config.json", "open_clip:<architecture>@nowhere/<file>"]),
+        ("local-dir:nowhere", ["There is no folder 'nowhere'"]),
     ],
 )
 def test_names(spec, words):

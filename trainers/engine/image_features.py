@@ -113,7 +113,10 @@ class ImageFeatures:
     def _key(self, images: SeededImages, **more: Any) -> dict[str, Any]:
         files = digest_of(self.contents([item.impath for item in images.data_source]))
         # Some transforms have no repr of their own, so the settings that all are built from are added.
-        transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(images.cfg.INPUT)
+        settings = images.cfg.INPUT.clone()
+        settings.defrost()
+        settings.pop("GIVEN", None)  # where a setting is from does not matter
+        transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(settings)
         return {**self._tower_key, "transform": transform, "files": files, **more}
 
     def fixed(self, images: SeededImages, watch: OnProgress) -> Tensor:

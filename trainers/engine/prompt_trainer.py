@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from common.notices import notice
 from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
 from prompting.text_encoder import Packed, encode, pack_for
@@ -37,7 +38,9 @@ class PromptTrainer(TaskTrainer):
 
     def build_model(self) -> None:
         super().build_model()
-        compiled = self.cfg.MODEL.COMPILE and isinstance(self.tower.text, TextTower)  # hooks are not compiled
+        compiled = self.cfg.MODEL.COMPILE and isinstance(self.tower.text, TextTower)
+        if self.cfg.MODEL.COMPILE and not compiled:
+            notice(f"MODEL.COMPILE is ignored: {self.tower.text.path}")
         self.encode: Callable[..., Tensor] = torch.compile(encode) if compiled else encode
         self._prompts = self.class_prompts()
         self._packed: dict[tuple[int, ...], tuple[Packed, Tensor]] = {}

@@ -33,7 +33,6 @@ from prompting.losses import unit, within_task
 from prompting.pixels import KEYS, check_pixels, from_tower
 from prompting.prompts import check_distinct
 from prompting.templates import template_features
-from prompting.text_tower import TextTower
 from prompting.towers import Tower, load_tower
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
@@ -152,7 +151,7 @@ class TaskTrainer(ResumingTrainer):
     def build_model(self) -> None:
         cfg = self.cfg
         for task in self.layout.tasks:
-            if not isinstance(self.tower.text, TextTower):  # CLIP's own tokenizer is known when names are read
+            if not self.tower.text.vocabulary.of_clip:  # which is known when names are read
                 check_distinct(self.tower.text.vocabulary, task.classnames, task.name)
         self.task_of_class = self.layout.task_of_class.to(self.device)
         bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))

@@ -101,3 +101,31 @@ def test_the_view_of_a_tower_equals_openclips(workplace):
         torch.testing.assert_close(as_tested(cfg, mode)(picture), theirs(picture), rtol=1e-3, atol=1e-3)
     views = [repr(as_tested(cfg, mode)) for mode in ("shortest", "squash", "longest")]
     assert len(set(views)) == 3 and views[0] == repr(build_transform(cfg, is_train=False))  # the bank's keys have them
+
+
+def test_a_run_does_not_continue_with_other_pixels(workplace):
+    """Whatever changed them: settings, or what lies beside the tower."""
+    tower = str(workplace.checkpoint)
+    first = run(config(workplace, "CoOp", "one", tower, "INPUT.INTERPOLATION", "bilinear"), Request(brief=True))
+    with pytest.raises(InputError, match="begun with INPUT.INTERPOLATION bilinear, and now it follows the tower"):
+        run(config(workplace, "CoOp", "one", tower), Request(brief=True))
+    again = config(workplace, "CoOp", "one", tower, "INPUT.INTERPOLATION", "bilinear", "INPUT.SIZE", "(32, 32)")
+    assert run(again, Request(brief=True))["tasks"] == first["tasks"]  # the same pixels, however they are given
+    folder = workplace.output / "one"
+    path, before = folder / "config.yaml", (folder / "config.yaml").read_text()
+    (folder / "results.json").unlink()
+    path.write_text(before.replace("- 0.48145466", "- 0.25"))
+    with pytest.raises(InputError, match="begun with INPUT.PIXEL_MEAN .0.25, .*but the tower takes"):
+        run(config(workplace, "CoOp", "one", tower, "INPUT.INTERPOLATION", "bilinear"), Request(brief=True))
+    with pytest.raises(InputError, match="INPUT.GIVEN is filled in"):
+        config(workplace, "CoOp", "one", tower, "INPUT.GIVEN", "SIZE")
+
+
+def test_a_runs_recorded_config_asks_for_the_same_run(workplace):
+    tower = rewritten(workplace)
+    first = run(config(workplace, "CoOp", "one", tower), Request(brief=True))
+    from runs.config import load_config
+
+    places = [("OUTPUT_DIR", workplace.output / "one"), ("DATASET.ROOT", workplace.root), ("SEED", 1)]
+    cfg = load_config(workplace.declaration, "CoOp", places, workplace.output / "one" / "config.yaml")
+    assert run(cfg, Request(brief=True))["tasks"] == first["tasks"]
