@@ -158,8 +158,8 @@ def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
     """Convert a tower's weights.
 
     OpenAI's towers: convolutions, linear layers, attention and projections, like OpenAI's `convert_weights`; their
-    normalisation layers always compute in float32. Other towers: everything. Token and position embeddings of the text
-    tower are never converted here, but when they are looked up.
+    normalisation layers always compute in float32. Other towers: everything. Token and position embeddings of a
+    `TextTower` are never converted here, but when they are looked up; a `PaddedText` is converted whole.
     """
     openai = type(tower.visual).__module__.startswith("clip.")
     if not openai:
