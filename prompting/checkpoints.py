@@ -119,11 +119,6 @@ def find_file(name: str, search: Sequence[Path | str] = ()) -> Path:
     )
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint; see `read_checkpoint`."""
-    return read_checkpoint(path).weights
-
-
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read safetensors, a TorchScript archive or a pickle that only holds tensors, told apart by content.
 

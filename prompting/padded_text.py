@@ -119,17 +119,14 @@ class PaddedText(nn.Module):
         Args:
             contexts: (C, n_ctx, width); None if there are no slots.
         """
-        if contexts is None:
-            return self._in_chunks(packed.tokens)
-        if contexts.requires_grad and torch.is_grad_enabled():
-            return self._with(packed.tokens, packed.slots, contexts)
+        if contexts is not None and contexts.requires_grad and torch.is_grad_enabled():
+            return self._features(packed.tokens, packed.slots, contexts)
         parts = zip(packed.tokens.split(CHUNK), packed.slots.split(CHUNK), strict=True)
-        return torch.cat([self._with(tokens, slots, contexts) for tokens, slots in parts])
+        return torch.cat([self._features(tokens, slots, contexts) for tokens, slots in parts])
 
-    def _in_chunks(self, tokens: Tensor) -> Tensor:
-        return torch.cat([self._forward[0](part) for part in tokens.split(CHUNK)])
-
-    def _with(self, tokens: Tensor, slots: Tensor, contexts: Tensor) -> Tensor:
+    def _features(self, tokens: Tensor, slots: Tensor, contexts: Tensor | None) -> Tensor:
+        if contexts is None:
+            return self._forward[0](tokens)
         vectors = contexts.flatten(0, -2)
 
         def fill(module: nn.Module, args: tuple, found: Tensor) -> Tensor:

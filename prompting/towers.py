@@ -39,7 +39,6 @@ from prompting.checkpoints import (
     places,
     read_checkpoint,
 )
-from prompting.checkpoints import read_state_dict as read_state_dict
 from prompting.finite import not_finite
 from prompting.hugging_face_towers import hugging_face_folder, hugging_face_weights, load_hugging_face
 from prompting.loaded import Loaded, scale_of
