@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prompting.prompts import Vocabulary
+from prompting.text_memory import TextMemory
 from prompting.text_tower import TextTower, name_of
 
 CHUNK = 256  # prompts at a time if no gradient is needed
@@ -48,6 +49,7 @@ class PaddedText(nn.Module):
     """
 
     activation_name = ""  # if the text model's config says it in other words
+    memory: TextMemory | None = None  # what a step may take; None: as much as it needs
 
     def __init__(
         self,

@@ -20,21 +20,28 @@ A row holds several complete prompts, their shared tokens once, and a mask lets 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from common.errors import InputError
 from prompting.low_rank import project
 from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
+from prompting.prompts import with_context
+from prompting.text_memory import SMALL, saved_bytes
 from prompting.text_tower import Block
 
 # A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
 # more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
 ROW_TOKENS = 32
+SAMPLE_TOKENS = 256  # of the prompts whose activations are measured, to know how many fit in memory
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,22 @@ class PackedPrompts:
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-Packed = PackedPrompts | PaddedPrompts
+@dataclass(frozen=True)
+class SplitPrompts:
+    """N prompts in parts of consecutive ones; the activations of each part fit in memory.
+
+    vectors: of each part, the range of the context vectors that its slots refer to; the part counts them from 0.
+    """
+
+    parts: tuple[PackedPrompts | PaddedPrompts, ...]
+    vectors: tuple[tuple[int, int], ...]
+
+    def to(self, device: torch.device | str) -> SplitPrompts:
+        """Return a copy on another device."""
+        return replace(self, parts=tuple(part.to(device) for part in self.parts))
+
+
+Packed = PackedPrompts | PaddedPrompts | SplitPrompts
 
 
 @dataclass
@@ -79,8 +101,7 @@ class _Tree:
         path: list[int] = []
         for number in sorted(range(len(prompts)), key=lambda number: prompts[number]):
             prompt = prompts[number]
-            pairs = zip(prompt, last, strict=False)
-            shared = next((i for i, (token, other) in enumerate(pairs) if token != other), len(last))
+            shared = _shared(prompt, last)
             new = range(len(tree.tokens), len(tree.tokens) + len(prompt) - shared)
             last, path = prompt, [*path[:shared], *new]
             tree.tokens += prompt[shared:]
@@ -103,6 +124,12 @@ class _Tree:
                 rows[-1].setdefault(node, len(rows[-1]))
             prompts[-1].append(number)
         return rows, prompts
+
+
+def _shared(prompt: list[int], other: list[int]) -> int:
+    """Return the number of tokens at the beginning that are equal."""
+    pairs = zip(prompt, other, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(prompt), len(other)))
 
 
 def pack(prompts: Sequence[list[int]], row_tokens: int = ROW_TOKENS) -> PackedPrompts:
@@ -154,8 +181,61 @@ def _ancestors(before: Tensor, depth: int) -> Tensor:
 
 
 def pack_for(tower: AnyText, prompts: Sequence[list[int]]) -> Packed:
-    """Convert prompts for `encode` with this tower: to a tree, or to padded rows."""
-    return tower.pack(prompts) if isinstance(tower, PaddedText) else pack(prompts)
+    """Convert prompts for `encode` with this tower: to a tree, or to padded rows.
+
+    If ``tower.memory`` is set and says that the activations of all prompts do not fit, they are split into parts.
+    """
+
+    def lay(part: Sequence[list[int]]) -> PackedPrompts | PaddedPrompts:
+        return tower.pack(part) if isinstance(tower, PaddedText) else pack(part)
+
+    costs = _costs(tower, prompts)
+    if tower.memory is None or sum(costs) <= SMALL:
+        return lay(prompts)
+    sample = prompts[: bisect_left(list(accumulate(costs)), SAMPLE_TOKENS) + 1]
+    most = tower.memory.tokens(tower.device, lambda: _bytes_per_token(tower, lay, sample))
+    if sum(costs) <= most:
+        return lay(prompts)
+    parts: list[list[list[int]]] = []
+    room = 0
+    for prompt, cost in zip(prompts, costs, strict=True):
+        if not parts or cost > room:
+            parts.append([])
+            room, cost = most, max(cost, len(prompt))
+        parts[-1].append(prompt)
+        room -= cost
+    tower.memory.report(sum(costs), len(parts))
+    ranges = [_vectors(part) for part in parts]
+    counted = [[with_context(p, -first, 1) for p in part] for part, (first, _) in zip(parts, ranges, strict=True)]
+    return SplitPrompts(tuple(map(lay, counted)), tuple(ranges))
+
+
+def _costs(tower: AnyText, prompts: Sequence[list[int]]) -> list[int]:
+    """Return the tokens that each prompt adds to those before it."""
+    if isinstance(tower, PaddedText):
+        return [tower.vocabulary.length] * len(prompts)
+    costs = []
+    last: list[int] = []
+    for prompt in prompts:
+        costs.append(len(prompt) - _shared(prompt, last))
+        last = prompt
+    return costs
+
+
+def _vectors(prompts: Sequence[list[int]]) -> tuple[int, int]:
+    """Return the range of context vectors that prompts refer to; (0, 0) without slots."""
+    used = [-1 - token for prompt in prompts for token in prompt if token < 0]
+    return (min(used), max(used) + 1) if used else (0, 0)
+
+
+def _bytes_per_token(
+    tower: AnyText, lay: Callable[[Sequence[list[int]]], Packed], prompts: Sequence[list[int]]
+) -> float:
+    """Return the bytes that autograd keeps for a token of prompts like these, with a context vector in each."""
+    prompts = [[*prompt[:1], -1, *prompt[2:]] for prompt in prompts]
+    packed = lay(prompts).to(tower.device)
+    vectors = torch.zeros(1, _vectors(prompts)[1], tower.width, device=tower.device, requires_grad=True)
+    return saved_bytes(lambda: encode(tower, packed, vectors), tower) / sum(_costs(tower, prompts))
 
 
 def blocks_of(tower: AnyText, method: str) -> Sequence[Block]:
@@ -173,8 +253,14 @@ def encode(
     packed: Packed,
     contexts: Tensor | None = None,
     deep: Sequence[Tensor] = (),
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
+    encode_part: Callable[..., Tensor] | None = None,
 ) -> Tensor:
     """Return the text features of packed prompts.
+
+    Prompts that were split are encoded part by part without keeping activations. The backward pass encodes each part
+    again, so the gradient is the same, only one part's activations exist at a time, and a step has one more forward
+    pass (gradient caching, arXiv 2101.06983).
 
     Args:
         tower: the text tower.
@@ -183,10 +269,38 @@ def encode(
         deep: tensors like ``contexts``, fewer than the tower has blocks. Before block i, counted from 0, the vectors in
             ``deep[i - 1]`` replace the states at the slots (MaPLe, arXiv 2210.03117, section 3.1). A slot's replacement
             depends only on the slot, so prompts that share their first tokens still share the states there.
+        within: returns the context in which the tower runs, in the forward and in the backward pass.
+        encode_part: a compiled version of `encode_whole`, if there is one.
 
     Returns:
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
     """
+
+    def run(part: PackedPrompts | PaddedPrompts, contexts: Tensor | None, deep: Sequence[Tensor]) -> Tensor:
+        with within():
+            return (encode_part or encode_whole)(tower, part, contexts, deep)
+
+    if not isinstance(packed, SplitPrompts):
+        return run(packed, contexts, deep)
+
+    features: list[Tensor] = []
+    for part, (first, end) in zip(packed.parts, packed.vectors, strict=True):
+        own = None if contexts is None else contexts.flatten(0, -2)[first:end].unsqueeze(0)
+        own_deep = [vectors.flatten(0, -2)[first:end].unsqueeze(0) for vectors in deep]
+        if torch.is_grad_enabled():
+            features.append(checkpoint(run, part, own, own_deep, use_reentrant=False))
+        else:
+            features.append(run(part, own, own_deep))
+    return torch.cat(features)
+
+
+def encode_whole(
+    tower: AnyText,
+    packed: PackedPrompts | PaddedPrompts,
+    contexts: Tensor | None = None,
+    deep: Sequence[Tensor] = (),
+) -> Tensor:
+    """`encode` for prompts that were not split."""
     if isinstance(tower, PaddedText) or isinstance(packed, PaddedPrompts):
         if not (isinstance(tower, PaddedText) and isinstance(packed, PaddedPrompts)) or deep:
             raise InputError("These prompts were packed for another text tower; pack them with pack_for(tower, ...).")

@@ -12,6 +12,7 @@ from prompting.frozen import QuickGELU, linear
 from prompting.low_rank import Attention
 from prompting.models import ResidualBlock, TextModel
 from prompting.prompts import Vocabulary
+from prompting.text_memory import TextMemory
 
 
 def name_of(activation: nn.Module) -> str:
@@ -49,6 +50,7 @@ class TextTower(nn.Module):
 
     blocks: Sequence[Block]
     path = "prompts are one tree, whose shared beginnings are encoded once"  # for the log
+    memory: TextMemory | None = None  # what a step may take; None: as much as it needs
 
     def __init__(self, model: TextModel, vocabulary: Vocabulary):
         super().__init__()

@@ -28,6 +28,7 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
@@ -147,10 +148,11 @@ class CLIPLoRA(PromptTrainer):
         if updates is None:
             columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
             return self.handwritten_features[columns], columns
-        parts = []
+        blocks, parts = blocks_of(self.tower.text, "CLIP-LoRA"), []
         for task in tasks:
-            with updated(blocks_of(self.tower.text, "CLIP-LoRA"), updates[task]):
-                parts.append(super().text_features([task], classes))
+            packed, columns = self.packed([task])
+            within = partial(updated, blocks, updates[task])
+            parts.append((unit(self.encode(self.tower.text, packed, within=within)), columns))
         return torch.cat([features for features, _ in parts]), torch.cat([columns for _, columns in parts])
 
     def encode_images(self, images: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import POSITIONS, Vocabulary, lay_out, sentence
 from prompting.reference import encode_plain
-from prompting.text_encoder import encode, pack
+from prompting.text_encoder import encode, encode_whole, pack
 from prompting.text_tower import TextTower
 from prompting.towers import import_clip, load_tower
 from tests.support.towers import in_double, needs_on_cpu, random_clip
@@ -44,7 +44,7 @@ def test_the_encoder_is_one_graph_for_torch_compile(tower):
     """Captured as one graph, without graph breaks; the choice of backend does not matter here."""
     prompts = [lay_out(tower.text.vocabulary, n, i % 3, 5) for i, n in enumerate(NAMES)]
     packed, contexts = pack(prompts), torch.randn(3, 5, tower.text.width)
-    compiled = torch.compile(encode, backend="eager", fullgraph=True)
+    compiled = torch.compile(encode_whole, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(tower.text, packed, contexts), encode(tower.text, packed, contexts))
 
 
@@ -177,6 +177,6 @@ def test_deep_contexts_equal_the_plain_path(four_blocks, position, sets):
 def test_deep_contexts_are_one_graph_for_torch_compile(tower):
     packed = pack([lay_out(tower.text.vocabulary, name, i % 3, 5) for i, name in enumerate(NAMES)])
     contexts, deep = torch.randn(2, 3, 5, tower.text.width).unbind()
-    compiled = torch.compile(encode, backend="eager", fullgraph=True)
+    compiled = torch.compile(encode_whole, backend="eager", fullgraph=True)
     args = (tower.text, packed, contexts, [deep])
     torch.testing.assert_close(compiled(*args), encode(*args))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from common.catalogue import METHODS, Method
 from prompting.losses import within_task
+from prompting.text_memory import TextMemory
 from runs.config import load_config
 from tests.support.training import RECIPE, Workplace, same_state
 from trainers.engine.task_trainer import TaskTrainer
@@ -39,6 +40,10 @@ SETTINGS = {
 # it. Measured: up to 0.022 (SoftCPT-CATA); up to 0.15, and 0.34 for one matrix of CLIP-LoRA, which AdamW moves by the
 # sign of tiny gradients.
 PROBABILITY, LEARNED = 0.05, 0.5
+
+
+IMAGES_ALONE = {"LP-CLIP", "ProtoNet"}  # they read no text
+ROUNDING = {"CLIP-LoRA": 1e-2}  # AdamW moves parameters by the sign of tiny gradients
 
 
 @dataclass
@@ -106,6 +111,25 @@ def test_a_killed_run_resumes_to_the_very_same_result(trained: Trained) -> None:
         pytest.skip("not trained by epochs")
     call = (trained.method.name, f"{trained.name}-parts", *trained.words)
     trained.place.resumed_equals(trained.results, trained.name, *call, at=1, epochs=EPOCHS)
+
+
+def test_prompts_in_parts_train_the_same_learner(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where memory is short. Sums of gradients are only rounded differently."""
+    parts: list[int] = []
+    monkeypatch.setattr("prompting.text_encoder.SMALL", 0)
+    monkeypatch.setattr(TextMemory, "tokens", lambda *_: 25)
+    monkeypatch.setattr(TextMemory, "report", lambda _, tokens, n: parts.append(n))
+    words = (*trained.words, *(("TRAINER.CLIPLORA.DROPOUT", "0.0") if trained.name == "CLIP-LoRA" else ()))
+    split = train(trained.place, trained.method, f"{trained.name}-split", *words)
+    assert all(n > 1 for n in parts) and bool(parts) == (trained.name not in IMAGES_ALONE)
+    whole = trained
+    if trained.name == "CLIP-LoRA":  # dropout is drawn for each part
+        monkeypatch.undo()
+        whole = train(trained.place, trained.method, f"{trained.name}-whole", *words)
+    end = whole.trainer.model.state_dict()
+    for name, parameter in split.trainer.model.named_parameters():
+        moved = (end[name] - trained.start[name]).norm()
+        assert (parameter - end[name]).norm() <= ROUNDING.get(trained.name, 1e-4) * moved, name
 
 
 def test_a_trained_run_predicts_what_it_tested(trained: Trained) -> None:

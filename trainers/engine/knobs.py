@@ -49,6 +49,13 @@ COMMON = (
         "",
         "filled in: keys of INPUT that are set explicitly; the others follow the tower",
     ),
+    Knob(
+        "MODEL.TEXT_MEMORY_GB",
+        0.0,
+        "memory for encoding prompts; if a step needs more, they are encoded in parts; 0: half of what is free",
+        least=0,
+        most=1e6,
+    ),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),
     Knob("DATALOADER.TRAIN_X.BATCH_SIZE", DASSL, "images in a training batch", least=1),

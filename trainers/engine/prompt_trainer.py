@@ -7,6 +7,7 @@ out and encoded here, for all methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from common.notices import notice
 from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
-from prompting.text_encoder import Packed, encode, pack_for
+from prompting.text_encoder import Packed, encode, encode_whole, pack_for
 from prompting.text_tower import TextTower
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.inspection import describe
@@ -41,7 +42,7 @@ class PromptTrainer(TaskTrainer):
         compiled = self.cfg.MODEL.COMPILE and isinstance(self.tower.text, TextTower)
         if self.cfg.MODEL.COMPILE and not compiled:
             notice(f"MODEL.COMPILE is ignored: {self.tower.text.path}")
-        self.encode: Callable[..., Tensor] = torch.compile(encode) if compiled else encode
+        self.encode = partial(encode, encode_part=torch.compile(encode_whole)) if compiled else encode
         self._prompts = self.class_prompts()
         self._packed: dict[tuple[int, ...], tuple[Packed, Tensor]] = {}
 

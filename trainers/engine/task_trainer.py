@@ -33,6 +33,7 @@ from prompting.losses import unit, within_task
 from prompting.pixels import KEYS, check_pixels, from_tower
 from prompting.prompts import check_distinct
 from prompting.templates import template_features
+from prompting.text_memory import TextMemory
 from prompting.towers import Tower, load_tower
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
@@ -136,7 +137,9 @@ class TaskTrainer(ResumingTrainer):
         dtype = PRECISIONS[self.knobs.PREC]
         if dtype == torch.float16 and self.device.type == "cpu":
             dtype = torch.float32  # CPUs have no fast float16
-        return load_tower(name, self.device, dtype, search=search_folders(self.cfg))
+        tower = load_tower(name, self.device, dtype, search=search_folders(self.cfg))
+        tower.text.memory = TextMemory(int(self.cfg.MODEL.TEXT_MEMORY_GB * (1 << 30)))
+        return tower
 
     def with_pixels_of(self, tower: Tower) -> CfgNode:
         """Return the settings with INPUT as the tower was trained to see, except what is given (INPUT.GIVEN)."""
