@@ -16,6 +16,7 @@ from prompting.losses import unit
 from prompting.padded_text import AnyText
 from prompting.prompts import lay_out
 from prompting.text_encoder import Packed, encode, pack_for
+from prompting.transfers import upload
 
 SUB_NETWORKS = {
     "linear": "one linear map of the features, side by side where there are two",
@@ -179,4 +180,4 @@ class NamePrompts:
         if self._fixed is None:
             with torch.no_grad():
                 self._fixed = encode(self._text, self._pack(tuple(range(len(self._prompts)))))
-        return self._fixed[torch.tensor(list(which), device=self._fixed.device)]
+        return self._fixed[upload(which, self._fixed.device)]

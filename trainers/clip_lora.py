@@ -43,9 +43,11 @@ from prompting.low_rank import AttentionBlock, LowRank, image_blocks, updated
 from prompting.templates import template_prompts
 from prompting.text_encoder import blocks_of
 from prompting.towers import Tower
+from prompting.transfers import upload
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.contexts import PromptLearner, module_list
 from trainers.engine.prompt_trainer import PromptTrainer
+from trainers.engine.tasks_of_batch import rows_of_tasks
 
 ENCODERS = {"both": "both towers", "text": "the text tower", "vision": "the image tower"}
 
@@ -146,7 +148,7 @@ class CLIPLoRA(PromptTrainer):
         """Encode every task's prompts with the text tower and the task's updates."""
         updates = self.model.text
         if updates is None:
-            columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
+            columns = upload(self.layout.classes_of_all(tasks), self.device)
             return self.handwritten_features[columns], columns
         blocks, parts = blocks_of(self.tower.text, "CLIP-LoRA"), []
         for task in tasks:
@@ -164,13 +166,11 @@ class CLIPLoRA(PromptTrainer):
         blocks, updates = image_blocks(self.tower.visual), self.model.image
         assert blocks is not None and updates is not None  # ENCODER is not "text"
         images = images.to(self.tower.dtype)
-        parts, order = [], []
-        for index in task.unique().tolist():
-            rows = (task == index).nonzero().squeeze(1)
+        rows, parts = rows_of_tasks(task), []
+        for index, mine in rows.items():
             with updated(blocks, updates[index]):
-                parts.append(unit(self.tower.visual(images[rows].contiguous(memory_format=torch.channels_last))))
-            order.append(rows)
-        return torch.cat(parts)[torch.cat(order).argsort()]
+                parts.append(unit(self.tower.visual(images[mine].contiguous(memory_format=torch.channels_last))))
+        return torch.cat(parts)[torch.cat(list(rows.values())).argsort()]
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None

@@ -115,7 +115,7 @@ class CoCoOp(PromptTrainer):
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
         logits = self.task_by_task(image_features, task, self.logits_of_task)
-        return logits, torch.arange(self.layout.n_classes, device=self.device)
+        return logits, self.all_classes
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Compute nothing ahead: images share no text features, since each has its own."""

@@ -137,10 +137,10 @@ class PLOT(PromptTrainer):
         w, columns = text or self.text_features(self.tasks_to_encode(task))
 
         def logits_of_task(index: int, x: Tensor) -> Tensor:
-            own = w[:, self.task_of_class[columns] == index]
+            own = w[:, self.columns_of(index, columns)]
             values = x.shape[1] * own.shape[0] * own.shape[1]
             chunk = len(x) if torch.is_grad_enabled() else max(1, TEST_VALUES // values)
             return torch.cat([self.logits(part, own) for part in x.split(chunk)])
 
         logits = self.task_by_task(image_features, task, logits_of_task)
-        return logits, torch.arange(self.layout.n_classes, device=self.device)
+        return logits, self.all_classes

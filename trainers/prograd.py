@@ -96,10 +96,11 @@ class ProGrad(PromptTrainer):
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
 
+    def losses(self, loss: Tensor) -> list[Tensor]:
+        return [loss, self.general_loss]
+
     def model_backward(self, loss: Tensor) -> None:
         """Set the contexts' gradients to the projected ones; contexts of tasks that are not in the batch get none."""
-        self.detect_anomaly(loss)
-        self.detect_anomaly(self.general_loss)
         contexts = list(self.model.parameters())
         general = torch.autograd.grad(self.general_loss, contexts, retain_graph=True, allow_unused=True)
         domain = torch.autograd.grad(loss, contexts, allow_unused=True)

@@ -36,6 +36,7 @@ from common.errors import InputError
 from common.knobs import Knob
 from prompting.templates import IMAGENET_60, template_features
 from trainers.engine.deep_prompts import DeepPrompts, DeepPromptTrainer
+from trainers.engine.tasks_of_batch import tasks_of
 
 
 def gaussian_weights(epochs: int, mean: float, std: float) -> Tensor:
@@ -151,7 +152,7 @@ class PromptSRC(DeepPromptTrainer):
         return template_features(self.tower.text, self.layout, IMAGENET_60, own=False, alike=False)
 
     def loss(self, images: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (index,) = task.unique().tolist()  # batches are of one task
+        (index,) = tasks_of(task)  # batches are of one task
         k, (w, columns) = self.knobs, self.text_features([index])
         x, frozen_x, frozen_w = self.prompted(images, index), self.tower.encode_image(images), self.frozen_text[columns]
         logits = self.logits(x, w)

@@ -38,8 +38,10 @@ from common.knobs import Knob
 from prompting.meta_network import FeatureScale, NamePrompts, build_sub_network, join
 from prompting.padded_text import AnyText
 from prompting.tasks import TaskLayout
+from prompting.transfers import on_host, upload
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
+from trainers.engine.tasks_of_batch import tasks_of
 
 VARIANTS = {
     "NATA": "task context shared by all tasks",
@@ -129,10 +131,10 @@ class MetaNetwork(PromptLearner):
                 index = {task: i for i, task in enumerate(tasks)}
                 task_rows = [index[task] for task in self._layout.task_of_class[rows].tolist()]
                 task_features = self._task_features(tasks)
-                features = join(self.kind, features, task_features[torch.tensor(task_rows, device=features.device)])
+                features = join(self.kind, features, task_features[upload(task_rows, features.device)])
         generated = self.sub_network(features)
         contexts = generated.new_zeros(n_contexts, *generated.shape[1:])
-        return contexts.index_copy(0, torch.tensor(rows, device=generated.device), generated)
+        return contexts.index_copy(0, upload(rows, generated.device), generated)
 
 
 @TRAINER_REGISTRY.register()
@@ -206,8 +208,8 @@ class SoftCPT(PromptTrainer):
         rate = self.knobs.CLASS_SAMPLE_RATE
         if not rate or not self.model.class_specific:
             return None
-        chosen = set(label.tolist())
-        for t in task.unique().tolist():
+        chosen = set(on_host(label))
+        for t in tasks_of(task):
             others = [c for c in self.layout.classes_of(t) if c not in chosen]
             sampled = torch.randperm(len(others))[: math.ceil(len(others) * rate)]
             chosen.update(others[i] for i in sampled.tolist())

@@ -32,7 +32,9 @@ from common.knobs import Knob
 from prompting.losses import unit, within_task
 from prompting.templates import template_prompts
 from prompting.text_encoder import encode, pack_for
+from prompting.transfers import upload
 from trainers.engine.task_trainer import TaskTrainer
+from trainers.engine.tasks_of_batch import tasks_of
 
 
 @TRAINER_REGISTRY.register()
@@ -62,12 +64,12 @@ class TaskRes(TaskTrainer):
 
     def class_features(self, tasks: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(n, feature_dim) t' of some tasks' classes, of unit norm, and their (n,) flat class indices."""
-        columns = torch.tensor(self.layout.classes_of_all(tasks), device=self.device)
+        columns = upload(self.layout.classes_of_all(tasks), self.device)
         residuals = torch.cat([self.model[task] for task in tasks])
         return unit(self.base_features[columns] + self.knobs.ALPHA * residuals), columns
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features, columns = self.class_features(task.unique().tolist())
+        features, columns = self.class_features(tasks_of(task))
         logits = within_task(self.logits(image_features, features), task, self.task_of_class[columns])
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column

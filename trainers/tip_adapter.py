@@ -35,8 +35,10 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.losses import unit, within_task
+from prompting.transfers import upload
 from trainers.engine.fitted_trainer import accuracy, split_features
 from trainers.engine.task_trainer import TaskTrainer, images_of
+from trainers.engine.tasks_of_batch import tasks_of
 
 
 class Cache(nn.Module):
@@ -136,8 +138,8 @@ class TipAdapter(TaskTrainer):
         return lambda image_features, task: self.task_by_task(image_features, task, self.task_logits)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        tasks = task.unique().tolist()
-        columns = torch.tensor(self.layout.classes_of_all(tasks), device=label.device)
+        tasks = tasks_of(task)
+        columns = upload(self.layout.classes_of_all(tasks), label.device)
         logits = torch.cat([self.task_logits(t, image_features) for t in tasks], dim=1)
         logits = within_task(logits, task, self.task_of_class[columns])
         column = torch.searchsorted(columns, label)

@@ -124,7 +124,7 @@ class DeepPromptTrainer(PromptTrainer):
         w, columns = text or self.text_features(self.tasks_to_encode(task))
 
         def logits_of_task(index: int, images: Tensor) -> Tensor:
-            return self.logits(self.prompted(images, index), w[self.task_of_class[columns] == index])
+            return self.logits(self.prompted(images, index), w[self.columns_of(index, columns)])
 
         logits = self.task_by_task(image_features, task, logits_of_task)
-        return logits, torch.arange(self.layout.n_classes, device=self.device)
+        return logits, self.all_classes

@@ -6,8 +6,9 @@ out and encoded here, for all methods.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
 from prompting.text_encoder import Packed, encode, encode_whole, pack_for
 from prompting.text_tower import TextTower
+from prompting.transfers import on_host, upload
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.inspection import describe
 from trainers.engine.saved_prompts import adopt, is_foreign
 from trainers.engine.task_trainer import TaskTrainer
+from trainers.engine.tasks_of_batch import tasks_of
 
 ENCODE_ALL_SHARE = 0.7  # if a batch's tasks have this share of all classes, all classes are encoded
 MAX_PACKED = 64  # sets of tasks whose packed prompts are kept
@@ -71,7 +74,7 @@ class PromptTrainer(TaskTrainer):
                 self._packed.clear()
             columns = self.layout.classes_of_all(tasks)
             packed = self.pack_classes(columns)
-            self._packed[key] = packed.to(self.device), torch.tensor(columns, device=self.device)
+            self._packed[key] = packed.to(self.device), upload(columns, self.device)
         return self._packed[key]
 
     def pack_classes(self, columns: Sequence[int]) -> Packed:
@@ -88,7 +91,7 @@ class PromptTrainer(TaskTrainer):
             contexts = self.model.contexts(tasks) if self.model.n_ctx else None
         else:
             packed = self.pack_classes(classes).to(self.device)
-            columns = torch.tensor(classes, device=self.device)
+            columns = upload(classes, self.device)
             contexts = self.model.contexts(tasks, classes)
         return unit(self.encode(self.tower.text, packed, contexts)), columns
 
@@ -97,9 +100,19 @@ class PromptTrainer(TaskTrainer):
         """True if every batch of the current epoch comes from a single task."""
         return self.one_task_batches(self.cfg)
 
+    @cached_property
+    def all_classes(self) -> Tensor:
+        """(n_classes,) all flat class indices."""
+        return upload(range(self.layout.n_classes), self.device)
+
+    def columns_of(self, task: int, columns: Tensor) -> slice:
+        """Return the place of a task's classes among ascending flat class indices."""
+        here, classes = on_host(columns), self.layout.classes_of(task)
+        return slice(bisect_left(here, classes.start), bisect_left(here, classes.stop))
+
     def tasks_to_encode(self, task: Tensor) -> list[int]:
         """Return the tasks of a batch; or all tasks if few are missing, since packing another set would cost more."""
-        tasks = task.unique().tolist()
+        tasks = tasks_of(task)
         enough = len(self.layout.classes_of_all(tasks)) >= ENCODE_ALL_SHARE * self.layout.n_classes
         return list(range(len(self.layout))) if enough and not self.batch_has_one_task else tasks
 

@@ -14,7 +14,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dassl.engine import TrainerX
 from torch import Tensor, nn
@@ -247,14 +247,12 @@ class ResumingTrainer(TrainerX):
         with on_disk(self.output_dir):
             super().write_scalar(tag, scalar_value, global_step)
 
-    def detect_anomaly(self, loss: Tensor) -> None:
-        try:
-            super().detect_anomaly(loss)
-        except FloatingPointError:
-            raise InputError(
-                f"The loss is not finite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; lower OPTIM.LR, or set "
-                f"TRAINER.{self.section}.PREC fp32."
-            ) from None
+    def refuse_loss(self) -> NoReturn:
+        """Raise InputError for a batch's loss that is not finite."""
+        raise InputError(
+            f"The loss is not finite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; lower OPTIM.LR, or set "
+            f"TRAINER.{self.section}.PREC fp32."
+        )
 
     def load_model(self, directory: str, epoch: int | None = None) -> None:
         """Load a trained learner from a run's folder: an epoch's, or the final one (see `checkpoint_of`).

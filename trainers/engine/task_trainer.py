@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from dassl.data import DataManager
 from dassl.metrics import compute_accuracy
 from dassl.optim import build_lr_scheduler, build_optimizer
@@ -35,6 +36,7 @@ from prompting.prompts import check_distinct
 from prompting.templates import template_features
 from prompting.text_memory import TextMemory
 from prompting.towers import Tower, load_tower
+from prompting.transfers import on_host, upload
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
@@ -42,6 +44,7 @@ from trainers.engine.image_features import ImageFeatures
 from trainers.engine.knobs import check_settings
 from trainers.engine.resuming_trainer import ResumingTrainer
 from trainers.engine.settings import plain
+from trainers.engine.tasks_of_batch import rows_of_tasks
 from trainers.engine.views import as_tested
 from trainers.engine.watch import Watch
 
@@ -189,18 +192,26 @@ class TaskTrainer(ResumingTrainer):
         """exp(logit_scale) x cosine: (batch, d), (n, d) of unit norm -> (batch, n) (paper, prediction probability)."""
         return self.tower.logit_scale * image_features @ text_features.t()
 
+    def task_of(self, label: Tensor) -> Tensor:
+        """(batch,) flat class indices -> (batch,) tasks, on the device."""
+        return upload(self.layout.task_of_class[on_host(label)], self.device)
+
     def task_by_task(self, image_features: Tensor, task: Tensor, logits_of: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Compute (batch, classes) logits over all classes, for the images of one task at a time.
 
         ``logits_of(task, features of its images)`` returns (images, the task's classes); all other logits are -inf.
         """
-        logits = torch.full((len(task), self.layout.n_classes), float("-inf"), device=self.device)
-        for index in task.unique().tolist():
-            rows = (task == index).nonzero().squeeze(1)
-            part = logits_of(index, image_features[rows])
-            classes = torch.tensor(self.layout.classes_of(index), device=self.device)
-            logits = logits.to(part.dtype).index_put((rows.unsqueeze(1), classes), part)
-        return logits
+
+        def placed(index: int, part: Tensor) -> Tensor:
+            classes = self.layout.classes_of(index)
+            return F.pad(part, (classes.start, self.layout.n_classes - classes.stop), value=float("-inf"))
+
+        rows = rows_of_tasks(task)
+        if len(rows) == 1:  # as in batches of one task
+            (index,) = rows
+            return placed(index, logits_of(index, image_features))
+        parts = [placed(index, logits_of(index, image_features[mine])) for index, mine in rows.items()]
+        return torch.cat(parts)[torch.cat(list(rows.values())).argsort()]
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a function for testing: (batch, d) image features, (batch,) tasks -> (batch, classes) logits.
@@ -216,23 +227,34 @@ class TaskTrainer(ResumingTrainer):
     def image_features(self, batch: dict[str, Any]) -> Tensor:
         """Return (batch, feature_dim) float32 features of unit norm, from the bank if they were encoded ahead."""
         if "img" in batch:
-            return self.encode_images(batch["img"].to(self.device))
-        return self._views[self.epoch][batch["index"]].to(self.device)
+            return self.encode_images(batch["img"].to(self.device, non_blocking=True))
+        return self._views[self.epoch][batch["index"]].to(self.device, non_blocking=True)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) images -> what the method compares; by default (batch, feature_dim) features."""
         return self.tower.encode_image(images, normalize=not self.raw_features(self.cfg))
 
     def forward_backward(self, batch: dict[str, Any]) -> dict[str, float]:
-        label = batch["label"].to(self.device)
-        task = self.task_of_class[label]
+        label = upload(batch["label"], self.device)
+        task = self.task_of(label)
         loss, logits, column = self.loss(self.image_features(batch), label, task)
         self.model_backward_and_update(loss)
         if self.batch_idx + 1 == self.num_batches:
             for _ in range(self.cfg.OPTIM.STEPS_PER_EPOCH):
                 self.update_lr()
-        self.last_loss = loss.item()
-        return {"loss": self.last_loss, "acc": compute_accuracy(logits, column)[0].item()}
+        # The only values of a step that the host reads, together: each reading waits for the device.
+        figures = [compute_accuracy(logits.detach(), column)[0], *(x.detach().view(1) for x in self.losses(loss))]
+        accuracy, self.last_loss, *others = torch.cat([figure.float() for figure in figures]).tolist()
+        if not all(map(math.isfinite, (self.last_loss, *others))):
+            self.refuse_loss()
+        return {"loss": self.last_loss, "acc": accuracy}
+
+    def losses(self, loss: Tensor) -> list[Tensor]:
+        """Return the batch's loss, and others that must be finite too."""
+        return [loss]
+
+    def detect_anomaly(self, loss: Tensor) -> None:
+        """Leave it to `forward_backward`, which checks the loss when it reads it; the update before is never saved."""
 
     # -- training and testing --
 
@@ -330,7 +352,7 @@ class TaskTrainer(ResumingTrainer):
         self._tested = images_of(loader)
         done = 0
         for image_features, label in self.test_batches(loader):
-            task = self.task_of_class[label]
+            task = self.task_of(label)
             logits = within_task(classify(image_features, task), task, self.task_of_class)
             place = wrong_logit(logits, task, self.task_of_class)
             if place is not None:
@@ -354,8 +376,8 @@ class TaskTrainer(ResumingTrainer):
         """Yield batches of image features and labels of a split, on the device."""
         if not (self.uses_bank(self.cfg) and self.cfg.BANK.TEST):
             for batch in loader:
-                images, label, _ = self.parse_batch_train(batch)
-                yield self.encode_images(images), label
+                images = batch["img"].to(self.device, non_blocking=True)
+                yield self.encode_images(images), upload(batch["label"], self.device)
             return
         data = images_of(loader)
         features = self.features.fixed(data, self.watch.encoding)
@@ -363,7 +385,7 @@ class TaskTrainer(ResumingTrainer):
         raw = self.raw_features(self.cfg)
         for part, label in zip(features.split(TEST_ROWS), labels.split(TEST_ROWS), strict=True):
             part = part.to(self.device)
-            yield part if raw else unit(part), label.to(self.device)
+            yield part if raw else unit(part), upload(label, self.device)
 
     def drawn_images(self) -> Parts:
         return self._drawn_images

@@ -1,0 +1,27 @@
+"""Small integers between host and device, without waiting for the device.
+
+A GPU works through a queue. A plain copy to it, like reading a value from it, lets the host wait until the queue is
+empty, so the GPU idles while the next operations are queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def upload(values: Tensor | Sequence[int], device: torch.device | str) -> Tensor:
+    """Return integers, (n,) int64 on the host, on a device; `on_host` knows them without reading the device."""
+    here = values if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.long)
+    there = here.to(device, non_blocking=True)
+    if there is not here:
+        there.values_on_host = here.tolist()  # type: ignore[attr-defined]  # tensors take attributes
+    return there
+
+
+def on_host(tensor: Tensor) -> list[int]:
+    """Return the integers of a tensor, read from the device only if it is not from `upload`."""
+    known = getattr(tensor, "values_on_host", None)
+    return tensor.tolist() if known is None else known
