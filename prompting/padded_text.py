@@ -34,7 +34,8 @@ class PaddedPrompts:
 
     def to(self, device: torch.device | str) -> PaddedPrompts:
         """Return a copy on another device."""
-        return replace(self, tokens=self.tokens.to(device), slots=self.slots.to(device))
+        tokens, slots = (part.to(device, non_blocking=True) for part in (self.tokens, self.slots))
+        return replace(self, tokens=tokens, slots=slots)
 
 
 class PaddedText(nn.Module):

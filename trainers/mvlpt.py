@@ -52,17 +52,25 @@ class SharedThenOwn(ContextTable):
         start = torch.empty(n_ctx, ctx_dim).normal_(std=0.02) if start is None else start
         super().__init__(n_tasks, n_ctx, ctx_dim, position, start)
         self.shared = nn.Parameter(start.clone())
+        self._read: tuple[Tensor, int, bool] | None = None
         self.register_buffer("adapting", torch.tensor(False))  # saved, since it decides which contexts tests use
 
     @torch.no_grad()
     def adapt(self) -> None:
         """Begin the second stage, unless it has begun already."""
-        if not self.adapting:
+        if not self._adapting():
             self._start(self.shared)
             self.adapting.fill_(True)
 
+    def _adapting(self) -> bool:
+        """Return ``adapting``, read from the device only after it was written, not at every step."""
+        written = self.adapting, self.adapting._version
+        if self._read is None or self._read[0] is not written[0] or self._read[1] != written[1]:
+            self._read = (*written, bool(self.adapting))
+        return self._read[2]
+
     def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
-        return super().contexts(tasks) if self.adapting else self.shared.expand(len(self.ctx), -1, -1)
+        return super().contexts(tasks) if self._adapting() else self.shared.expand(len(self.ctx), -1, -1)
 
 
 class Rates(LRScheduler):

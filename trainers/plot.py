@@ -37,24 +37,39 @@ from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
 
 TEST_VALUES = 1 << 22  # similarities computed at a time without gradients
+QUEUED_VALUES = 1 << 26  # row and column scalings kept while Sinkhorn's iterations are queued on a GPU, 256 MiB
 
 
 @torch.no_grad()
-def sinkhorn(cost: Tensor, eps: float, max_iter: int, threshold: float) -> Tensor:
+def sinkhorn(cost: Tensor, eps: float, max_iter: int, threshold: float, queued: int = 0) -> Tensor:
     """Return plans (P, M, N) of entropic optimal transport between uniform weights, for P costs (P, M, N) at once.
 
     A plan is diag(r) K diag(c) with K = exp(-cost / eps); r and c are fitted to the row and column sums in turn. All
     problems stop together, when r changes by less than ``threshold`` on average. Column sums are exact, and row sums
     are accurate to that change.
+
+    ``queued`` iterations are computed before the host asks whether to stop, which lets it wait for a GPU; the plans do
+    not depend on it. 0: one on a CPU, and on a GPU as many as fit in QUEUED_VALUES.
     """
     kernel = torch.exp(-cost / eps)
-    _, m, n = cost.shape
+    p, m, n = cost.shape
     r, c = torch.ones_like(cost[:, :, :1]), torch.ones_like(cost[:, :1])
-    for _ in range(max_iter):
-        before = r
-        r = 1 / (m * (kernel * c).sum(2, keepdim=True))
-        c = 1 / (n * (kernel * r).sum(1, keepdim=True))
-        if (r - before).abs().mean() < threshold:
+    queued = queued or (1 if cost.device.type == "cpu" else max(1, QUEUED_VALUES // (p * (m + n))))
+    for first in range(0, max_iter, queued):
+        rs, cs, changes = [], [], []
+        for _ in range(first, min(first + queued, max_iter)):
+            before = r
+            r = 1 / (m * (kernel * c).sum(2, keepdim=True))
+            c = 1 / (n * (kernel * r).sum(1, keepdim=True))
+            rs.append(r)
+            cs.append(c)
+            changes.append((r - before).abs().mean())
+        small = torch.stack(changes) < threshold
+        if len(rs) > 1:  # take the first iteration that changes little, or the last
+            numbers = torch.arange(len(rs), device=small.device)
+            stop = torch.where(small, numbers, len(rs) - 1).min().view(1)
+            r, c = (torch.stack(scalings).index_select(0, stop).squeeze(0) for scalings in (rs, cs))
+        if first + queued < max_iter and small.any():
             break
     return r * kernel * c
 

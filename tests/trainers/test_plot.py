@@ -39,6 +39,15 @@ def test_plans_are_those_of_an_independent_computation():
     assert 0 < (stopped - exact).abs().max() < 0.01
 
 
+def test_plans_do_not_depend_on_how_many_iterations_are_queued():
+    """As on a GPU, where the host does not ask after each iteration whether to stop."""
+    cost = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(0))
+    for threshold in (0.0, 1e-3, 1e-2, 10.0):
+        expected = sinkhorn(cost, 0.1, 20, threshold)
+        for queued in (2, 3, 7, 20, 50):
+            assert torch.equal(sinkhorn(cost, 0.1, 20, threshold, queued), expected), (threshold, queued)
+
+
 def test_one_context_averages_the_cosines():
     """With a single column every plan is uniform."""
     plan = sinkhorn(torch.rand(2, 5, 1, dtype=torch.float64), 0.1, 100, 0.01)
