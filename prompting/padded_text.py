@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prompting.prompts import Vocabulary
 from prompting.text_memory import TextMemory
-from prompting.text_tower import TextTower, name_of
+from prompting.text_tower import TextTower, name_of, take
 
 CHUNK = 256  # prompts at a time if no gradient is needed
 
@@ -133,9 +132,7 @@ class PaddedText(nn.Module):
         vectors = contexts.flatten(0, -2)
 
         def fill(module: nn.Module, args: tuple, found: Tensor) -> Tensor:
-            return torch.where(
-                (slots >= 0).unsqueeze(-1), F.embedding(slots.clamp(min=0), vectors).to(found.dtype), found
-            )
+            return torch.where((slots >= 0).unsqueeze(-1), take(vectors, slots.clamp(min=0)).to(found.dtype), found)
 
         handle = self.token_embedding.register_forward_hook(fill)
         try:

@@ -37,7 +37,7 @@ from prompting.low_rank import project
 from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
 from prompting.prompts import with_context
 from prompting.text_memory import SMALL, saved_bytes
-from prompting.text_tower import Block
+from prompting.text_tower import Block, take
 
 # A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
 # more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
@@ -295,7 +295,7 @@ def encode_whole(
     table = tower.token_embedding.weight[packed.vocabulary_rows]
     if contexts is not None:
         table = torch.cat([table.to(contexts.dtype), contexts.flatten(0, -2)])
-    x = F.embedding(packed.tokens, table).to(tower.dtype)
+    x = take(table, packed.tokens).to(tower.dtype)
     x = x + tower.positional_embedding[packed.positions].to(tower.dtype)
     last = tower.blocks[-1]
     for i, block in enumerate(tower.blocks[:-1]):
@@ -318,7 +318,7 @@ def _deepened(x: Tensor, packed: PackedPrompts, deep: Sequence[Tensor], i: int) 
     if not 0 < i <= len(deep):
         return x
     slot = packed.tokens - len(packed.vocabulary_rows)
-    vectors = F.embedding(slot.clamp(min=0), deep[i - 1].flatten(0, -2)).to(x.dtype)
+    vectors = take(deep[i - 1].flatten(0, -2), slot.clamp(min=0)).to(x.dtype)
     return torch.where((slot >= 0).unsqueeze(1), vectors, x)
 
 
@@ -329,8 +329,7 @@ def _project(block: Block, x: Tensor, which: tuple[int, ...]) -> Tensor:
 
 def _rows(x: Tensor, rows: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
     """Copy flat (tokens, n, heads, head_dim) to rows: n tensors (R, length, heads, head_dim)."""
-    # The gradient of `embedding` adds up a token's copies in a fixed order on every device.
-    return F.embedding(rows, x.flatten(1)).view(len(mask), -1, *x.shape[1:]).unbind(2)
+    return take(x.flatten(1), rows).view(len(mask), -1, *x.shape[1:]).unbind(2)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prompting.frozen import QuickGELU, linear
@@ -19,6 +20,15 @@ def name_of(activation: nn.Module) -> str:
     """Return the name of an activation's class, with its approximation if there is one."""
     approximate = getattr(activation, "approximate", "none")
     return type(activation).__name__ + (f" ({approximate})" if approximate != "none" else "")
+
+
+def take(table: Tensor, rows: Tensor) -> Tensor:
+    """(n, width), (...) int64 -> (..., width): some rows, each as often as it is named."""
+    # On a CPU the gradient of `embedding` is the faster one, and adds up a row's copies in a fixed order. On a GPU that
+    # order may vary; PyTorch has a deterministic gradient for `index_select`.
+    if torch.are_deterministic_algorithms_enabled():
+        return table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    return F.embedding(rows, table)
 
 
 class Block(nn.Module):

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from dassl.data.datasets import build_dataset
 from dassl.engine import build_trainer
 from dassl.utils import collect_env_info, count_num_param, set_random_seed
@@ -33,6 +32,7 @@ from datasets.collection import layout_of
 from datasets.images import data_root
 from runs import pictures
 from runs.config import digest
+from runs.determinism import algorithms
 from runs.folder import check_same_pixels, check_same_settings, git_commit, opened, versions
 from runs.log import Tee
 from runs.progress import Progress
@@ -85,7 +85,7 @@ def run(cfg: CfgNode, request: Request) -> dict[str, Any]:
     results = _finished(cfg, request, folder, title)  # before anything is written
     if results is not None:
         return results
-    with disk_full_in_one_line(folder), opened(folder, cfg):
+    with disk_full_in_one_line(folder), opened(folder, cfg), algorithms(cfg):
         results = _finished(cfg, request, folder, title)  # another process may have finished it until now
         if results is None:
             with Tee(folder / LOG, quiet=request.brief) as tee, wandb_log(cfg, folder, title) as log:
@@ -139,8 +139,6 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     if cfg.SEED >= 0:
         print(f"Setting fixed seed: {cfg.SEED}")
         set_random_seed(cfg.SEED)
-    if torch.cuda.is_available() and cfg.USE_CUDA:
-        torch.backends.cudnn.benchmark = True
     print(f"** Request **\n{request}\n** Config **\n{cfg}\n** Versions **\n{versions()}")
     if cfg.VERBOSE and not request.brief:
         print(f"** System info **\n{collect_env_info()}\n")

@@ -56,6 +56,7 @@ COMMON = (
         least=0,
         most=1e6,
     ),
+    Knob("TRAIN.DETERMINISTIC", False, "the same bits in each run on a GPU, at some cost; on a CPU they always are"),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),
     Knob("DATALOADER.TRAIN_X.BATCH_SIZE", DASSL, "images in a training batch", least=1),
