@@ -1,4 +1,4 @@
-"""Small integers between host and device, without waiting for the device.
+"""Copies between host and device that do not wait for the device.
 
 A GPU works through a queue. A plain copy to it, like reading a value from it, lets the host wait until the queue is
 empty, so the GPU idles while the next operations are queued.
@@ -6,7 +6,7 @@ empty, so the GPU idles while the next operations are queued.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -25,3 +25,21 @@ def on_host(tensor: Tensor) -> list[int]:
     """Return the integers of a tensor, read from the device only if it is not from `upload`."""
     known = getattr(tensor, "values_on_host", None)
     return tensor.tolist() if known is None else known
+
+
+def read_one_late(results: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield tensors on the host, each when the next one is queued, so that a GPU has work while the host reads."""
+    waiting: tuple[Tensor, torch.cuda.Event] | None = None
+    for result in results:
+        if result.device.type != "cuda":
+            yield result.cpu()
+            continue
+        copied = result.to("cpu", non_blocking=True), torch.cuda.Event()
+        copied[1].record(torch.cuda.current_stream(result.device))
+        if waiting is not None:
+            waiting[1].synchronize()
+            yield waiting[0]
+        waiting = copied
+    if waiting is not None:
+        waiting[1].synchronize()
+        yield waiting[0]

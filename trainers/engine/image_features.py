@@ -21,6 +21,7 @@ from prompting.file_digests import FileDigests, digest_of
 from prompting.finite import is_finite
 from prompting.losses import unit
 from prompting.towers import Tower
+from prompting.transfers import read_one_late
 
 CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
 ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run
@@ -171,18 +172,23 @@ class ImageFeatures:
         if not not_augmented(images.cfg):
             return None
         table, done = None, 0
-        for batch in DataLoader(EpochViews(images, (0,)), batch_size=self.batch, num_workers=self.workers):
-            rows = encode(batch.to(self.device))
+        for rows in read_one_late(map(encode, self._batches(EpochViews(images, (0,))))):
             self._check_finite(rows, images, done)
             if table is None:
                 if rows[0].nbytes * len(images) > ONCE_BYTES:
                     return None
                 table = torch.empty(len(images), *rows.shape[1:], dtype=rows.dtype)
-            table[done : done + len(rows)] = rows.cpu()
+            table[done : done + len(rows)] = rows
             done += len(rows)
             watch(done, len(images))
         images.forget_decoded()
         return table
+
+    def _batches(self, views: EpochViews) -> Iterator[Tensor]:
+        """Yield batches of views on the device; worker processes decode, and copies to a GPU do not wait for it."""
+        pinned = self.device.type == "cuda"
+        for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers, pin_memory=pinned):
+            yield batch.to(self.device, non_blocking=True)
 
     def _encode(
         self, images: SeededImages, epochs: Sequence[int], watch: OnProgress, normalize: bool = True
@@ -192,10 +198,11 @@ class ImageFeatures:
             return
         views = EpochViews(images, epochs)
         parts, waiting, done = [], 0, 0
-        for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers):
-            parts.append(self.tower.encode_image(batch.to(self.device), normalize=normalize).cpu())
-            self._check_finite(parts[-1], images, done)
-            waiting, done = waiting + len(batch), done + len(batch)
+        encoded = (self.tower.encode_image(batch, normalize=normalize) for batch in self._batches(views))
+        for features in read_one_late(encoded):
+            parts.append(features)
+            self._check_finite(features, images, done)
+            waiting, done = waiting + len(features), done + len(features)
             watch(done, len(views))
             if waiting >= len(images):
                 rows = torch.cat(parts)
