@@ -35,7 +35,7 @@ def read_one_late(results: Iterable[Tensor]) -> Iterator[Tensor]:
             yield result.cpu()
             continue
         copied = result.to("cpu", non_blocking=True), torch.cuda.Event()
-        copied[1].record(torch.cuda.current_stream(result.device))
+        copied[1].record()
         if waiting is not None:
             waiting[1].synchronize()
             yield waiting[0]

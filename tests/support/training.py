@@ -38,6 +38,20 @@ tasks:
 CLASSES = {"kinds": ("rose", "tulip", "ox-eye_daisy"), "colours": ("blue", "dark_red")}
 COLOURS = ((220, 40, 60), (60, 200, 60), (60, 60, 220), (20, 20, 90), (240, 230, 120))
 
+# Methods that are not trained by epochs, so that there is nothing to resume.
+AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "LP-CLIP", "ProtoNet", "LPPlusPlus", "Tip-Adapter"}
+# Settings that fit the tiny tower, whose two towers have two blocks each, or that save time. For a new method there is
+# an entry only if its defaults do not fit.
+SETTINGS = {
+    "LP-CLIP": ("TRAINER.LINEARPROBE.C", "1.0"),
+    "LPPlusPlus": ("TRAINER.LPPLUSPLUS.ITERATIONS", "30"),
+    "Tip-Adapter": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
+    "Tip-Adapter-F": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
+    "MaPLe": ("TRAINER.MAPLE.PROMPT_DEPTH", "2"),
+    "PromptSRC": ("TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT", "2", "TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION", "2"),
+    "CLIP-LoRA": ("TRAINER.CLIPLORA.ITERATIONS", "2"),
+}
+
 
 def pairs_of(words: Sequence[str]) -> list[tuple[str, str]]:
     """("KEY", "VALUE", ...) as pairs."""

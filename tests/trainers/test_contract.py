@@ -19,23 +19,10 @@ from common.catalogue import METHODS, Method
 from prompting.losses import within_task
 from prompting.text_memory import TextMemory
 from runs.config import load_config
-from tests.support.training import RECIPE, Workplace, same_state
+from tests.support.training import AT_ONCE, RECIPE, SETTINGS, Workplace, same_state
 from trainers.engine.task_trainer import TaskTrainer
 
 EPOCHS = 2
-# Methods that are not trained by epochs, so that there is nothing to resume.
-AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "LP-CLIP", "ProtoNet", "LPPlusPlus", "Tip-Adapter"}
-# Settings that fit the tiny tower, whose two towers have two blocks each, or that save time. For a new method there is
-# an entry only if its defaults do not fit.
-SETTINGS = {
-    "LP-CLIP": ("TRAINER.LINEARPROBE.C", "1.0"),
-    "LPPlusPlus": ("TRAINER.LPPLUSPLUS.ITERATIONS", "30"),
-    "Tip-Adapter": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
-    "Tip-Adapter-F": ("TRAINER.TIPADAPTER.STEPS_BETA", "5"),
-    "MaPLe": ("TRAINER.MAPLE.PROMPT_DEPTH", "2"),
-    "PromptSRC": ("TRAINER.PROMPTSRC.PROMPT_DEPTH_TEXT", "2", "TRAINER.PROMPTSRC.PROMPT_DEPTH_VISION", "2"),
-    "CLIP-LoRA": ("TRAINER.CLIPLORA.ITERATIONS", "2"),
-}
 # Differences between bf16 and fp32 in the probability of a class, and in a parameter relative to how far training moves
 # it. Measured: up to 0.022 (SoftCPT-CATA); up to 0.15, and 0.34 for one matrix of CLIP-LoRA, which AdamW moves by the
 # sign of tiny gradients.
