@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import torch
 
-from prompting.prompts import Vocabulary
+from prompting.pixels import Preprocessing
 from prompting.tasks import Task, TaskLayout
 from prompting.text_tower import TextTower
-from prompting.towers import import_clip
+from prompting.towers import Tower, import_clip, to_dtype
+from prompting.vocabularies import of_clip
 
 # The number of classes of every task, and the range of words per class name (drawn uniformly).
 COLLECTIONS = {
@@ -25,8 +27,30 @@ COLLECTIONS = {
     "Fashion-20": ((4,) * 18 + (3, 3), (1, 3)),
 }
 COLLECTIONS["All-44"] = (sum((sizes for sizes, _ in COLLECTIONS.values()), ()), (1, 4))
-# Text towers of OpenAI's models: (feature width, text width, layers). The image side is not used.
-TOWERS = {"RN50": (1024, 512, 12), "ViT-B/16": (512, 512, 12)}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A CLIP's sizes; four ``vision_layers`` make the image tower a ResNet, which has no ``patch``."""
+
+    feature_dim: int
+    text_width: int
+    text_layers: int
+    image_size: int = 32
+    vision_layers: int | tuple[int, int, int, int] = 1
+    vision_width: int = 64
+    patch: int | None = 32
+
+    def blind(self) -> Shape:
+        """Return the shape with the smallest image tower, for what only needs the text side."""
+        return Shape(self.feature_dim, self.text_width, self.text_layers)
+
+
+TOWERS = {
+    "RN50": Shape(1024, 512, 12, 224, (3, 4, 6, 3), 64, None),
+    "ViT-B/16": Shape(512, 512, 12, 224, 12, 768, 16),
+}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 WORDS = (
     "red blue green yellow small large old young wild garden river forest city stone leaf flower tree fruit seed "
     "grass apple pear cherry lemon tomato potato pepper corn rice wheat cotton daisy rose tulip lily fern moss oak"
@@ -35,15 +59,29 @@ WORDS = (
 ).split()
 
 
+def random_clip(shape: Shape) -> Any:
+    """Build OpenAI's CLIP with random float32 weights; the `clip` package is untyped."""
+    torch.manual_seed(0)
+    vision = (shape.image_size, shape.vision_layers, shape.vision_width, shape.patch)
+    text = (shape.text_width, shape.text_width // 64, shape.text_layers)
+    return import_clip().model.CLIP(shape.feature_dim, *vision, 77, 49408, *text)
+
+
+def as_tower(model: Any, name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Tower:
+    """Turn a float32 CLIP, which becomes part of the result, into a tower as `load_tower` does."""
+    vocabulary = of_clip(import_clip().clip._tokenizer, 49406, 49407, 77)
+    tower = Tower(name, model.visual, TextTower(model, vocabulary), 100.0, Preprocessing(model.visual.input_resolution))
+    tower.visual.to(memory_format=torch.channels_last)
+    if dtype != torch.float32:
+        to_dtype(tower, dtype)
+    return tower.to(device)
+
+
 def text_tower(name: str, dtype: torch.dtype = torch.float32, device: str = "cpu") -> TextTower:
     """Build a random text tower in the shape of one of OpenAI's models."""
-    feature_dim, width, layers = TOWERS[name]
-    clip = import_clip()
-    torch.manual_seed(0)
-    model = clip.model.CLIP(feature_dim, 32, 1, 64, 32, 77, 49408, width, width // 64, layers)
-    tokenizer = clip.clip._tokenizer
-    tower = TextTower(model, Vocabulary(tokenizer.encode, (49406,), (49407,), 77))
-    return tower.requires_grad_(False).to(device=device, dtype=dtype)
+    text = as_tower(random_clip(TOWERS[name].blind()), name, dtype, device).text
+    assert isinstance(text, TextTower)
+    return text
 
 
 def layout(collection: str) -> TaskLayout:
@@ -110,15 +148,29 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--part", type=int, default=256, help="maximum number of classes that the plain path encodes at once"
     )
+    parser.add_argument("--dtype", default="float32", choices=DTYPES, help="of the frozen tower (default float32)")
     return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the parsed flags. Exits with one line if they ask for float16 without a GPU."""
+    args = parser.parse_args()
+    if args.dtype == "float16" and device() == "cpu":
+        parser.exit(2, "--dtype float16 needs a GPU: CPUs multiply it slowly, and PyTorch 2.1's cannot at all.\n")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return args
 
 
 def begin(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, TextTower]:
     """Return the parsed flags and their random tower, on the GPU if there is one."""
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return args, text_tower(args.tower, device="cuda" if torch.cuda.is_available() else "cpu")
+    args = parsed(parser)
+    return args, text_tower(args.tower, DTYPES[args.dtype], device())
+
+
+def device() -> str:
+    """Return "cuda" if there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def show(rows: list[dict[str, object]], as_json: bool, **about: object) -> None:

@@ -45,7 +45,7 @@ def testing(step: TrainStep, classes: int) -> dict[str, object]:
 
     @torch.no_grad()
     def plain_batch() -> None:
-        images = torch.randn(TEST_BATCH, 3, 224, 224, device=device)
+        images = torch.randn(TEST_BATCH, 3, 224, 224, device=device).to(step.tower.dtype)
         image_features = unit(step.visual(images))
         parts = [step.prompts[i : i + step.part] for i in range(0, classes, step.part)]
         text_features = unit(torch.cat([encode_plain(step.tower, part, contexts) for part in parts]))
@@ -84,7 +84,7 @@ def main() -> None:
         },
         {"collection": args.test_collection, **testing(TrainStep(tower, tested, args.part), tested.n_classes)},
     ]
-    show(rows, args.json, tower=args.tower)
+    show(rows, args.json, tower=args.tower, dtype=args.dtype)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def main() -> None:
                 "time": time.ratio,
             }
         )
-    show(rows, args.json, tower=args.tower)
+    show(rows, args.json, tower=args.tower, dtype=args.dtype)
 
 
 if __name__ == "__main__":

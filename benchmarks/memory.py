@@ -15,17 +15,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import arguments, layout, show, text_tower
+from benchmarks.common import DTYPES, arguments, layout, parsed, show, text_tower
 from benchmarks.text_encoder import Step
 from prompting.tasks import Task, TaskLayout
 
 PLAIN_PARTS = (40, 120)
 
 
-def peak(way: str, collection: str, tower_name: str, part: int) -> float:
+def peak(way: str, collection: str, tower_name: str, part: int, dtype: torch.dtype = torch.float32) -> float:
     """Return the GiB that one step adds to the memory in use before it; run this in a fresh process."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tower, tasks = text_tower(tower_name, device=device), layout(collection)
+    tower, tasks = text_tower(tower_name, dtype, device), layout(collection)
     step = Step(tower, tasks, False, part)
     # A step with a single class loads libraries and allocates their buffers before the measurement.
     Step(tower, TaskLayout((Task("flower", ("rose",)),)), False, 1).ours()
@@ -56,10 +56,10 @@ def main() -> None:
     parser.add_argument(
         "--one", nargs=3, metavar=("WAY", "COLLECTION", "PART"), help="make a single measurement (used internally)"
     )
-    args = parser.parse_args()
+    args = parsed(parser)
     if args.one:
         way, collection, part = args.one
-        print(json.dumps(peak(way, collection, args.tower, int(part))))
+        print(json.dumps(peak(way, collection, args.tower, int(part), DTYPES[args.dtype])))
         return
 
     def measure(way: str, collection: str, part: int) -> float:
@@ -69,6 +69,8 @@ def main() -> None:
             "benchmarks.memory",
             "--tower",
             args.tower,
+            "--dtype",
+            args.dtype,
             "--one",
             way,
             collection,
@@ -96,7 +98,7 @@ def main() -> None:
                 "plain": how,
             }
         )
-    show(rows, args.json, tower=args.tower)
+    show(rows, args.json, tower=args.tower, dtype=args.dtype)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def main() -> None:
                 "gradient difference": gradient,
             }
         )
-    show(rows, args.json, tower=args.tower)
+    show(rows, args.json, tower=args.tower, dtype=args.dtype)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from torch import Tensor
 from benchmarks.common import arguments, begin, layout, paired, seconds, show
 from benchmarks.text_encoder import Result, Step
 from prompting.losses import unit, within_task
+from prompting.pixels import Preprocessing
 from prompting.tasks import TaskLayout
 from prompting.text_tower import TextTower
-from prompting.towers import import_clip
+from prompting.towers import Tower, import_clip, to_dtype
 
 BATCH = 32
 
@@ -33,9 +34,12 @@ class TrainStep(Step):
         device = tower.positional_embedding.device
         torch.manual_seed(1)
         with torch.device(device):
-            self.visual = import_clip().model.ModifiedResNet((3, 4, 6, 3), tower.feature_dim, 32, 224, 64)
-        self.visual.eval().requires_grad_(False)
-        self.images = torch.randn(BATCH, 3, 224, 224, device=device)
+            visual = import_clip().model.ModifiedResNet((3, 4, 6, 3), tower.feature_dim, 32, 224, 64)
+        self.visual = visual
+        whole = Tower("RN50", visual, tower, 100.0, Preprocessing(224))
+        if tower.dtype != torch.float32:
+            to_dtype(whole, tower.dtype)
+        self.images = torch.randn(BATCH, 3, 224, 224, device=device).to(tower.dtype)
         self.label = torch.randint(0, tasks.n_classes, (BATCH,), device=device)
         self.task_of_class = tasks.task_of_class.to(device)
         self.image_features = unit(torch.randn(BATCH, tower.feature_dim, device=device))
@@ -84,7 +88,7 @@ def main() -> None:
                 "ratio": time.ratio,
             }
         )
-    show(rows, args.json, tower=args.tower, batch=BATCH)
+    show(rows, args.json, tower=args.tower, dtype=args.dtype, batch=BATCH)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def load_tower(
     tower.float()
     tower.visual.to(memory_format=torch.channels_last)  # the fastest layout for convolutions
     if dtype != torch.float32:
-        _to_dtype(tower, dtype)
+        to_dtype(tower, dtype)
     tower.to(device)
     _check_finite(tower, name, dtype)
     return tower
@@ -153,8 +153,8 @@ def _check_finite(tower: Tower, name: str, dtype: torch.dtype) -> None:
         raise InputError(f"The weights of {name} are not finite ({bad}); get the checkpoint again{fix}.")
 
 
-def _to_dtype(tower: Tower, dtype: torch.dtype) -> None:
-    """Convert a tower's weights.
+def to_dtype(tower: Tower, dtype: torch.dtype) -> None:
+    """Convert a float32 tower's weights, in place.
 
     OpenAI's towers: convolutions, linear layers, attention and projections, like OpenAI's `convert_weights`; their
     normalisation layers always compute in float32. Other towers: everything. Token and position embeddings of a

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 
 from common.errors import InputError
+from prompting import logistic_regression as regression
+from prompting.logistic_regression import LogisticRegression
 from trainers import linear_probe
 from trainers.engine.fitted_trainer import split_features
 from trainers.linear_probe import logistic_regression, search
@@ -52,6 +54,73 @@ def test_two_classes_are_fitted_with_one_vector():
     one = minimize(objective, np.zeros(5), method="BFGS", options={"gtol": 1e-8}).x
     np.testing.assert_allclose((w[1] - w[0]).numpy(), one[:4], atol=1e-5)
     assert float(b[1] - b[0]) == pytest.approx(one[4], abs=1e-5)
+
+
+def plain_fit(x, y, classes, c, tolerance=1e-4):
+    """SciPy's L-BFGS-B on W and b themselves, started at zero, as scikit-learn calls it."""
+    n, d = x.shape
+    fixed = int(classes == 2)
+
+    def objective(flat):
+        weights = torch.from_numpy(flat).view(-1, d + 1).requires_grad_()
+        logits = F.pad(x @ weights[:, :-1].t() + weights[:, -1], (fixed, 0))
+        value = F.cross_entropy(logits, y) + weights[:, :-1].square().sum() / (2 * c * n)
+        return value.item(), torch.autograd.grad(value, weights)[0].flatten().numpy()
+
+    options = {"maxiter": 1000, "maxls": 50, "gtol": tolerance, "ftol": 64 * np.finfo(float).eps}
+    start = np.zeros((classes - fixed) * (d + 1))
+    weights = minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x.reshape(-1, d + 1)
+    return torch.from_numpy(np.pad(weights, ((fixed, 0), (0, 0))))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("d", [4, 60])  # n > d, n < d
+def test_fits_stop_where_scipy_does(d, classes):
+    """The rule stops far from the minimum of separable samples; so only the same iterates give the same weights."""
+    x, y = points(30, d, classes)
+    problem = LogisticRegression(4 * x, y, classes)
+    for c in (1e6, 1e2, 1.0, 1e-2, 1e-6):
+        w, b = problem.fit(c)
+        expected = plain_fit(4 * x, y, classes, c)
+        torch.testing.assert_close(torch.cat([w, b[:, None]], 1), expected, rtol=0, atol=1e-6 * float(expected.max()))
+
+
+def test_the_reduced_problem_has_the_same_minimum():
+    x, y = points(20, 50, 3)
+    reduced = LogisticRegression(x, y, 3)
+    assert reduced.basis is not None
+    for c in (10.0, 0.1):
+        w, b = reduced.fit(c, 10000, 1e-9)
+        expected = plain_fit(x, y, 3, c, 1e-9)
+        torch.testing.assert_close(torch.cat([w, b[:, None]], 1), expected, rtol=0, atol=1e-6)
+
+
+def test_the_order_of_fits_does_not_matter():
+    """What fits share does not depend on C, so a fit equals that of a fresh problem, bit for bit."""
+    x, y = points(20, 50, 4)
+    shared = LogisticRegression(x, y, 4)
+    for c in (1e-3, 1e4, 1.0, 1e4):
+        for ours, fresh in zip(shared.fit(c), LogisticRegression(x, y, 4).fit(c), strict=True):
+            assert torch.equal(ours, fresh)
+
+
+def test_a_class_without_shots():
+    """Its logit has no sample to raise it: W and b fall along the others' mean, as in SciPy."""
+    x, y = points(16, 30, 3)
+    w, b = logistic_regression(x, y, 4, 1.0)
+    torch.testing.assert_close(torch.cat([w, b[:, None]], 1), plain_fit(x, y, 4, 1.0), rtol=0, atol=1e-6)
+    assert not ((x @ w.t() + b).argmax(1) == 3).any()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_large_problems_are_computed_on_the_samples_device(classes, monkeypatch):
+    x, y = points(20, 50, classes)
+    small = LogisticRegression(x, y, classes).fit(1.0)
+    monkeypatch.setattr(regression, "SMALL", 0)
+    large = LogisticRegression(x, y, classes)
+    assert not large.small
+    for ours, expected in zip(large.fit(1.0), small, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
 
 
 def test_the_search_for_c_by_hand():
