@@ -27,6 +27,8 @@ COLLECTIONS = {
     "Fashion-20": ((4,) * 18 + (3, 3), (1, 3)),
 }
 COLLECTIONS["All-44"] = (sum((sizes for sizes, _ in COLLECTIONS.values()), ()), (1, 4))
+# The largest classification task in use, for what does not fit in memory; it is no collection of the paper.
+COLLECTIONS["ImageNet-21k"] = ((21841,), (1, 3))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from prompting.meta_network import SubNetwork
 from prompting.prompts import lay_out
 from prompting.reference import encode_plain
 from prompting.tasks import TaskLayout
-from prompting.text_encoder import encode, pack
+from prompting.text_encoder import SplitPrompts, encode, pack_for
 from prompting.text_tower import TextTower
 
 L, M = 16, 4  # context vectors of class prompts and of task prompts
@@ -43,13 +43,20 @@ class Step:
             self.contexts = (torch.randn(tasks.n_classes, n_ctx, tower.width, device=device) * 0.02).requires_grad_()
         context_of = range(tasks.n_classes) if class_specific else tasks.task_of_class.tolist()
         self.prompts = [lay_out(vocabulary, n, c, n_ctx) for n, c in zip(tasks.classnames, context_of, strict=True)]
-        self.packed_tasks, self.packed = (pack(p).to(device) for p in (self.task_prompts, self.prompts))
+        self.packed_tasks, self.packed = (pack_for(tower, p).to(device) for p in (self.task_prompts, self.prompts))
         self.weights = torch.randn(tasks.n_classes, tower.feature_dim, device=device) / tasks.n_classes
 
     @property
     def positions(self) -> int:
         """Number of tokens that our path encodes."""
-        return len(self.packed.tokens) + len(self.packed_tasks.tokens) * (not self.class_specific)
+        both = [self.packed] if self.class_specific else [self.packed, self.packed_tasks]
+        parts = [part for packed in both for part in (packed.parts if isinstance(packed, SplitPrompts) else [packed])]
+        return sum(len(part.tokens) for part in parts)
+
+    @property
+    def parts(self) -> int:
+        """Number of parts in which the class prompts are encoded."""
+        return len(self.packed.parts) if isinstance(self.packed, SplitPrompts) else 1
 
     @property
     def parameters(self) -> list[Tensor]:

@@ -78,6 +78,7 @@ def measured(bench: Bench, step: Step, peak: float, plain: bool) -> dict[str, An
     """Return the columns of a row; ``peak`` is the arithmetic limit in TFLOP/s."""
     prompts = len(step.prompts) + len(step.task_prompts)
     ours, our_gradients = step.ours()
+    assert isinstance(step.packed, PackedPrompts) and isinstance(step.packed_tasks, PackedPrompts)  # no limit is set
     flops = sum(packed_flops(step.tower, step.packed)) + sum(packed_flops(step.tower, step.packed_tasks))
     row: dict[str, Any] = {"classes": len(step.prompts), "positions": step.positions, "positions_plain": 77 * prompts}
     row["ms"], row["gib"] = bench.timed(step.ours, 3 if bench.dry else 20)
