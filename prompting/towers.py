@@ -79,6 +79,7 @@ class Tower(nn.Module):
         self.name, self.visual, self.text, self.preprocessing = name, visual, text, preprocessing
         self.logit_scale = logit_scale  # exponentiated: the factor of cosine similarities
         self.activation_source = activation_source
+        self._image_dtype: torch.dtype | None = None
         self.requires_grad_(False)
         self.eval()
 
@@ -91,6 +92,15 @@ class Tower(nn.Module):
         return self.text.dtype
 
     @property
+    def image_dtype(self) -> torch.dtype:
+        """The dtype that images are encoded in: the text tower's, unless `encode_images_with` set another one."""
+        return self._image_dtype or self.dtype
+
+    def encode_images_with(self, visual: nn.Module, dtype: torch.dtype) -> None:
+        """Encode images with another image tower, which takes images of ``dtype``."""
+        self.visual, self._image_dtype = visual, dtype
+
+    @property
     def activation(self) -> str:
         """The activation of the text tower's blocks: "QuickGELU", "GELU" or another name."""
         return self.text.activation
@@ -98,7 +108,7 @@ class Tower(nn.Module):
     @torch.no_grad()
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
         """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32, of unit norm if ``normalize``."""
-        features = self.visual(images.to(self.dtype, memory_format=torch.channels_last))
+        features = self.visual(images.to(self.image_dtype, memory_format=torch.channels_last))
         features = features[0] if isinstance(features, tuple) else features  # CoCa's has states beside it
         return unit(features) if normalize else features.to(torch.promote_types(features.dtype, torch.float32))
 

@@ -17,6 +17,7 @@ from benchmarks.gpu.text import packed_flops, plain_flops
 from benchmarks.text_encoder import Step
 from common.paths import REPOSITORY
 from prompting.losses import unit
+from prompting.text_encoder import PackedPrompts
 from prompting.text_tower import TextTower
 
 SHAPE = Shape(48, 128, 3)
@@ -57,6 +58,7 @@ def test_the_arithmetic_of_linear_layers_is_what_pytorch_counts(way: str) -> Non
     counter: Any = FlopCounterMode(display=False)
     with counter:
         getattr(step, way)()
+    assert isinstance(step.packed, PackedPrompts)
     linear, attention = (
         packed_flops(step.tower, step.packed) if way == "ours" else plain_flops(step.tower, len(step.prompts))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +20,13 @@ from datasets.images import EpochViews, SeededImages, not_augmented, read_image
 from prompting.feature_bank import FeatureBank, tower_digest
 from prompting.file_digests import FileDigests, digest_of
 from prompting.finite import is_finite
+from prompting.image_precision import advise, name_of
 from prompting.losses import unit
 from prompting.towers import Tower
 from prompting.transfers import read_one_late
 
 CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
+TRIAL = 2  # the batch, counted from 0, whose time estimates the whole
 ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run
 
 OnProgress = Callable[[int, int], None]  # called with (done, total)
@@ -78,6 +81,7 @@ class ImageFeatures:
         # Without gradients a GPU can take far more than a training batch; a CPU is fastest if its caches hold a batch.
         self.batch = 256 if device.type == "cuda" else max(1, CPU_PIXELS // tower.preprocessing.size**2)
         self.digests = FileDigests(bank.folder)
+        self.auto_key = ""  # a setting to name if encoding in float32 will take long
         self._contents: dict[str, str] = {}  # path -> hash, for this run
         self._unstored: dict[Path, Tensor] = {}  # tables of images that are not augmented
 
@@ -190,6 +194,17 @@ class ImageFeatures:
         for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers, pin_memory=pinned):
             yield batch.to(self.device, non_blocking=True)
 
+    def _encoded(self, views: EpochViews, normalize: bool) -> Iterator[Tensor]:
+        """Yield the features of batches of views, on the device."""
+        done = 0
+        for number, batch in enumerate(self._batches(views)):
+            began = time.perf_counter()
+            features = self.tower.encode_image(batch, normalize=normalize)
+            if number == TRIAL:
+                advise(self.tower, self.auto_key, (time.perf_counter() - began) / len(batch) * (len(views) - done))
+            done += len(batch)
+            yield features
+
     def _encode(
         self, images: SeededImages, epochs: Sequence[int], watch: OnProgress, normalize: bool = True
     ) -> Iterator[Tensor]:
@@ -198,8 +213,7 @@ class ImageFeatures:
             return
         views = EpochViews(images, epochs)
         parts, waiting, done = [], 0, 0
-        encoded = (self.tower.encode_image(batch, normalize=normalize) for batch in self._batches(views))
-        for features in read_one_late(encoded):
+        for features in read_one_late(self._encoded(views, normalize)):
             parts.append(features)
             self._check_finite(features, images, done)
             waiting, done = waiting + len(features), done + len(features)
@@ -216,9 +230,9 @@ class ImageFeatures:
             return
         row = int((~features.isfinite()).flatten(1).any(1).nonzero()[0])
         name = images.name_of(images.data_source[(first + row) % len(images)])
-        half = self.tower.dtype == torch.float16
+        half = self.tower.image_dtype == torch.float16
         fix = "set PREC bf16 or fp32" if half else "use another tower"
         raise InputError(
             f"The features of {name} are not finite, as {self.tower.name} computes them in "
-            f"{str(self.tower.dtype).removeprefix('torch.')}; {fix}."
+            f"{name_of(self.tower.image_dtype)}; {fix}."
         )

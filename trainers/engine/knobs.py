@@ -13,8 +13,9 @@ from trainers.engine.settings import known_keys, set_value, value_of
 PRECISION = Knob(
     "PREC",
     "fp16",
-    "precision of the frozen towers; on a CPU, fp16 means fp32",
-    among=("fp16", "bf16", "fp32"),
+    "precision of the frozen towers; on a CPU, fp16 means fp32, and auto also encodes frozen images in bf16 if the CPU "
+    "is much faster in it",
+    among=("fp16", "bf16", "fp32", "auto"),
     training=True,
 )
 

@@ -30,6 +30,7 @@ from common.paths import BANK, CHECKPOINTS, OUTPUT, REPOSITORY
 from datasets.collection import layout_of
 from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
+from prompting.image_precision import choose_image_dtype, name_of
 from prompting.losses import unit, within_task
 from prompting.pixels import KEYS, check_pixels, from_tower
 from prompting.prompts import check_distinct
@@ -48,7 +49,7 @@ from trainers.engine.tasks_of_batch import rows_of_tasks
 from trainers.engine.views import as_tested
 from trainers.engine.watch import Watch
 
-PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32, "auto": torch.float16}
 EXAMPLES = 3  # wrongly classified test images per class that results.json names
 TEST_ROWS = 4096  # test images per batch when their features come from the bank
 
@@ -56,6 +57,11 @@ TEST_ROWS = 4096  # test images per batch when their features come from the bank
 def search_folders(cfg: CfgNode) -> tuple[Path, ...]:
     """Return the folders to search for a relative checkpoint path, after the working directory."""
     return REPOSITORY, data_root(cfg)
+
+
+def bank_folder(cfg: CfgNode) -> Path:
+    """Return the folder of the stored features."""
+    return Path(cfg.BANK.DIR or OUTPUT / BANK)
 
 
 def images_of(loader: DataLoader) -> SeededImages:
@@ -142,6 +148,8 @@ class TaskTrainer(ResumingTrainer):
             dtype = torch.float32  # CPUs have no fast float16
         tower = load_tower(name, self.device, dtype, search=search_folders(self.cfg))
         tower.text.memory = TextMemory(int(self.cfg.MODEL.TEXT_MEMORY_GB * (1 << 30)))
+        if self.knobs.PREC == "auto":
+            choose_image_dtype(tower, bank_folder(self.cfg), self.uses_bank(self.cfg))
         return tower
 
     def with_pixels_of(self, tower: Tower) -> CfgNode:
@@ -160,8 +168,10 @@ class TaskTrainer(ResumingTrainer):
             if not self.tower.text.vocabulary.of_clip:  # which is known when names are read
                 check_distinct(self.tower.text.vocabulary, task.classnames, task.name)
         self.task_of_class = self.layout.task_of_class.to(self.device)
-        bank = FeatureBank(cfg.BANK.DIR or OUTPUT / BANK, int(cfg.BANK.LIMIT_GB * (1 << 30)))
+        bank = FeatureBank(bank_folder(cfg), int(cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, cfg.DATALOADER.NUM_WORKERS)
+        if self.knobs.PREC == "fp16":  # the default; fp32 was chosen
+            self.features.auto_key = f"TRAINER.{self.section}.PREC"
         self.model = self.build_learner().to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
             self.start_from(cfg.MODEL.INIT_WEIGHTS)
@@ -473,6 +483,7 @@ class TaskTrainer(ResumingTrainer):
                 "pixels": asdict(self.tower.preprocessing),
                 "shown": {key: plain(self.cfg.INPUT[key]) for key in KEYS},
                 "text": self.tower.text.path,
+                "image_dtype": name_of(self.tower.image_dtype),
             },
             "images": self.images_digest(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
