@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 SMALL = 1024  # tokens that always fit: at most 1.5 GiB in towers of 24 blocks, 1,024 wide
 # What a step needs beside the activations that autograd keeps: those in use, gradients, the allocator's slack.
-OVERHEAD = 1.3
+OVERHEAD = 1.6
 SHARE = 0.5  # of what is free; image features, the optimiser and other processes need memory too
 UNBOUNDED = 1 << 62
 CONTROL_GROUPS = (  # of Linux, versions 2 and 1: folder, files with the limit and the use in bytes, cached files

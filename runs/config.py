@@ -27,9 +27,9 @@ from datasets.yaml_files import read_yaml
 from prompting.pixels import KEYS
 from prompting.towers import checkpoint_file
 from runs import foreign
+from trainers.engine.image_trainer import search_folders
 from trainers.engine.knobs import check_settings
 from trainers.engine.settings import known_keys, set_value, value_of
-from trainers.engine.task_trainer import search_folders
 
 # yacs's message for a value whose type differs from the default's.
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")

@@ -26,8 +26,8 @@ from common.catalogue import METHODS
 from common.paths import CONFIGS
 from prompting.tasks import TaskLayout
 from runs.config import load_config
+from trainers.engine.image_trainer import ImageTrainer
 from trainers.engine.settings import known_keys
-from trainers.engine.task_trainer import TaskTrainer
 
 RECIPE = CONFIGS / "trainers" / "_ep50.yaml"
 DISTINCT = 64  # pictures that are drawn; the others are copies that differ in their bytes alone
@@ -134,9 +134,9 @@ _towers: dict[tuple[str, ...], Any] = {}
 @contextlib.contextmanager
 def shared_towers() -> Iterator[None]:
     """Let trainers load each tower once for every precision and device."""
-    load = TaskTrainer.load_tower
+    load = ImageTrainer.load_tower
 
-    def cached(self: TaskTrainer) -> Any:
+    def cached(self: ImageTrainer) -> Any:
         cfg = self.cfg
         key = (str(cfg.MODEL.BACKBONE.NAME), str(self.knobs.PREC), str(self.device))
         if key not in _towers:
@@ -144,11 +144,11 @@ def shared_towers() -> Iterator[None]:
         set_random_seed(1)  # loading draws weights that it then replaces
         return _towers[key]
 
-    TaskTrainer.load_tower = cached  # type: ignore[method-assign]  # towers are frozen; loading would cost most
+    ImageTrainer.load_tower = cached  # type: ignore[method-assign]  # towers are frozen; loading would cost most
     try:
         yield
     finally:
-        TaskTrainer.load_tower = load  # type: ignore[method-assign]
+        ImageTrainer.load_tower = load  # type: ignore[method-assign]
 
 
 def forget_towers() -> None:

@@ -147,7 +147,7 @@ def test_prompts_that_fit_are_not_split(tower, monkeypatch, capsys):
 
 
 def test_memory_is_measured_once():
-    memory, calls = TextMemory(13 << 20), []
+    memory, calls = TextMemory(16 << 20), []
 
     def measure():
         calls.append(1)

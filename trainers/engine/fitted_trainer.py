@@ -15,7 +15,8 @@ from yacs.config import CfgNode
 
 from common.errors import InputError
 from datasets.images import SeededImages
-from trainers.engine.task_trainer import TaskTrainer, images_of
+from trainers.engine.image_trainer import images_of
+from trainers.engine.task_trainer import TaskTrainer
 
 
 def accuracy(predicted: Tensor, label: Tensor, metric: str) -> float:

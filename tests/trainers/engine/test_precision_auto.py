@@ -11,7 +11,7 @@ from dassl.engine import TRAINER_REGISTRY
 
 import trainers
 from prompting import image_precision
-from trainers.engine import image_features, task_trainer
+from trainers.engine import image_features, image_trainer
 from trainers.engine.knobs import PRECISION, check_settings, knobs_of
 
 AUTO = ("TRAINER.SOFTCPT.PREC", "auto")
@@ -28,7 +28,7 @@ def fast_cpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("name", [n for n in TRAINER_REGISTRY.registered_names() if knobs_of(TRAINER_REGISTRY.get(n))])
 def test_every_trainer_takes_every_precision(name: str) -> None:
-    assert set(PRECISION.among) == set(task_trainer.PRECISIONS)
+    assert set(PRECISION.among) == set(image_trainer.PRECISIONS)
     trainer: Any = TRAINER_REGISTRY.get(name)
     for value in PRECISION.among:
         cfg = get_cfg_default()
@@ -76,13 +76,13 @@ def test_methods_that_read_more_than_features_keep_float32(workplace, fast_cpu, 
 
 def test_on_a_gpu_auto_is_float16(workplace, fast_cpu):
     trainer, asked = workplace.trainer("SoftCPT", *AUTO), list[tuple[str, torch.dtype]]()
-    load = task_trainer.load_tower
+    load = image_trainer.load_tower
 
     def pretend(name: str, device: torch.device, dtype: torch.dtype, **args: Any) -> Any:
         asked.append((device.type, dtype))
         return load(name, "cpu", dtype, **args)
 
-    fast_cpu.setattr(task_trainer, "load_tower", pretend)
+    fast_cpu.setattr(image_trainer, "load_tower", pretend)
     trainer.device = torch.device("cuda")
     tower = trainer.load_tower()
     assert asked == [("cuda", torch.float16)] and tower.dtype == tower.image_dtype == torch.float16
