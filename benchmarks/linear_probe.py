@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 from torch import Tensor
 
-from benchmarks.common import arguments, paired, show
+from benchmarks.common import arguments, device, paired, show
 from prompting.logistic_regression import LogisticRegression
 from trainers.engine.fitted_trainer import accuracy
 from trainers.linear_probe import predict, search
@@ -83,12 +83,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     tasks = []
     for name, n_classes in {} if args.features else PLANTS7.items():
-        tasks.append((name, n_classes, "A", *random_task(n_classes, args.shots, args.feature_dim, device)))
+        tasks.append((name, n_classes, "A", *random_task(n_classes, args.shots, args.feature_dim, device())))
     for file in args.features:
-        given = torch.load(file, map_location=device)
+        given = torch.load(file, map_location=device())
         tasks.append((given["name"], given["k"], given["metric"], given["shots"], given["val"]))
     rows: list[dict[str, object]] = []
     total_plain = total_ours = 0.0

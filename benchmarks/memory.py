@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common import DTYPES, arguments, layout, parsed, seconds, show, text_tower
+from benchmarks.common import DTYPES, arguments, device, layout, parsed, seconds, show, text_tower
 from benchmarks.text_encoder import Step
 from prompting.tasks import Task, TaskLayout
 from prompting.text_memory import TextMemory
@@ -36,8 +36,7 @@ def peak(way: str, collection: str, tower_name: str, number: float, dtype: torch
     Returns:
         "GiB" that the step adds to the memory in use before it, its "seconds", and the "parts" that ours is encoded in.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    tower, tasks = text_tower(tower_name, dtype, device), layout(collection)
+    tower, tasks = text_tower(tower_name, dtype, device()), layout(collection)
     if way == "ours" and number:
         tower.memory = TextMemory(int(number * (1 << 30)))
     step = Step(tower, tasks, False, int(number))
@@ -45,14 +44,14 @@ def peak(way: str, collection: str, tower_name: str, number: float, dtype: torch
     Step(tower, TaskLayout((Task("flower", ("rose",)),)), False, 1).ours()
     if way == "plain":
         step.prompts = step.prompts[: int(number)]  # a single part
-    if device == "cuda":
+    if device() == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak, on Linux
         before = memory("VmRSS")
     taken = seconds(step.ours if way == "ours" else step.plain)
-    after = torch.cuda.max_memory_allocated() if device == "cuda" else memory("VmHWM")
+    after = torch.cuda.max_memory_allocated() if device() == "cuda" else memory("VmHWM")
     return {"GiB": (after - before) / (1 << 30), "seconds": taken, "parts": step.parts}
 
 
@@ -75,7 +74,7 @@ def against_plain(args: argparse.Namespace, name: str) -> dict[str, object]:
     """Return our peak beside that of the plain path."""
     classes = layout(name).n_classes
     ours = measure(args, "ours", name, 0)["GiB"]
-    if torch.cuda.is_available():
+    if device() == "cuda":
         plain, how = measure(args, "plain", name, classes)["GiB"], "measured"
     else:
         few, many = (measure(args, "plain", name, part)["GiB"] for part in PLAIN_PARTS)

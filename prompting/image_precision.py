@@ -49,7 +49,7 @@ def choose_image_dtype(tower: Tower, folder: Path, features_only: bool = True) -
     """
     units = bfloat16_units()
     if tower.dtype != torch.float32 or next(tower.visual.parameters()).device.type != "cpu":
-        print(f"Images: {name_of(tower.image_dtype)}, like text, since they are not encoded in float32 on a CPU")
+        print(f"Images: {name_of(tower.image_dtype)}, the towers' precision; bfloat16 is chosen on CPUs only")
         return
     if not features_only:
         print("Images: float32, since this method needs more of the image tower than features")
@@ -64,7 +64,7 @@ def choose_image_dtype(tower: Tower, folder: Path, features_only: bool = True) -
     if found is None:
         found = measure(tower)
         # A run that measured at the same time may have been first; then both follow its record.
-        before = _recorded(path)
+        before = _recorded(path, quiet=True)
         found, origin = (found, f"measured now, {_record(path, key, found)}") if before is None else (before, origin)
     problem = _problem(found)
     if problem:
@@ -177,7 +177,7 @@ def _problem(found: dict[str, Any]) -> str:
     return "" if found["speedup"] >= WORTH else f"bfloat16 is only {found['speedup']:.2f} times as fast on this CPU"
 
 
-def _recorded(path: Path) -> dict[str, Any] | None:
+def _recorded(path: Path, quiet: bool = False) -> dict[str, Any] | None:
     """Return a recorded measurement; None if there is none, or if it is damaged."""
     try:
         found = read_record(path)["found"]
@@ -188,7 +188,8 @@ def _recorded(path: Path) -> dict[str, Any] | None:
     except OSError:
         return None
     except (LookupError, TypeError, ValueError):
-        print(f"The measurement in {path} is damaged; measuring again.")
+        if not quiet:
+            print(f"The measurement in {path} is damaged; measuring again.")
         return None
 
 

@@ -43,7 +43,6 @@ class LogisticRegression:
         self.small = self.x.numel() * n_classes < SMALL
         if self.small:
             self.host_x, self.host_y, self.host_target = (t.cpu().numpy() for t in (self.x, y, self.target))
-            self.host_xt = np.ascontiguousarray(self.host_x.T)
         self.host_basis = None if self.basis is None else np.ascontiguousarray(self.basis.t().cpu().numpy())
         self.first: dict[bytes, tuple[float, np.ndarray]] = {}
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from prompting.prompts import Vocabulary
 from prompting.text_memory import TextMemory
 from prompting.text_tower import TextTower, name_of, take
+from prompting.transfers import sent
 
 CHUNK = 256  # prompts at a time if no gradient is needed
 
@@ -33,7 +34,7 @@ class PaddedPrompts:
 
     def to(self, device: torch.device | str) -> PaddedPrompts:
         """Return a copy on another device."""
-        tokens, slots = (part.to(device, non_blocking=True) for part in (self.tokens, self.slots))
+        tokens, slots = (sent(part, device) for part in (self.tokens, self.slots))
         return replace(self, tokens=tokens, slots=slots)
 
 

@@ -38,6 +38,7 @@ from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
 from prompting.prompts import with_context
 from prompting.text_memory import SMALL, saved_bytes
 from prompting.text_tower import Block, take
+from prompting.transfers import sent
 
 # A row's tokens attend to the whole row (masked), so longer rows waste attention and shorter ones copy shared tokens
 # more often. Between 16 and 48 tokens beyond the first prompt, the time per step differs by less than its variation.
@@ -66,7 +67,7 @@ class PackedPrompts:
 
     def to(self, device: torch.device | str) -> PackedPrompts:
         """Return a copy on another device."""
-        return replace(self, **{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        return replace(self, **{f.name: sent(getattr(self, f.name), device) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def pack_for(tower: AnyText, prompts: Sequence[list[int]]) -> Packed:
 
 
 def _costs(tower: AnyText, prompts: Sequence[list[int]]) -> list[int]:
-    """Return the tokens that each prompt adds to those before it."""
+    """Return the tokens that each prompt adds to the previous one."""
     if isinstance(tower, PaddedText):
         return [tower.vocabulary.length] * len(prompts)
     costs = []
@@ -241,13 +242,12 @@ def encode(
     contexts: Tensor | None = None,
     deep: Sequence[Tensor] = (),
     within: Callable[[], AbstractContextManager[None]] = nullcontext,
-    encode_part: Callable[..., Tensor] | None = None,
+    compiled: Callable[..., Tensor] | None = None,
 ) -> Tensor:
     """Return the text features of packed prompts.
 
-    Prompts that were split are encoded part by part without keeping activations. The backward pass encodes each part
-    again, so the gradient is the same, only one part's activations exist at a time, and a step has one more forward
-    pass (gradient caching, arXiv 2101.06983).
+    Prompts that were split are encoded part by part without keeping activations, and again in each backward pass. So
+    the gradient is the same, and only one part's activations exist at a time (gradient caching, arXiv 2101.06983).
 
     Args:
         tower: the text tower.
@@ -257,27 +257,33 @@ def encode(
             ``deep[i - 1]`` replace the states at the slots (MaPLe, arXiv 2210.03117, section 3.1). A slot's replacement
             depends only on the slot, so prompts that share their first tokens still share the states there.
         within: returns the context in which the tower runs, in the forward and in the backward pass.
-        encode_part: a compiled version of `encode_whole`, if there is one.
+        compiled: a compiled version of `encode_whole`, used for prompts that were not split.
 
     Returns:
         (N, feature_dim) in the tower's dtype, not normalised. Gradients flow to ``contexts`` and ``deep``.
     """
 
-    def run(part: PackedPrompts | PaddedPrompts, contexts: Tensor | None, deep: Sequence[Tensor]) -> Tensor:
-        with within():
-            return (encode_part or encode_whole)(tower, part, contexts, deep)
-
     if not isinstance(packed, SplitPrompts):
-        return run(packed, contexts, deep)
+        with within():
+            return (compiled or encode_whole)(tower, packed, contexts, deep)
+
+    def run(
+        part: PackedPrompts | PaddedPrompts, contexts: Tensor | None, deep: Sequence[Tensor], on_device: Tensor
+    ) -> Tensor:
+        with within():
+            return encode_whole(tower, part, contexts, deep)
+
+    # `checkpoint` repeats random draws, such as dropout in ``within``, on the devices of the tensors that it is given.
+    on_device = tower.token_embedding.weight
 
     features: list[Tensor] = []
     for part, (first, end) in zip(packed.parts, packed.vectors, strict=True):
         own = None if contexts is None else contexts.flatten(0, -2)[first:end].unsqueeze(0)
         own_deep = [vectors.flatten(0, -2)[first:end].unsqueeze(0) for vectors in deep]
         if torch.is_grad_enabled():
-            features.append(checkpoint(run, part, own, own_deep, use_reentrant=False))
+            features.append(checkpoint(run, part, own, own_deep, on_device, use_reentrant=False))
         else:
-            features.append(run(part, own, own_deep))
+            features.append(run(part, own, own_deep, on_device))
     return torch.cat(features)
 
 

@@ -12,10 +12,17 @@ import torch
 from torch import Tensor
 
 
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Copy a host's tensor to a device without waiting: to a GPU through pinned memory, which it copies from itself."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def upload(values: Tensor | Sequence[int], device: torch.device | str) -> Tensor:
-    """Return integers, (n,) int64 on the host, on a device; `on_host` knows them without reading the device."""
+    """Copy (n,) int64 values to a device; `on_host` then knows them without reading it. Do not change them in place."""
     here = values if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.long)
-    there = here.to(device, non_blocking=True)
+    there = sent(here, device)
     if there is not here:
         there.values_on_host = here.tolist()  # type: ignore[attr-defined]  # tensors take attributes
     return there

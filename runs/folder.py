@@ -43,6 +43,7 @@ INCIDENTAL = {
     "TRAIN.DETERMINISTIC",
     "MODEL.TEXT_MEMORY_GB",
     "INPUT.GIVEN",
+    "MODEL.BACKBONE.IMAGES",
 }
 
 
@@ -55,12 +56,12 @@ def _earlier(folder: Path) -> Mapping[str, Any]:
 def check_same_pixels(cfg: CfgNode, folder: Path) -> None:
     """InputError if a run was begun with other pixels than those of ``cfg``, in which they follow the tower by now."""
     earlier = _earlier(folder)
-    for key in (f"INPUT.{name}" for name in KEYS):
+    for key in (*(f"INPUT.{name}" for name in KEYS), "MODEL.BACKBONE.IMAGES"):
         now = plain(value_of(cfg, key))
         if earlier.get(key, now) != now:
             raise InputError(
-                f"{folder} was begun with {key} {earlier[key]}, but the tower takes {now}; --redo starts it again, or "
-                "choose another output folder."
+                f"{folder} was begun with {key} {earlier[key] or 'float32'}, but the tower takes {now or 'float32'}; "
+                "--redo starts it again, or choose another output folder."
             )
 
 

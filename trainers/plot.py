@@ -37,7 +37,9 @@ from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
 
 TEST_VALUES = 1 << 22  # similarities computed at a time without gradients
-QUEUED_VALUES = 1 << 26  # row and column scalings kept while Sinkhorn's iterations are queued on a GPU, 256 MiB
+QUEUED_VALUES = (
+    1 << 25
+)  # row and column scalings kept while Sinkhorn's iterations are queued on a GPU; 256 MiB with copies
 
 
 @torch.no_grad()

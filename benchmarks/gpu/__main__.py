@@ -14,7 +14,8 @@ worth:
   cell         a whole cell of Plant-6's shape with 3 of its 50 epochs, and what all of them would take
   determinism  whether steps and runs repeat bit for bit
   images       image encoding, from tensors and from JPEG files
-  memory       MODEL.TEXT_MEMORY_GB, if these settings have it
+  memory       MODEL.TEXT_MEMORY_GB
+  plans        PLOT's transport plans, by how many iterations are queued at a time
   compile      MODEL.COMPILE
 """
 
@@ -47,6 +48,7 @@ SECTIONS = {
     "determinism": ("steps", "determinism", 25),
     "images": ("pictures", "section", 40),
     "memory": ("steps", "memory", 30),
+    "plans": ("steps", "plans", 15),
     "compile": ("steps", "compiling", 70),
 }
 # What is imported -> how pip calls it.

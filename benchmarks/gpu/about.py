@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.gpu.bench import Bench
 from benchmarks.gpu.lab import workers
+from prompting.image_precision import cpu_name
 
 PACKAGES = ("torchvision", "triton", "numpy", "scipy", "pillow", "safetensors", "transformers", "open_clip_torch")
 ASKED = "name,driver_version,memory.total,memory.used,clocks.max.sm,power.limit,utilization.gpu"
@@ -80,11 +81,3 @@ def nvidia_smi() -> dict[str, str] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return dict(zip(ASKED.split(","), (part.strip() for part in done.stdout.splitlines()[0].split(",")), strict=False))
-
-
-def cpu_name() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

@@ -8,10 +8,12 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -20,6 +22,8 @@ from benchmarks.gpu.lab import TINY, Lab, has_key, shape_of, tasks_of
 from benchmarks.gpu.methods import STEP, gradient_differences, take_step
 from benchmarks.gpu.text import on_device, same_bits, text_towers
 from benchmarks.text_encoder import Step
+from prompting.text_encoder import encode, encode_whole
+from trainers.plot import sinkhorn
 
 IMAGES = 400  # training images of a collection, roughly
 # Methods of the published table that train in steps, by worth; then the hardest case for laying prompts out.
@@ -156,9 +160,6 @@ def section(bench: Bench) -> None:
 
 def memory(bench: Bench) -> None:
     """Bounded memory: MODEL.TEXT_MEMORY_GB, against a step without a bound."""
-    if not has_key("MODEL.TEXT_MEMORY_GB"):
-        bench.row(skipped="these settings have no MODEL.TEXT_MEMORY_GB")
-        return
     whole: dict[str, Tensor] = {}
     for limit in (None, 1.0, 0.25):
         with bench.making(8, method="SoftCPT-NATA", collection="All-44", limit_gb=limit or "default") as row:
@@ -176,24 +177,48 @@ def memory(bench: Bench) -> None:
 
 
 def compiling(bench: Bench) -> None:
-    """MODEL.COMPILE, against a step without it."""
+    """MODEL.COMPILE, and the same with CUDA graphs, against a step without it."""
     if bench.dry:
         bench.row(skipped="compiling for a CPU takes a minute")
         return
     base: float | None = None
-    for compiled in (False, True):
-        with bench.making(20 if compiled else 5, method="SoftCPT-NATA", compile=compiled) as row:
+    for way in ("no", "yes", "CUDA graphs"):
+        with bench.making(5 if way == "no" else 20, method="SoftCPT-NATA", compile=way) as row:
             if row is None:
                 continue
-            settings = {"MODEL.COMPILE": str(compiled)}
+            settings = {"MODEL.COMPILE": str(way == "yes")}
             with alarm(min(COMPILING, bench.left() + 8)):
                 prepared = Prepared(bench, ("Plant-6", "SoftCPT-NATA", "fp16", settings))
+                if way == "CUDA graphs":
+                    graphed = torch.compile(encode_whole, mode="reduce-overhead")
+                    prepared.trainer.encode = partial(encode, compiled=graphed)
+                    began = time.perf_counter()
+                    prepared.step()
+                    bench.wait()
+                    prepared.first_ms = 1e3 * (time.perf_counter() - began)
                 row["first_step_ms"] = prepared.first_ms
                 row |= wall(bench, prepared)
             row |= profiled(bench, prepared)
-            if base is not None:
-                row["ratio"] = base / row["ms_in_a_row"]
-            base = row["ms_in_a_row"]
+            base = base or row["ms_in_a_row"]
+            row["ratio"] = base / row["ms_in_a_row"]
+
+
+def plans(bench: Bench) -> None:
+    """PLOT's transport plans, by how many iterations are queued before the host asks whether to stop; 0: default."""
+    for queued in (0, 1, 4, 8, 16, 32):
+        with bench.making(2, images=32, places=50, contexts=4, classes=20, queued=queued) as row:
+            if row is None:
+                continue
+            generator = torch.Generator().manual_seed(0)
+            x, w = (F.normalize(torch.randn(*s, 1024, generator=generator), dim=-1) for s in ((32, 50), (4, 20)))
+            cost = (1 - torch.einsum("imd,kcd->icmk", x + 0.5 * x[:1, :1], w)).flatten(0, 1).to(bench.device)
+            work = partial(sinkhorn, cost, 0.1, 100, 0.01, queued)
+            row["ms"], row["gib"] = bench.timed(work, 3 if bench.dry else 20)
+            began = time.perf_counter()
+            for _ in range(10):
+                work()
+            bench.wait()
+            row["ms_in_a_row"] = 100 * (time.perf_counter() - began)
 
 
 def determinism(bench: Bench) -> None:

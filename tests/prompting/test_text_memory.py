@@ -170,3 +170,30 @@ def test_free_memory_respects_control_groups(tmp_path, monkeypatch):
     assert free_bytes(torch.device("cpu")) == 150_000
     (tmp_path / "most").write_text("max\n")
     assert free_bytes(torch.device("cpu")) > 1 << 28
+
+
+def test_checkpoint_is_given_a_tensor_on_the_device(tower, limited, monkeypatch):
+    """Otherwise it would not repeat a GPU's random draws, and dropout would differ in the backward pass."""
+    text, seen = tower.text, []
+
+    def watched(run, *args, **kwargs):
+        seen.append([arg for arg in args if isinstance(arg, torch.Tensor)])
+        return run(*args)
+
+    monkeypatch.setattr("prompting.text_encoder.checkpoint", watched)
+    encode(text, limited(text, [sentence(text.vocabulary, name) for name in NAMES], 40))
+    assert len(seen) > 1 and all(tensors and tensors[0].device == text.device for tensors in seen)
+
+
+def test_parts_are_not_compiled(tower, limited):
+    """A CUDA graph would overwrite the features of the part before."""
+    text = tower.text
+    prompts = [sentence(text.vocabulary, name) for name in NAMES]
+    expected = encode(text, pack_for(text, prompts))
+
+    def compiled(*_):
+        raise AssertionError("it was called")
+
+    torch.testing.assert_close(encode(text, limited(text, prompts, 40), compiled=compiled), expected)
+    with pytest.raises(AssertionError):
+        encode(text, pack_for(text, prompts), compiled=compiled)

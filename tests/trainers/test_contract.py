@@ -113,6 +113,8 @@ def test_prompts_in_parts_train_the_same_learner(trained: Trained, monkeypatch: 
     if trained.name == "CLIP-LoRA":  # dropout is drawn for each part
         monkeypatch.undo()
         whole = train(trained.place, trained.method, f"{trained.name}-whole", *words)
+    accuracies = [[task["accuracy"] for task in t.results["tasks"]] for t in (split, whole)]
+    assert trained.method.learns or accuracies[0] == accuracies[1]
     end = whole.trainer.model.state_dict()
     for name, parameter in split.trainer.model.named_parameters():
         moved = (end[name] - trained.start[name]).norm()

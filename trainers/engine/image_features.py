@@ -23,7 +23,7 @@ from prompting.finite import is_finite
 from prompting.image_precision import advise, name_of
 from prompting.losses import unit
 from prompting.towers import Tower
-from prompting.transfers import read_one_late
+from prompting.transfers import read_one_late, sent
 
 CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
 TRIAL = 2  # the batch, counted from 0, whose time estimates the whole
@@ -192,7 +192,7 @@ class ImageFeatures:
         """Yield batches of views on the device; worker processes decode, and copies to a GPU do not wait for it."""
         pinned = self.device.type == "cuda"
         for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers, pin_memory=pinned):
-            yield batch.to(self.device, non_blocking=True)
+            yield sent(batch, self.device)
 
     def _encoded(self, views: EpochViews, normalize: bool) -> Iterator[Tensor]:
         """Yield the features of batches of views, on the device."""

@@ -22,12 +22,12 @@ from common.paths import BANK, OUTPUT, REPOSITORY
 from datasets.collection import layout_of
 from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
-from prompting.image_precision import choose_image_dtype
+from prompting.image_precision import choose_image_dtype, name_of
 from prompting.losses import unit
 from prompting.pixels import check_pixels, from_tower
 from prompting.text_memory import TextMemory
 from prompting.towers import Tower, load_tower
-from prompting.transfers import upload
+from prompting.transfers import sent, upload
 from trainers.engine.batches import OneTaskBatches
 from trainers.engine.checkpoint_fit import Parts, check_not_trained_on, drawn, image_hashes
 from trainers.engine.image_features import ImageFeatures
@@ -140,6 +140,8 @@ class ImageTrainer(ResumingTrainer):
         cfg.defrost()
         for key, value in from_tower(tower.preprocessing, given).items():
             cfg.INPUT[key] = value
+        # Only the choice of PREC auto may change from run to run.
+        cfg.MODEL.BACKBONE.IMAGES = name_of(tower.image_dtype) if self.knobs.PREC == "auto" else ""
         cfg.freeze()
         check_pixels(tower.name, tower.preprocessing, cfg.INPUT, given)
         return cfg
@@ -149,8 +151,8 @@ class ImageTrainer(ResumingTrainer):
     def image_features(self, batch: dict[str, Any]) -> Tensor:
         """Return (batch, feature_dim) float32 features of unit norm, from the bank if they were encoded ahead."""
         if "img" in batch:
-            return self.encode_images(batch["img"].to(self.device, non_blocking=True))
-        return self._views[self.epoch][batch["index"]].to(self.device, non_blocking=True)
+            return self.encode_images(sent(batch["img"], self.device))
+        return sent(self._views[self.epoch][batch["index"]], self.device)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) images -> what the method compares; by default (batch, feature_dim) features."""
@@ -182,8 +184,7 @@ class ImageTrainer(ResumingTrainer):
         """Yield batches of image features and labels of a split, on the device."""
         if not (self.uses_bank(self.cfg) and self.cfg.BANK.TEST):
             for batch in loader:
-                images = batch["img"].to(self.device, non_blocking=True)
-                yield self.encode_images(images), upload(batch["label"], self.device)
+                yield self.encode_images(sent(batch["img"], self.device)), upload(batch["label"], self.device)
             return
         data = images_of(loader)
         features = self.features.fixed(data, self.watch.encoding)

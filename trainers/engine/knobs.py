@@ -24,6 +24,7 @@ EPOCHS = 100_000  # more than anybody waits for
 COMMON = (
     Knob("DATASET.DECLARATION", "", "filled in: the content of a collection's YAML file"),
     Knob("MODEL.BACKBONE.DIGEST", "", "filled in: a hash of the checkpoint file"),
+    Knob("MODEL.BACKBONE.IMAGES", "", "filled in: the precision of images that PREC auto chose"),
     Knob(
         "DATASET.NUM_SHOTS",
         DASSL,
@@ -57,7 +58,7 @@ COMMON = (
         least=0,
         most=1e6,
     ),
-    Knob("TRAIN.DETERMINISTIC", False, "the same bits in each run on a GPU, at some cost; on a CPU they always are"),
+    Knob("TRAIN.DETERMINISTIC", False, "bit-identical results on a GPU, at some cost; a CPU's always are"),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),
     Knob("DATALOADER.TRAIN_X.BATCH_SIZE", DASSL, "images in a training batch", least=1),

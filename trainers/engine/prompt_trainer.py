@@ -45,8 +45,7 @@ class PromptTrainer(TaskTrainer):
         compiled = self.cfg.MODEL.COMPILE and isinstance(self.tower.text, TextTower)
         if self.cfg.MODEL.COMPILE and not compiled:
             notice(f"MODEL.COMPILE is ignored: {self.tower.text.path}")
-        graphs = "reduce-overhead" if self.device.type == "cuda" else None  # CUDA graphs: one launch a pass
-        self.encode = partial(encode, encode_part=torch.compile(encode_whole, mode=graphs)) if compiled else encode
+        self.encode = partial(encode, compiled=torch.compile(encode_whole)) if compiled else encode
         self._prompts = self.class_prompts()
         self._packed: dict[tuple[int, ...], tuple[Packed, Tensor]] = {}
 

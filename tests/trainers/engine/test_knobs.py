@@ -19,6 +19,7 @@ from trainers.engine.settings import known_keys, set_value, value_of
 FREE = {
     "DATASET.DECLARATION": "filled in",
     "MODEL.BACKBONE.DIGEST": "filled in",
+    "MODEL.BACKBONE.IMAGES": "filled in",
     "INPUT.GIVEN": "filled in",
     "DATASET.SUBSAMPLE_CLASSES": "checked with the data set",
     "DATASET.SUBSAMPLE_TASKS": "names tasks",

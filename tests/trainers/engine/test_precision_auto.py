@@ -10,6 +10,7 @@ from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY
 
 import trainers
+from common.errors import InputError
 from prompting import image_precision
 from trainers.engine import image_features, image_trainer
 from trainers.engine.knobs import PRECISION, check_settings, knobs_of
@@ -86,6 +87,15 @@ def test_on_a_gpu_auto_is_float16(workplace, fast_cpu):
     trainer.device = torch.device("cuda")
     tower = trainer.load_tower()
     assert asked == [("cuda", torch.float16)] and tower.dtype == tower.image_dtype == torch.float16
+
+
+def test_a_run_does_not_continue_with_another_precision(workplace, fast_cpu):
+    workplace.killed_run("SoftCPT", "run", *AUTO, at=1)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr(image_precision, "bfloat16_units", lambda: "")
+        with pytest.raises(InputError, match="MODEL.BACKBONE.IMAGES bfloat16, but the tower takes float32"):
+            workplace.run("SoftCPT", "run", *AUTO)
+    assert workplace.run("SoftCPT", "run", *AUTO)["tower"]["image_dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize(("precision", "key"), [("fp16", AUTO[0]), ("fp32", ""), ("auto", "")])
