@@ -2,7 +2,9 @@
 
 import sys
 
+from common.threads import wait_passively
 from launcher.main import main
 
 if __name__ == "__main__":
+    wait_passively()
     sys.exit(main())

@@ -16,6 +16,7 @@ from typing import Any
 
 from common import catalogue, plugins
 from common.errors import InputError
+from common.threads import wait_passively
 from launcher import arguments, frame
 
 
@@ -80,4 +81,5 @@ def answer(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    wait_passively()
     sys.exit(frame.run(answer))

@@ -9,6 +9,7 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from yacs.config import CfgNode
 from common.errors import InputError
 from common.files import read_bytes
 from common.text import one_line
+from datasets.quick_views import QuickView, quick_view
 
 # Transforms that use no random numbers.
 DETERMINISTIC_TRANSFORMS = frozenset({"normalize", "instance_norm", "center_crop"})
@@ -84,6 +86,12 @@ def not_augmented(cfg: CfgNode) -> bool:
     return DETERMINISTIC_TRANSFORMS.issuperset(cfg.INPUT.TRANSFORMS)
 
 
+@lru_cache(1 << 16)  # asked for at every view
+def _below(name: str, folder: str) -> str:
+    path, root = os.path.abspath(name), os.path.abspath(folder)
+    return os.path.relpath(path, root).replace(os.sep, "/") if path.startswith(root) else name
+
+
 class SeededImages(DatasetWrapper):
     """Dassl's data set wrapper with a cache of decoded images and reproducible random transforms.
 
@@ -92,6 +100,7 @@ class SeededImages(DatasetWrapper):
     one, and a method that trains task by task sees the same views as one that trains all tasks jointly.
     """
 
+    quick: QuickView | None = None  # the same transform, if it is the published one
     transform: Callable[[Image.Image], Any]  # always a single one here; Dassl also allows several, or None
 
     def __init__(
@@ -105,6 +114,7 @@ class SeededImages(DatasetWrapper):
         self.seed = cfg.SEED if cfg.SEED >= 0 else torch.initial_seed() % (1 << 31)
         self.root = str(data_root(cfg))
         self.epoch = 0
+        self.quick = quick_view(transform) if is_train else None
         self.forget_decoded()
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
@@ -119,8 +129,12 @@ class SeededImages(DatasetWrapper):
 
     def name_of(self, item: Datum) -> str:
         """The image's path below the data root, which is the same wherever the data are stored."""
-        path, root = os.path.abspath(item.impath), os.path.abspath(self.root)
-        return os.path.relpath(path, root).replace(os.sep, "/") if path.startswith(root) else item.impath
+        return _below(item.impath, self.root)
+
+    @property
+    def independent(self) -> bool:
+        """True if views can be drawn in several threads at once, since they use no global random generator."""
+        return self.quick is not None or not self.is_train
 
     def view(self, idx: int, epoch: int) -> torch.Tensor:
         """The (3, height, width) float32 view of an image in an epoch; outside training all epochs share one view."""
@@ -130,6 +144,8 @@ class SeededImages(DatasetWrapper):
             return self.transform(image)
         key = f"{self.seed}/{epoch}/{self.name_of(item)}"
         draw = int.from_bytes(hashlib.sha1(key.encode()).digest()[:4], "big")
+        if self.quick is not None:
+            return self.quick(image, draw)
         # Transforms may use any of the three generators; their states are restored afterwards.
         states = torch.get_rng_state(), random.getstate(), np.random.get_state()
         try:

@@ -11,6 +11,7 @@ from torch import Tensor
 # On x86 PyTorch multiplies float32 matrices with MKL. oneDNN, which it also includes, takes a tenth less time at a text
 # tower's sizes on the machines measured (docs/performance.md), and a third less for the few tokens of task prompts.
 _onednn = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkl.is_available() else None
+HAS_ONEDNN = _onednn is not None
 # oneDNN adds up an output's products one by one, MKL in blocks, so oneDNN's rounding error grows with the sum's length.
 _MAX_INPUTS = 1024
 # Newer compilers accept oneDNN's operator only with constant weights. PyTorch 2.1 accepts any, and has no is_compiling.
@@ -22,6 +23,24 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if _compiling() or _onednn is None or x.device.type != "cpu" or x.dtype != torch.float32 or weight.requires_grad:
         return F.linear(x, weight, bias)
     return _Linear.apply(x, weight, bias)
+
+
+def linear_silu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``F.silu(F.linear(x, weight, bias))``, without a graph."""
+    fused = _fused(x, weight, bias, "swish", "")
+    return F.silu(F.linear(x, weight, bias), inplace=True) if fused is None else fused
+
+
+def linear_gelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``F.gelu(F.linear(x, weight, bias))``, without a graph."""
+    fused = _fused(x, weight, bias, "gelu", "none")
+    return F.gelu(F.linear(x, weight, bias)) if fused is None else fused
+
+
+def _fused(x: Tensor, weight: Tensor, bias: Tensor, activation: str, algorithm: str) -> Tensor | None:
+    """A product and an activation in one pass; None where oneDNN does not do it."""
+    unfit = weight.shape[1] > _MAX_INPUTS or x.device.type != "cpu" or x.dtype != torch.float32
+    return None if unfit or _onednn is None else _onednn(x, weight, bias, activation, [], algorithm)
 
 
 class _Linear(torch.autograd.Function):

@@ -28,6 +28,7 @@ from common.notices import notice
 from prompting.checkpoints import first_line
 from prompting.feature_bank import tower_digest
 from prompting.towers import Tower
+from prompting.vision_transformer import features_of
 
 UNITS = ("amx_bf16", "avx512_bf16", "bf16")  # flags of CPUs, best first; the last one is ARM's
 WORTH = 1.5  # bfloat16 is chosen if it is at least this many times as fast
@@ -164,8 +165,7 @@ def _timed(visual: nn.Module, images: Tensor) -> tuple[Tensor, float]:
 
 
 def _features(visual: nn.Module, images: Tensor) -> Tensor:
-    features = visual(images.contiguous(memory_format=torch.channels_last))
-    return features[0] if isinstance(features, tuple) else features
+    return features_of(visual, images.contiguous(memory_format=torch.channels_last))
 
 
 def _problem(found: dict[str, Any]) -> str:

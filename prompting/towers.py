@@ -48,6 +48,7 @@ from prompting.open_clip_towers import OPEN_CLIP, hub_of, load_open_clip, looks_
 from prompting.padded_text import AnyText, PaddedText
 from prompting.pixels import Preprocessing, preprocessing_of
 from prompting.text_tower import TextTower
+from prompting.vision_transformer import features_of
 from prompting.vocabularies import of_clip
 
 OPENAI = "as in OpenAI's models"
@@ -108,8 +109,7 @@ class Tower(nn.Module):
     @torch.no_grad()
     def encode_image(self, images: Tensor, normalize: bool = True) -> Tensor:
         """(B, 3, size, size) preprocessed images -> (B, feature_dim) float32, of unit norm if ``normalize``."""
-        features = self.visual(images.to(self.image_dtype, memory_format=torch.channels_last))
-        features = features[0] if isinstance(features, tuple) else features  # CoCa's has states beside it
+        features = features_of(self.visual, images.to(self.image_dtype, memory_format=torch.channels_last))
         return unit(features) if normalize else features.to(torch.promote_types(features.dtype, torch.float32))
 
 

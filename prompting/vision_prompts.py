@@ -10,18 +10,16 @@ deep prompts, new ones replace their states before each next block (MaPLe, arXiv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from common.errors import InputError
 from prompting.losses import unit
-from prompting.low_rank import project
 from prompting.models import VisionTransformer
 from prompting.text_tower import Block
 from prompting.towers import Tower
+from prompting.vision_transformer import attend, embedded, is_plain
 
 
 class PromptedVision:
@@ -34,7 +32,7 @@ class PromptedVision:
     """
 
     def __init__(self, tower: Tower):
-        if not _takes_prompts(tower.visual):
+        if not is_plain(tower.visual):
             raise InputError(
                 f"The image tower of '{tower.name}' takes no prompt tokens; OpenAI's vision transformers do (ViT-B/32, "
                 "ViT-B/16, ViT-L/14), and OpenCLIP's that are read at the class token."
@@ -65,9 +63,7 @@ class PromptedVision:
             (B, feature_dim) float32 of unit norm.
         """
         visual = self.visual
-        x = visual.conv1(images.to(self.tower.dtype, memory_format=torch.channels_last)).flatten(2).transpose(1, 2)
-        first = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        x = torch.cat([first, x], dim=1) + visual.positional_embedding.to(x.dtype)
+        x = embedded(visual, images.to(self.tower.dtype, memory_format=torch.channels_last))
         if len(prompts):
             x = torch.cat([x, _repeated(prompts[0], x)], dim=1)
         x = visual.ln_pre(x)
@@ -78,17 +74,6 @@ class PromptedVision:
         return unit(visual.ln_post(x[:, 0]) @ visual.proj)
 
 
-def _takes_prompts(visual: nn.Module) -> TypeGuard[VisionTransformer]:
-    """Return whether `PromptedVision` supports an image tower."""
-    kind = type(visual)
-    if kind.__name__ != "VisionTransformer" or not kind.__module__.startswith(("clip.", "open_clip.")):
-        return False
-    read_at_class_token = getattr(visual, "pool_type", "tok") == "tok" and getattr(visual, "attn_pool", None) is None
-    blocks = getattr(visual.transformer, "resblocks", ())
-    plain = all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
-    return read_at_class_token and plain and visual.proj is not None
-
-
 def _repeated(prompts: Tensor, x: Tensor) -> Tensor:
     """(n, width) -> (B, n, width): the prompts for every image of ``x``, in its dtype."""
     return prompts.to(x.dtype).expand(len(x), -1, -1)
@@ -97,13 +82,5 @@ def _repeated(prompts: Tensor, x: Tensor) -> Tensor:
 def _run(block: Block, x: Tensor, queries: int) -> Tensor:
     """(B, tokens, width) -> (B, queries, width): the block's output for its first ``queries`` tokens."""
 
-    def heads(tokens: Tensor, which: tuple[int, ...]) -> Tensor:
-        """(B, tokens, width) -> (len(which), B, heads, tokens, head_dim)."""
-        projected = project(block.attn, tokens.flatten(0, 1), which)
-        return projected.view(*tokens.shape[:2], len(which), block.heads, -1).permute(2, 0, 3, 1, 4)
-
-    normed = block.ln_1(x)
-    (q,) = heads(normed[:, :queries], (0,))
-    k, v = heads(normed, (1, 2))
-    attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
+    attended = attend(block.attn, block.heads, block.ln_1(x), queries)
     return block.finish(x[:, :queries].flatten(0, 1), attended).unflatten(0, (len(x), queries))

@@ -37,6 +37,7 @@ from runs.folder import check_same_pixels, check_same_settings, git_commit, open
 from runs.log import Tee
 from runs.progress import Progress
 from runs.results import DamagedRun, RunError, read_record, read_run
+from runs.threads import threads_for
 from runs.wandb_log import wandb_log
 from trainers.engine.knobs import method_of
 from trainers.engine.resuming_trainer import checkpoint_of
@@ -88,7 +89,8 @@ def run(cfg: CfgNode, request: Request) -> dict[str, Any]:
     with disk_full_in_one_line(folder), opened(folder, cfg), algorithms(cfg):
         results = _finished(cfg, request, folder, title)  # another process may have finished it until now
         if results is None:
-            with Tee(folder / LOG, quiet=request.brief) as tee, wandb_log(cfg, folder, title) as log:
+            tee = Tee(folder / LOG, quiet=request.brief)
+            with tee, wandb_log(cfg, folder, title) as log, threads_for(cfg):
                 results = _run(cfg, request, folder, Progress(title, tee.console, request.brief, log))
                 if log is not None:
                     log.summary(results)

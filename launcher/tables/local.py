@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from common import threads
 from common.errors import InputError
 from launcher.execution import REFUSED as KIND_REFUSED
 from launcher.execution import Failure
@@ -43,8 +44,8 @@ def environment(number: int, count: int, gpus: Sequence[str]) -> dict[str, str]:
     own = dict(os.environ, PYTHONUNBUFFERED="1")
     if gpus:
         own["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    own.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    if count > 1:  # one alone chooses for itself, when its runs begin
+        own.setdefault("OMP_NUM_THREADS", str(threads.choose(os.cpu_count() or 1, share=count).number))
     return own
 
 

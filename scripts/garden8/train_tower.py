@@ -20,8 +20,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-# Waiting threads should sleep, since spinning makes a shared machine several times slower. OpenMP reads this on import.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from common.threads import wait_passively
+
+wait_passively()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402

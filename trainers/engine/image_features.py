@@ -24,6 +24,8 @@ from prompting.image_precision import advise, name_of
 from prompting.losses import unit
 from prompting.towers import Tower
 from prompting.transfers import read_one_late, sent
+from prompting.vision_transformer import is_fast
+from trainers.engine.side_by_side import side_by_side
 
 CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
 TRIAL = 2  # the batch, counted from 0, whose time estimates the whole
@@ -88,7 +90,8 @@ class ImageFeatures:
     @cached_property
     def _tower_key(self) -> dict[str, Any]:
         versions = {module.__name__: module.__version__ for module in (torch, torchvision, PIL)}
-        return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **versions}
+        path = {"path": "fused"} if is_fast(self.tower.visual) else {}  # other last bits than the plain one's
+        return {"tower": tower_digest(self.tower.visual), "device": self.device.type, **path, **versions}
 
     def contents(self, paths: Sequence[str]) -> list[str]:
         """Return a hash of each image file's content; InputError naming a file that cannot be read."""
@@ -194,17 +197,6 @@ class ImageFeatures:
         for batch in DataLoader(views, batch_size=self.batch, num_workers=self.workers, pin_memory=pinned):
             yield sent(batch, self.device)
 
-    def _encoded(self, views: EpochViews, normalize: bool) -> Iterator[Tensor]:
-        """Yield the features of batches of views, on the device."""
-        done = 0
-        for number, batch in enumerate(self._batches(views)):
-            began = time.perf_counter()
-            features = self.tower.encode_image(batch, normalize=normalize)
-            if number == TRIAL:
-                advise(self.tower, self.auto_key, (time.perf_counter() - began) / len(batch) * (len(views) - done))
-            done += len(batch)
-            yield features
-
     def _encode(
         self, images: SeededImages, epochs: Sequence[int], watch: OnProgress, normalize: bool = True
     ) -> Iterator[Tensor]:
@@ -213,7 +205,13 @@ class ImageFeatures:
             return
         views = EpochViews(images, epochs)
         parts, waiting, done = [], 0, 0
-        for features in read_one_late(self._encoded(views, normalize)):
+        first = 0.0  # the time of the first batch
+        for number, features in enumerate(self._features(views, normalize)):
+            if number == 0:
+                first = time.perf_counter()
+            elif number == TRIAL:
+                seconds = (time.perf_counter() - first) / (TRIAL * self.batch)
+                advise(self.tower, self.auto_key, seconds * (len(views) - done))
             parts.append(features)
             self._check_finite(features, images, done)
             waiting, done = waiting + len(features), done + len(features)
@@ -223,6 +221,20 @@ class ImageFeatures:
                 whole = waiting // len(images) * len(images)
                 yield from rows[:whole].split(len(images))
                 parts, waiting = [rows[whole:]], waiting - whole
+
+    def _features(self, views: EpochViews, normalize: bool) -> Iterator[Tensor]:
+        """Yield the features of consecutive views, in batches."""
+        threads = torch.get_num_threads()
+        if self.device.type == "cpu" and not self.workers and threads > 1 and views.images.independent:
+
+            def encode(first: int) -> Tensor:
+                batch = torch.stack([views[k] for k in range(first, min(first + self.batch, len(views)))])
+                return self.tower.encode_image(batch, normalize=normalize)
+
+            yield from side_by_side(encode, range(0, len(views), self.batch), threads)
+            return
+        batches = self._batches(views)
+        yield from read_one_late(self.tower.encode_image(batch, normalize=normalize) for batch in batches)
 
     def _check_finite(self, features: Tensor, images: SeededImages, first: int) -> None:
         """Raise InputError if the tower's features, of images from number ``first`` on, have a NaN or an infinity."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from prompting.feature_bank import FeatureBank
+from trainers.engine.side_by_side import side_by_side
 
 
 @pytest.mark.parametrize("augmentation", ["cutout", "randaugment", "gaussian_noise"])
@@ -40,3 +41,40 @@ def test_a_run_killed_while_views_are_encoded_continues_there(workplace, monkeyp
     parts = workplace.run("CoOp", epochs=4)
     assert kept[0] is None  # the test images, before training
     assert kept[1:5] == [0, 1, 2, 3] and parts["tasks"] == workplace.run("CoOp", "whole", epochs=4)["tasks"]
+
+
+def test_features_of_the_fast_path_have_keys_of_their_own(workplace, monkeypatch):
+    """Its last bits differ; a tower without it finds what was stored before there was one."""
+    keys = []
+    for fast in (True, False):
+        monkeypatch.setattr("trainers.engine.image_features.is_fast", lambda visual, fast=fast: fast)
+        keys.append(workplace.trainer("CoOp").features._tower_key)
+    assert keys[0] == {**keys[1], "path": "fused"} and "path" not in keys[1]
+
+
+@pytest.mark.parametrize("kind", ["views", "still"])
+def test_features_do_not_depend_on_the_number_of_threads(workplace, monkeypatch, kind):
+    tables, before = [], torch.get_num_threads()
+    for threads in (1, 3):
+        trainer = workplace.trainer("CoOp")
+        trainer.features.batch = 4
+        images = (trainer.train_loader_x if kind == "views" else trainer.test_loader).dataset
+        used = []
+        monkeypatch.setattr(
+            "trainers.engine.image_features.side_by_side",
+            lambda *args, used=used: used.append(1) or side_by_side(*args),
+        )
+        torch.set_num_threads(threads)
+        try:
+            epochs = (0, 1, 2) if kind == "views" else (0,)
+            tables.append(torch.cat(list(trainer.features._encode(images, epochs, lambda *_: None))))
+        finally:
+            torch.set_num_threads(before)
+        assert len(tables[-1]) == len(epochs) * len(images) and bool(used) == (threads > 1)
+    torch.testing.assert_close(tables[0], tables[1], rtol=1e-6, atol=1e-6)
+
+
+def test_views_from_global_generators_are_drawn_in_one_thread(workplace):
+    trainer = workplace.trainer("CoOp", "INPUT.TRANSFORMS", "('random_resized_crop', 'cutout', 'normalize')")
+    assert not trainer.train_loader_x.dataset.independent and trainer.test_loader.dataset.independent
+    assert workplace.trainer("CoOp").train_loader_x.dataset.independent
