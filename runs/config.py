@@ -18,7 +18,7 @@ from yacs.config import CfgNode
 
 import datasets  # noqa: F401  registers the data sets
 import trainers
-from common import catalogue, configs, paths
+from common import catalogue, configs, paths, threads
 from common.errors import InputError, unknown
 from common.files import is_regular
 from common.text import one_line
@@ -90,7 +90,7 @@ def load_config(
     if checkpoint is not None:
         cfg.MODEL.BACKBONE.DIGEST = digest(checkpoint)
     check_settings(cfg, TRAINER_REGISTRY.get(cfg.TRAINER.NAME))
-    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
+    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, max(1, int(threads.allowed())))
     cfg.freeze()
     return cfg
 
