@@ -65,6 +65,15 @@ def shortened(text: str, most: int) -> str:
     return text.encode("utf-8", "replace")[:most].decode("utf-8", "ignore")
 
 
+def columns_of(text: str) -> int:
+    """Width of ``text`` in terminal columns; Chinese characters, for example, are two wide.
+
+    >>> columns_of("rose"), columns_of("\\u96db\\u83ca"), columns_of("e\\u0301")
+    (4, 4, 1)
+    """
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def wrapped(text: str, columns: int) -> list[str]:
     """``text`` in lines of at most ``columns`` characters."""
     return textwrap.wrap(text, columns)

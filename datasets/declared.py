@@ -16,12 +16,13 @@ from common.notices import notice
 from common.text import counted
 from datasets.collection import TaskCollection
 from datasets.fewshot import TaskImages
-from datasets.folders import entries_of, is_folder, list_images, read_class_folders
+from datasets.folders import entries_of, list_images, read_class_folders
 from datasets.layouts import Release, official_split
 from datasets.places import part_folders, subfolders
 from datasets.source import complete
 from datasets.split_files import read_split
 from datasets.yaml_files import read_yaml
+from prompting.image_files import is_folder
 from prompting.tasks import METRICS, Task, check_classnames
 
 

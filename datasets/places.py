@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from common.files import is_regular
 from common.text import counted
-from datasets.folders import NO_CLASSES, image_suffixes, is_folder
+from datasets.folders import NO_CLASSES
+from prompting.image_files import image_suffixes, is_folder
 
 Parts = tuple[str, ...]  # of a path, spelt as `plain` does
 DEPTH = 3  # folders below a data set's folder that are searched

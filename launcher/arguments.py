@@ -16,6 +16,7 @@ from launcher.frame import OneLineParser
 
 # A run's folder is named by config and settings; file names are limited to 255 bytes.
 NAME, NAME_BYTES = 120, 200
+WRITTEN = ("--output", "--copy-to")  # folders that are written to
 
 # Settings that a command sets itself, and how. The keys that choose a method are in the catalogue.
 OWN_KEYS = {
@@ -140,7 +141,7 @@ def usable_folder(path: Path | str, flag: str) -> Path:
         raise InputError(f"{flag} {path}: {there} is {kind} and not a folder; give another folder.")
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise InputError(f"{flag} {path}: a name in it is longer than 255 bytes; give another folder.")
-    if flag == "--output" and not os.access(there, os.W_OK | os.X_OK):
+    if flag in WRITTEN and not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{flag} {path}: {there} is not writable; give another folder.")
     return path
 

@@ -21,6 +21,7 @@ from launcher.plan import COMPARE
 MODULES = {
     "table": "launcher.tables.main",
     "report": "launcher.report",
+    "predict": "launcher.predict",
     "bank": "launcher.bank",
     "prepare": "launcher.data.prepare",
     "check": "launcher.data.check",

@@ -162,10 +162,13 @@ class FeatureBank:
         return freed
 
 
-def tower_digest(module: nn.Module) -> str:
-    """Return a hash of a frozen module's structure, and of its weights and buffers with their names and dtypes."""
+def tower_digest(module: nn.Module, printed: bool = True) -> str:
+    """Return a hash of a frozen module's structure, and of its weights and buffers with their names and dtypes.
+
+    Without ``printed``, the structure is left out as PyTorch prints it, which depends on the versions of packages.
+    """
     heads = [m.num_heads for m in module.modules() if isinstance(getattr(m, "num_heads", None), int)]
-    digest = hashlib.blake2b(f"{module!r}{heads}".encode(), digest_size=20)
+    digest = hashlib.blake2b(f"{module!r}{heads}".encode() if printed else f"{heads}".encode(), digest_size=20)
     for name, tensor in module.state_dict().items():
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -30,6 +30,7 @@ from prompting.feature_bank import tower_digest
 from prompting.towers import Tower
 from prompting.vision_transformer import features_of
 
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32, "auto": torch.float16}
 UNITS = ("amx_bf16", "avx512_bf16", "bf16")  # flags of CPUs, best first; the last one is ARM's
 WORTH = 1.5  # bfloat16 is chosen if it is at least this many times as fast
 # And if no image's features have a smaller cosine with those in float32. At 0.998, of an EfficientNet, SoftCPT lost
@@ -73,6 +74,12 @@ def choose_image_dtype(tower: Tower, folder: Path, features_only: bool = True) -
         return
     tower.encode_images_with(in_bfloat16(tower.visual, tower.preprocessing.size), torch.bfloat16)
     print(f"Images: bfloat16, {found['speedup']:.1f} times as fast as float32 on this CPU ({units}; {origin})")
+
+
+def dtype_of(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype that a tower computes in for a method's PREC, one of PRECISIONS: float32 for fp16 on a CPU."""
+    dtype = PRECISIONS[precision]
+    return torch.float32 if dtype == torch.float16 and device.type == "cpu" else dtype  # CPUs have no fast float16
 
 
 def advise(tower: Tower, key: str, seconds: float) -> None:

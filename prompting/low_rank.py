@@ -115,3 +115,12 @@ def image_blocks(visual: nn.Module) -> list[AttentionBlock] | None:
     blocks = list(getattr(getattr(visual, "transformer", None), "resblocks", []))
     fits = all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks)
     return blocks if blocks and fits and all(b.attn.in_proj_weight is not None for b in blocks) else None
+
+
+def encode_updated(visual: nn.Module, updates: LowRank, images: Tensor) -> Tensor:
+    """(B, 3, size, size) images in a frozen vision transformer's dtype -> (B, feature_dim) with updates, as it gives
+    them."""
+    blocks = image_blocks(visual)
+    assert blocks is not None  # whoever built the updates has checked
+    with updated(blocks, updates):
+        return visual(images.contiguous(memory_format=torch.channels_last))

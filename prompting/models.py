@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 from torch import Tensor, nn
 
 from prompting.low_rank import Attention
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def module_list(modules: Iterable[M]) -> Sequence[M]:
+    """Return an nn.ModuleList, typed by its elements: PyTorch does not declare their type."""
+    return cast("Sequence[M]", nn.ModuleList(modules))
 
 
 class CLIP(Protocol):

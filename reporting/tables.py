@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from common.text import counted, printable
+from common.text import columns_of, counted, printable
 from reporting.paired import Paired
 from reporting.series import Series, Stat, accuracy_of, check_same_tasks
 from runs.results import Run
@@ -46,7 +45,7 @@ class Table:
     @property
     def width(self) -> int:
         """Width of the text in terminal columns."""
-        return max(map(_width, self.text().splitlines()))
+        return max(map(columns_of, self.text().splitlines()))
 
     def fit_width(self, columns: int, rules: Iterable[int] = ()) -> Table:
         """This table if its text is at most ``columns`` wide, otherwise the transposed table."""
@@ -82,7 +81,7 @@ class Table:
         height = max(map(len, heads))
         heads = [[""] * (height - len(head)) + head for head in heads]
         lines = [list(line) for line in zip(*heads, strict=True)]
-        widths = [max(map(_width, column)) for column in zip(*lines, *self.rows, strict=True)]
+        widths = [max(map(columns_of, column)) for column in zip(*lines, *self.rows, strict=True)]
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
         out = [self._line(line, widths) for line in lines] + [rule]
         for r, row in enumerate(self.rows):
@@ -94,7 +93,7 @@ class Table:
     def _line(self, cells: list[str], widths: list[int], emphasised: Collection[int] = ()) -> str:
         parts = []
         for c, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-            gap = " " * (width - _width(cell))
+            gap = " " * (width - columns_of(cell))
             cell = f"\033[1m{cell}\033[0m" if c in emphasised else cell
             parts.append(cell + gap if c < self.left else gap + cell)
         return "  ".join(parts).rstrip()
@@ -109,11 +108,6 @@ class Table:
         ]
         lines = [[markdown(heading) for heading in shown.header], marks, *body]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _width(text: str) -> int:
-    """Width of ``text`` in terminal columns; Chinese characters, for example, are two wide."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def markdown(text: str) -> str:

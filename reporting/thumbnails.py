@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from common.files import is_regular, read_bytes
 
 SIDE = 96
-IMAGE_BYTES = 1 << 30  # as in datasets/images.py
+IMAGE_BYTES = 1 << 30  # as in prompting/photographs.py
 
 
 def image_roots(data: Path | None, recorded: Iterable[str | None]) -> list[Path]:
@@ -44,7 +44,7 @@ def thumbnail(image: str, roots: Sequence[Path], unreadable: list[str] | None = 
 
 
 def _read(path: Path) -> Image.Image:
-    """A picture as upright RGB, converted as methods see it (`datasets.images.read_image`)."""
+    """A picture as upright RGB, converted as methods see it (`prompting.photographs.read_image`)."""
     opened = Image.open(io.BytesIO(read_bytes(path, IMAGE_BYTES)))  # by its path, Pillow 13 scrambles turned grey TIFFs
     opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # avoids decoding large photographs at full size
     upright = ImageOps.exif_transpose(opened)

@@ -1,15 +1,17 @@
 """One run: one method, one collection, one number of shots, one seed.
 
-A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tasks.json (their tasks), tensorboard/ and,
-written last, results.json, whose ``"finished": true`` makes the run finished and whose checksum covers all of it. A
-finished run is reported, not repeated, unless its pictures changed; an unfinished one is resumed. An evaluation writes
-evaluation.json, which names its checkpoint.
+A run is a folder: config.yaml, log.txt, prompt_learner/ (checkpoints), tasks.json (their tasks), tensorboard/,
+classifier.json and classifier.safetensors (what was tested, see `classifier.bundle`) and, written last, results.json,
+whose ``"finished": true`` makes the run finished and whose checksum covers all of it. A finished run is reported, not
+repeated, unless its pictures changed; an unfinished one is resumed. An evaluation writes evaluation.json, which names
+its checkpoint, and a classifier too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from dassl.engine import build_trainer
 from dassl.utils import collect_env_info, count_num_param, set_random_seed
 from yacs.config import CfgNode
 
+from classifier.bundle import used, write_bundle
 from common import plugins
 from common.errors import FULL, InputError, of_system
 from common.files import sealed, write_atomically
@@ -41,7 +44,9 @@ from runs.threads import threads_for
 from runs.wandb_log import wandb_log
 from trainers.engine.knobs import method_of
 from trainers.engine.resuming_trainer import checkpoint_of
+from trainers.engine.views import shown_in_tests
 
+MEASURED = {"accuracy", "overall_accuracy", "class_mean_accuracy", "correct", "total", "confusion"}  # of a task
 DRAWN_TOWER = "garden_clip.safetensors"
 
 
@@ -196,9 +201,28 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     name = EVALUATION if request.evaluate else RESULTS
     data = trainer.dm.dataset
     pictures.record(folder, data_root(cfg), (item.impath for item in [*data.train_x, *(data.val or []), *data.test]))
+    _write_classifier(folder, trainer, results)
     text = json.dumps(sealed(results), indent=1) + "\n"
     write_atomically(folder / name, text)
     return json.loads(text)
+
+
+def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> None:
+    """Write what was tested into a run's folder, see `classifier.bundle`."""
+    cfg, head = trainer.cfg, trainer.tested_head
+    if head is None:  # of a plug-in
+        print(f"{results['method']} has no head, so no classifier is written")
+        return
+    tower = trainer.tower
+    keys = ("method", "trainer", "dataset", "config", "shots", "command", "versions", "device", "git_commit")
+    write_bundle(
+        folder,
+        head,
+        shown_in_tests(cfg, tower.preprocessing.resize_mode),
+        used(tower, trainer.knobs.PREC, head.needs_text, os.path.abspath(results["data_root"])),
+        [{key: value for key, value in task.items() if key in MEASURED} for task in results["tasks"]],
+        {**{key: results[key] for key in keys}, "seeds": [results["seed"]], "evaluated": results["evaluated"]},
+    )
 
 
 def warn_of_drawn_tower(cfg: CfgNode) -> None:

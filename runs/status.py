@@ -14,6 +14,7 @@ from common.files import is_regular, read_bytes, read_text, write_atomically
 from common.notices import notice
 from common.paths import (
     CHECKPOINTS,
+    CLASSIFIER,
     CONFIG,
     EVALUATION,
     INPUTS,
@@ -24,6 +25,7 @@ from common.paths import (
     TENSORBOARD,
     TESTED,
     TRACEBACK,
+    WEIGHTS,
 )
 from runs import pictures
 from runs.results import DamagedRun, Run, RunError, read_run
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 6.0  # seconds: loaders of a process that was killed hold on to its lock until they notice
 # What a run writes into its folder, and into the folders in it.
-RECORDS = (RESULTS, EVALUATION, INPUTS, TRACEBACK, TASKS, CONFIG, pictures.FILE)
+RECORDS = (RESULTS, EVALUATION, CLASSIFIER, WEIGHTS, INPUTS, TRACEBACK, TASKS, CONFIG, pictures.FILE)
 WRITTEN = {
     CHECKPOINTS: re.compile(r"checkpoint|model.*\.pth\.tar.*|\.(checkpoint|model).*\.part"),
     TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),

@@ -17,6 +17,7 @@ FLOORS = (
     "common",
     "dassl",
     "prompting",
+    "classifier",
     "datasets",
     "trainers.engine",
     "trainers",
@@ -37,13 +38,15 @@ ONLY = {
     "common": (),
     "dassl": (),
     "prompting": ("common",),
-    "datasets": ("common", "dassl", "prompting.tasks"),  # tasks are plain Python and PyTorch: no tower is loaded
+    "classifier": ("common", "prompting"),
+    "datasets": ("common", "dassl", "prompting.tasks", "prompting.photographs", "prompting.image_files"),  # no tower
     "reporting": ("common", "runs.results"),  # reads finished runs: no PyTorch, no Dassl
 }
 # Packages that some floors do not know, in functions neither.
 UNKNOWN = {
     "common": None,  # the standard library alone
     "prompting": {"dassl", "yacs"},
+    "classifier": {"dassl", "yacs"},
     "reporting": {"torch", "torchvision", "dassl", "yacs", "clip"},
 }
 # The half of the launcher and of runs/ that plans, checks and reports before anything is installed, and what it needs.

@@ -18,31 +18,19 @@ adapter of text features, the paper's second variant, is left out, as in the pub
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import AdapterHead
 from common.errors import InputError
 from common.knobs import Knob
-from prompting.losses import unit
+from prompting.adapters import Adapter
 from trainers.engine.task_trainer import TaskTrainer
-
-
-class Adapter(nn.Module):
-    """(batch, feature_dim) x -> (batch, feature_dim) x', of unit norm."""
-
-    def __init__(self, feature_dim: int, reduction: int, ratio: float):
-        super().__init__()
-        self.ratio = ratio
-        self.down = nn.Linear(feature_dim, feature_dim // reduction, bias=False)
-        self.up = nn.Linear(feature_dim // reduction, feature_dim, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        adapted = F.relu(self.up(F.relu(self.down(x))))
-        return unit(self.ratio * adapted + (1 - self.ratio) * x)
 
 
 @TRAINER_REGISTRY.register()
@@ -50,6 +38,11 @@ class ClipAdapter(TaskTrainer):
     """An adapter of image features per task, each task trained on its own."""
 
     model: nn.ModuleList
+
+    @property
+    def adapters(self) -> Sequence[Adapter]:
+        """One adapter per task: ``self.model``, typed by its elements."""
+        return cast("Sequence[Adapter]", self.model)
 
     section = "CLIPADAPTER"
     KNOBS = (
@@ -73,10 +66,11 @@ class ClipAdapter(TaskTrainer):
         """(batch, feature_dim) -> (batch, classes of the task): the equations above."""
         classes = self.layout.classes_of(task)
         text_features = self.handwritten_features[classes.start : classes.stop]
-        return self.logits(self.model[task](image_features), text_features)
+        return self.logits(self.adapters[task](image_features), text_features)
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda image_features, task: self.task_by_task(image_features, task, self.task_logits)
+    def head(self) -> AdapterHead:
+        scale, reduction = self.tower.logit_scale, self.knobs.REDUCTION
+        return AdapterHead(self.layout, self.handwritten_features, scale, list(self.adapters), reduction)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits = self.task_by_task(image_features, task, self.task_logits)

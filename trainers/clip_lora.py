@@ -36,10 +36,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
+from classifier.heads import Head, UpdatedHead
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.losses import unit
-from prompting.low_rank import AttentionBlock, LowRank, image_blocks, updated
+from prompting.low_rank import AttentionBlock, LowRank, encode_updated, image_blocks, updated
 from prompting.templates import template_prompts
 from prompting.text_encoder import blocks_of
 from prompting.towers import Tower
@@ -163,14 +164,20 @@ class CLIPLoRA(PromptTrainer):
 
     def adapted_features(self, images: Tensor, task: Tensor) -> Tensor:
         """Encode every image with its own task's image tower: (batch, feature_dim) of unit norm."""
-        blocks, updates = image_blocks(self.tower.visual), self.model.image
-        assert blocks is not None and updates is not None  # ENCODER is not "text"
+        updates = self.model.image
+        assert updates is not None  # ENCODER is not "text"
         images = images.to(self.tower.dtype)
-        rows, parts = rows_of_tasks(task), []
-        for index, mine in rows.items():
-            with updated(blocks, updates[index]):
-                parts.append(unit(self.tower.visual(images[mine].contiguous(memory_format=torch.channels_last))))
+        rows = rows_of_tasks(task)
+        parts = [unit(encode_updated(self.tower.visual, updates[t], images[mine])) for t, mine in rows.items()]
         return torch.cat(parts)[torch.cat(list(rows.values())).argsort()]
+
+    def head(self) -> Head:
+        updates = self.model.image
+        if updates is None:
+            return super().head()
+        features, _ = self.text_features(range(len(self.layout)))
+        scale, alpha = self.tower.logit_scale, self.knobs.ALPHA
+        return UpdatedHead(self.layout, features, scale, updates, alpha, self.tower)
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None

@@ -16,38 +16,20 @@ whatever the tower's precision (published: float16).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from yacs.config import CfgNode
 
+from classifier.heads import ConditionalHead
 from common.knobs import Knob
-from prompting.losses import unit
-from prompting.prompts import with_context
-from prompting.text_encoder import Packed, pack_for
+from prompting.image_contexts import ImageContext, cosines, pack_for_images
+from prompting.text_encoder import Packed
 from trainers.engine.contexts import PromptLearner, module_list, word_vectors
 from trainers.engine.prompt_trainer import PromptTrainer
-
-TEST_PROMPTS = 2048  # prompts encoded at a time without gradients; always at least those of one image
-REDUCTION = 16  # width of the image feature / width of the meta-net's hidden layer
-
-
-class ImageContext(nn.Module):
-    """One task's context vectors and meta-net; ``start`` (n_ctx, ctx_dim) holds the vectors' initial values."""
-
-    def __init__(self, start: Tensor, feature_dim: int):
-        super().__init__()
-        self.ctx = nn.Parameter(start.clone())
-        self.linear1 = nn.Linear(feature_dim, feature_dim // REDUCTION)
-        self.linear2 = nn.Linear(feature_dim // REDUCTION, start.shape[1])
-
-    def forward(self, image_features: Tensor) -> Tensor:
-        """(batch, feature_dim) -> (batch, n_ctx, ctx_dim)."""
-        shift = self.linear2(self.linear1(image_features).relu())
-        return self.ctx + shift.unsqueeze(1)
 
 
 class ImageContexts(PromptLearner):
@@ -95,21 +77,17 @@ class CoCoOp(PromptTrainer):
         return ImageContexts(starts, text.feature_dim)
 
     def _pack_images(self, task: int, images: int) -> Packed:
-        """Pack the prompts of ``images`` images with a task's classes: the first image's, then the second's, ..."""
         prompts = [self._prompts[c] for c in self.layout.classes_of(task)]
-        laid_out = [with_context(p, i, self.model.n_ctx) for i in range(images) for p in prompts]
-        return pack_for(self.tower.text, laid_out).to(self.device)
+        return pack_for_images(self.tower.text, prompts, images, self.model.n_ctx).to(self.device)
 
     def logits_of_task(self, task: int, image_features: Tensor) -> Tensor:
         """(images, feature_dim) of a task -> (images, classes of the task); every image has its own class features."""
+
+        def class_features(contexts: Tensor) -> Tensor:
+            return self.encode(self.tower.text, self._packed_images(task, len(contexts)), contexts)
+
         n_classes = len(self.layout.classes_of(task))
-        chunk = len(image_features) if torch.is_grad_enabled() else max(1, TEST_PROMPTS // n_classes)
-        parts = []
-        for x in image_features.split(chunk):
-            contexts = self.model.tasks[task](x)
-            w = unit(self.encode(self.tower.text, self._packed_images(task, len(x)), contexts))
-            parts.append(self.tower.logit_scale * torch.einsum("id,icd->ic", x, w.unflatten(0, (-1, n_classes))))
-        return torch.cat(parts)
+        return self.tower.logit_scale * cosines(image_features, self.model.tasks[task], n_classes, class_features)
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
@@ -117,6 +95,5 @@ class CoCoOp(PromptTrainer):
         logits = self.task_by_task(image_features, task, self.logits_of_task)
         return logits, self.all_classes
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Compute nothing ahead: images share no text features, since each has its own."""
-        return lambda image_features, task: self.class_logits(image_features, task)[0]
+    def head(self) -> ConditionalHead:
+        return ConditionalHead(self.layout, self.model.tasks, self.tower)

@@ -31,6 +31,7 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import RAW, LinearHead
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.logistic_regression import LogisticRegression
@@ -121,6 +122,9 @@ class LinearProbe(FittedTrainer):
             print(f"task {index} ({task.name}): C {c:.4g}")
             self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
             self.model.bias[classes.start : classes.stop] = b.to(self.model.bias.dtype)
+
+    def head(self) -> LinearHead:
+        return LinearHead(self.layout, self.model.weight, bias=self.model.bias, reads=RAW)
 
     def fit_task(
         self, index: int, shots: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]

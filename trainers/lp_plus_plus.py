@@ -34,7 +34,6 @@ of w; MOMENTUM 0 makes them plain majorise-minimise steps. Ours deviates from th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +42,7 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import LinearHead
 from common.knobs import Knob
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
 
@@ -164,6 +164,5 @@ class LPPlusPlus(FittedTrainer):
         )
         return found
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        weights = self.model(self.handwritten_features)
-        return lambda image_features, task: image_features @ weights.t()
+    def head(self) -> LinearHead:
+        return LinearHead(self.layout, self.model(self.handwritten_features))

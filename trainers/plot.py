@@ -14,10 +14,11 @@ task of a collection; the loss is CoOp's. Local features come from prompting.loc
 store them (M times the size of a feature), so images are encoded at every step.
 
 Follows section 3 of the paper and github.com/CHENGY12/PLOT (plot-coop). Deviations: similarities and plans are float32
-whatever the tower's precision (published: the tower's float16); in tests, Sinkhorn stops on the mean change over the
-images of one task that are compared together, not over a whole batch; ImageNet's extra term, the cosine of the global
-features, is omitted. The public code supports ResNets only; other towers' local features are our interpretation. The
-patch tokens of a vision transformer's last layer were never trained to match text, so expect less of PLOT there.
+whatever the tower's precision (published: the tower's float16); in tests, Sinkhorn stops for each image on its own, not
+on the mean change over a batch, so that a prediction does not depend on other images; ImageNet's extra term, the cosine
+of the global features, is omitted. The public code supports ResNets only; other towers' local features are our
+interpretation. The patch tokens of a vision transformer's last layer were never trained to match text, so expect less
+of PLOT there.
 """
 
 from __future__ import annotations
@@ -29,51 +30,15 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import TransportHead
 from common.knobs import Knob
 from prompting.local_features import check_local, encode_local
 from prompting.prompts import with_context
 from prompting.text_encoder import Packed, pack_for
+from prompting.transport import Transport
+from prompting.transport import sinkhorn as sinkhorn
 from trainers.engine.contexts import PromptLearner
 from trainers.engine.prompt_trainer import PromptTrainer
-
-TEST_VALUES = 1 << 22  # similarities computed at a time without gradients
-QUEUED_VALUES = (
-    1 << 25
-)  # row and column scalings kept while Sinkhorn's iterations are queued on a GPU; 256 MiB with copies
-
-
-@torch.no_grad()
-def sinkhorn(cost: Tensor, eps: float, max_iter: int, threshold: float, queued: int = 0) -> Tensor:
-    """Return plans (P, M, N) of entropic optimal transport between uniform weights, for P costs (P, M, N) at once.
-
-    A plan is diag(r) K diag(c) with K = exp(-cost / eps); r and c are fitted to the row and column sums in turn. All
-    problems stop together, when r changes by less than ``threshold`` on average. Column sums are exact, and row sums
-    are accurate to that change.
-
-    ``queued`` iterations are computed before the host asks whether to stop, which lets it wait for a GPU; the plans do
-    not depend on it. 0: one on a CPU, and on a GPU as many as fit in QUEUED_VALUES.
-    """
-    kernel = torch.exp(-cost / eps)
-    p, m, n = cost.shape
-    r, c = torch.ones_like(cost[:, :, :1]), torch.ones_like(cost[:, :1])
-    queued = queued or (1 if cost.device.type == "cpu" else max(1, QUEUED_VALUES // (p * (m + n))))
-    for first in range(0, max_iter, queued):
-        rs, cs, changes = [], [], []
-        for _ in range(first, min(first + queued, max_iter)):
-            before = r
-            r = 1 / (m * (kernel * c).sum(2, keepdim=True))
-            c = 1 / (n * (kernel * r).sum(1, keepdim=True))
-            rs.append(r)
-            cs.append(c)
-            changes.append((r - before).abs().mean())
-        small = torch.stack(changes) < threshold
-        if len(rs) > 1:  # take the first iteration that changes little, or the last
-            numbers = torch.arange(len(rs), device=small.device)
-            stop = torch.where(small, numbers, len(rs) - 1).min().view(1)
-            r, c = (torch.stack(scalings).index_select(0, stop).squeeze(0) for scalings in (rs, cs))
-        if first + queued < max_iter and small.any():
-            break
-    return r * kernel * c
 
 
 class ContextSets(PromptLearner):
@@ -140,13 +105,14 @@ class PLOT(PromptTrainer):
         features, columns = super().text_features(tasks, classes)
         return features.unflatten(0, (self.model.n, -1)), columns
 
+    @property
+    def transport(self) -> Transport:
+        k = self.knobs
+        return Transport(self.tower.logit_scale, k.EPS, k.MAX_ITER, k.THRESHOLD)
+
     def logits(self, image_features: Tensor, text_features: Tensor) -> Tensor:
         """(images, M, d), (N, n, d) -> (images, n)."""
-        k = self.knobs
-        similarity = torch.einsum("imd,kcd->icmk", image_features, text_features)
-        cost = 1 - similarity.flatten(0, 1)
-        plan = sinkhorn(cost, k.EPS, k.MAX_ITER, k.THRESHOLD).view_as(similarity)
-        return self.tower.logit_scale * (plan * similarity).sum((2, 3))
+        return self.transport.logits(image_features, text_features)
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None
@@ -154,10 +120,10 @@ class PLOT(PromptTrainer):
         w, columns = text or self.text_features(self.tasks_to_encode(task))
 
         def logits_of_task(index: int, x: Tensor) -> Tensor:
-            own = w[:, self.columns_of(index, columns)]
-            values = x.shape[1] * own.shape[0] * own.shape[1]
-            chunk = len(x) if torch.is_grad_enabled() else max(1, TEST_VALUES // values)
-            return torch.cat([self.logits(part, own) for part in x.split(chunk)])
+            return self.logits(x, w[:, self.columns_of(index, columns)])
 
         logits = self.task_by_task(image_features, task, logits_of_task)
         return logits, self.all_classes
+
+    def head(self) -> TransportHead:
+        return TransportHead(self.layout, self.text_features(range(len(self.layout)))[0], self.transport)

@@ -16,10 +16,12 @@ prototypical networks on CLIP's features, not a reproduction of those figures.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import FEATURES, RAW, LinearHead
 from common.knobs import Knob
 from prompting.losses import unit
 from trainers.engine.fitted_trainer import FittedTrainer, split_features
@@ -43,10 +45,15 @@ class Prototypes(nn.Module):
         self.prototypes = total / torch.bincount(y, minlength=len(total)).clamp(min=1).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
+        weight, scale, bias = self.linear()
+        return F.linear(scale * x, weight, bias)
+
+    def linear(self) -> tuple[Tensor, float, Tensor | None]:
+        """Return weight, scale and bias: the logits are scale x (weight x) + bias."""
         if self.distance == "cosine":
-            return self.scale * x @ unit(self.prototypes).t()
+            return unit(self.prototypes), self.scale, None
         # |x|^2 is the same for all classes; leaving it out loses less precision.
-        return 2 * x @ self.prototypes.t() - self.prototypes.square().sum(1)
+        return self.prototypes, 2.0, -self.prototypes.square().sum(1)
 
 
 @TRAINER_REGISTRY.register()
@@ -67,3 +74,7 @@ class ProtoNet(FittedTrainer):
 
     def fit(self) -> None:
         self.model.fit(*split_features(self, "train"))
+
+    def head(self) -> LinearHead:
+        reads = RAW if self.raw_features(self.cfg) else FEATURES
+        return LinearHead(self.layout, *self.model.linear(), reads)

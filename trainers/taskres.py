@@ -19,7 +19,7 @@ it). The "enhanced base", a text projection that was tuned beforehand, is left o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -28,6 +28,7 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor, nn
 from yacs.config import CfgNode
 
+from classifier.heads import LinearHead
 from common.knobs import Knob
 from prompting.losses import unit, within_task
 from prompting.templates import template_prompts
@@ -74,6 +75,6 @@ class TaskRes(TaskTrainer):
         column = torch.searchsorted(columns, label)
         return F.cross_entropy(logits, column), logits, column
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def head(self) -> LinearHead:
         features, _ = self.class_features(range(len(self.layout)))
-        return lambda image_features, task: self.logits(image_features, features)
+        return LinearHead(self.layout, features, self.tower.logit_scale)

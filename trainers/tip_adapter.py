@@ -21,7 +21,7 @@ Deviations from the public code:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -32,44 +32,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from yacs.config import CfgNode
 
+from classifier.heads import CacheHead
 from common.errors import InputError
 from common.knobs import Knob
+from prompting.adapters import Cache
 from prompting.losses import unit, within_task
 from prompting.transfers import upload
 from trainers.engine.fitted_trainer import accuracy, split_features
 from trainers.engine.image_trainer import images_of
 from trainers.engine.task_trainer import TaskTrainer
 from trainers.engine.tasks_of_batch import tasks_of
-
-
-class Cache(nn.Module):
-    """The shots of one task: keys (shots, d) of unit norm, their classes (shots,) within the task, alpha and beta."""
-
-    keys: Tensor
-    values: Tensor
-    alpha: Tensor
-    beta: Tensor
-
-    def __init__(self, shots: int, feature_dim: int, n_classes: int, alpha: float, beta: float, trained: bool):
-        super().__init__()
-        self.n_classes = n_classes
-        keys = torch.zeros(shots, feature_dim)
-        if trained:
-            self.keys = nn.Parameter(keys)
-        else:
-            self.register_buffer("keys", keys)
-        self.register_buffer("values", torch.zeros(shots, dtype=torch.long))
-        self.register_buffer("alpha", torch.tensor(alpha))
-        self.register_buffer("beta", torch.tensor(beta))
-
-    def votes(self, affinity: Tensor, beta: Tensor | float) -> Tensor:
-        """(batch, shots) x.k_i -> (batch, classes) sums over a class's shots of exp(-beta (1 - x.k_i))."""
-        weights = (beta * (affinity - 1)).exp()
-        return weights.new_zeros(len(weights), self.n_classes).index_add(1, self.values, weights)
-
-    def forward(self, image_features: Tensor) -> Tensor:
-        """(batch, d) features of unit norm -> (batch, classes) the cache's part of the task's logits."""
-        return self.alpha * self.votes(image_features @ self.keys.t(), self.beta)
 
 
 @TRAINER_REGISTRY.register()
@@ -135,8 +107,8 @@ class TipAdapter(TaskTrainer):
         text_features = self.handwritten_features[classes.start : classes.stop]
         return self.logits(image_features, text_features) + self.caches[task](image_features)
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return lambda image_features, task: self.task_by_task(image_features, task, self.task_logits)
+    def head(self) -> CacheHead:
+        return CacheHead(self.layout, self.handwritten_features, self.tower.logit_scale, self.caches)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         tasks = tasks_of(task)

@@ -9,11 +9,10 @@ ZeroshotCLIP2. On ImageNet the ensemble consists of the seven general templates 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor, nn
+from torch import nn
 
+from classifier.heads import LinearHead
 from common.knobs import Knob
 from prompting.templates import IMAGENET, template_features
 from trainers.engine.task_trainer import TaskTrainer
@@ -31,11 +30,11 @@ class ZeroshotCLIP(TaskTrainer):
     def build_learner(self) -> nn.Module:
         return nn.Module()  # nothing is learned
 
-    def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def head(self) -> LinearHead:
         ensemble = self.knobs.TEMPLATES == "imagenet"
         own = not (ensemble and self.cfg.DATASET.NAME.lower() == "imagenet")
         features = template_features(self.tower.text, self.layout, IMAGENET if ensemble else (), own)
-        return lambda image_features, task: self.logits(image_features, features)
+        return LinearHead(self.layout, features, self.tower.logit_scale)
 
     def train(self) -> None:
         """Only test: nothing is trained."""

@@ -10,11 +10,12 @@ from dassl.data.datasets import DATASET_REGISTRY
 from common.errors import InputError
 from common.files import read_json
 from datasets.fewshot import Samples, TaskImages
-from datasets.folders import entries_of, is_folder, list_images
+from datasets.folders import entries_of, list_images
 from datasets.layouts import Release, locate_files, read_lines
 from datasets.places import find_file
 from datasets.source import Facts, Source, complete
 from datasets.split_files import SPLITS, without_repeats
+from prompting.image_files import is_folder
 from prompting.tasks import Task, check_classnames
 
 # The kind of garment in each of the 20 tasks, in order.

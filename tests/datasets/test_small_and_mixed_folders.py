@@ -8,7 +8,8 @@ from PIL import Image
 from common import notices
 from common.errors import InputError
 from datasets.fewshot import split_in_three, split_sizes
-from datasets.folders import image_suffixes, left_out, read_class_folders
+from datasets.folders import left_out, read_class_folders
+from prompting.image_files import image_suffixes
 from tests.support.configs import dataset_config
 from tests.support.images import write_images
 

@@ -55,7 +55,7 @@ def test_testing_in_parts_gives_the_same_logits(workplace, tower64, monkeypatch)
     image_features, _, task = batch(trainer.layout, tower64.text.feature_dim)
     with torch.no_grad():
         whole, _ = trainer.class_logits(image_features, task)
-        monkeypatch.setattr("trainers.cocoop.TEST_PROMPTS", 4)
+        monkeypatch.setattr("prompting.image_contexts.TEST_PROMPTS", 4)
         parts, _ = trainer.class_logits(image_features, task)
     torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-9)
 

@@ -91,7 +91,7 @@ def test_testing_in_parts_gives_the_same_logits(workplace, tower64, monkeypatch)
     x, _, task = local_batch(trainer.layout, tower64)
     with torch.no_grad():
         whole, _ = trainer.class_logits(x, task)
-        monkeypatch.setattr("trainers.plot.TEST_VALUES", 1)
+        monkeypatch.setattr("prompting.transport.TEST_VALUES", 1)
         parts, _ = trainer.class_logits(x, task, trainer.text_features(range(len(trainer.layout))))
     torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-9)
 

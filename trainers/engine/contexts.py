@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from prompting.models import module_list as module_list
 from prompting.padded_text import AnyText
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def module_list(modules: Iterable[M]) -> Sequence[M]:
-    """Return an nn.ModuleList, typed by its elements: PyTorch does not declare their type."""
-    return cast("Sequence[M]", nn.ModuleList(modules))
 
 
 class PromptLearner(nn.Module):

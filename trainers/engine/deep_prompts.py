@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
+from classifier.heads import PromptedHead
 from common.errors import InputError
 from prompting.losses import unit
 from prompting.prompts import bounded
@@ -116,6 +117,11 @@ class DeepPromptTrainer(PromptTrainer):
     def prompted(self, images: Tensor, task: int) -> Tensor:
         """Encode images with a task's prompts: (images, feature_dim) of unit norm."""
         return self.vision(images, self.model.vision_prompts(task))
+
+    def head(self) -> PromptedHead:
+        tasks = range(len(self.layout))
+        prompts = torch.stack([self.model.vision_prompts(task) for task in tasks])
+        return PromptedHead(self.layout, self.text_features(tasks)[0], self.tower.logit_scale, prompts, self.tower)
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None

@@ -51,7 +51,7 @@ def split_features(trainer: TaskTrainer, split: str) -> tuple[Tensor, Tensor]:
 class FittedTrainer(TaskTrainer):
     """A trainer without epochs.
 
-    Subclasses implement `build_learner` (a module: image features -> logits of all classes) and `fit`.
+    Subclasses implement `build_learner` (a module: image features -> logits of all classes), `fit` and `head`.
     """
 
     def fit(self) -> None:
@@ -67,6 +67,8 @@ class FittedTrainer(TaskTrainer):
         return None, None
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+        if type(self).head is not TaskTrainer.head:
+            return super().classifier()
         return lambda image_features, task: self.model(image_features)
 
     def train(self) -> None:

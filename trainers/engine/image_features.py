@@ -24,10 +24,10 @@ from prompting.image_precision import advise, name_of
 from prompting.losses import unit
 from prompting.towers import Tower
 from prompting.transfers import read_one_late, sent
+from prompting.views import images_at_a_time
 from prompting.vision_transformer import is_fast
 from trainers.engine.side_by_side import side_by_side
 
-CPU_PIXELS = 200_000  # per batch; measured: four images of 224 pixels at a time are four times faster than 64
 TRIAL = 2  # the batch, counted from 0, whose time estimates the whole
 ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run
 
@@ -80,8 +80,7 @@ class ImageFeatures:
 
     def __init__(self, tower: Tower, bank: FeatureBank, device: torch.device, workers: int):
         self.tower, self.bank, self.device, self.workers = tower, bank, device, workers
-        # Without gradients a GPU can take far more than a training batch; a CPU is fastest if its caches hold a batch.
-        self.batch = 256 if device.type == "cuda" else max(1, CPU_PIXELS // tower.preprocessing.size**2)
+        self.batch = images_at_a_time(device, tower.preprocessing.size)
         self.digests = FileDigests(bank.folder)
         self.auto_key = ""  # a setting to name if encoding in float32 will take long
         self._contents: dict[str, str] = {}  # path -> hash, for this run

@@ -22,7 +22,7 @@ from common.paths import BANK, OUTPUT, REPOSITORY
 from datasets.collection import layout_of
 from datasets.images import Labels, SeededImages, data_root, not_augmented
 from prompting.feature_bank import FeatureBank
-from prompting.image_precision import choose_image_dtype, name_of
+from prompting.image_precision import choose_image_dtype, dtype_of, name_of
 from prompting.losses import unit
 from prompting.pixels import check_pixels, from_tower
 from prompting.text_memory import TextMemory
@@ -35,7 +35,6 @@ from trainers.engine.resuming_trainer import ResumingTrainer
 from trainers.engine.views import as_tested
 from trainers.engine.watch import Watch
 
-PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32, "auto": torch.float16}
 TEST_ROWS = 4096  # test images per batch when their features come from the bank
 
 
@@ -125,9 +124,7 @@ class ImageTrainer(ResumingTrainer):
         """Load the frozen tower that the settings name."""
         name = self.cfg.MODEL.BACKBONE.NAME
         print(f"Loading CLIP (backbone: {name})")
-        dtype = PRECISIONS[self.knobs.PREC]
-        if dtype == torch.float16 and self.device.type == "cpu":
-            dtype = torch.float32  # CPUs have no fast float16
+        dtype = dtype_of(self.knobs.PREC, self.device)
         tower = load_tower(name, self.device, dtype, search=search_folders(self.cfg))
         tower.text.memory = TextMemory(int(self.cfg.MODEL.TEXT_MEMORY_GB * (1 << 30)))
         if self.knobs.PREC == "auto":

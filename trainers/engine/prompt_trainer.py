@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from classifier.heads import Head, LinearHead
 from common.notices import notice
 from prompting.losses import unit, within_task
 from prompting.prompts import lay_out
@@ -132,9 +133,24 @@ class PromptTrainer(TaskTrainer):
         text_features, columns = text or self.text_features(self.tasks_to_encode(task))
         return within_task(self.logits(image_features, text_features), task, self.task_of_class[columns]), columns
 
+    def head(self) -> Head:
+        features, _ = self.text_features(range(len(self.layout)))
+        return LinearHead(self.layout, features, self.tower.logit_scale)
+
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
+        if not self._has_own_logits():
+            return super().classifier()
         text = self.text_features(range(len(self.layout)))
         return lambda image_features, task: self.class_logits(image_features, task, text)[0]
+
+    def _has_own_logits(self) -> bool:
+        """Return whether a subclass, such as a plug-in's, changes the logits and leaves `head` as it was before."""
+        classes = type(self).__mro__
+        head, *logits = (
+            next(place for place, kind in enumerate(classes) if name in vars(kind))
+            for name in ("head", "class_logits", "logits")
+        )
+        return min(logits) < head
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         classes = self.classes_to_encode(label, task)

@@ -1,7 +1,7 @@
 """What all methods share, given the images' features: the training loop, testing and the report.
 
 A method subclasses `TaskTrainer` or, if it learns prompts, `PromptTrainer`. `build_learner` builds what it learns,
-`loss` is what it minimises, and `classifier` is how it classifies.
+`loss` is what it minimises, and `head` is how it classifies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from yacs.config import CfgNode
 
+from classifier.heads import Head, LinearHead
 from common.errors import InputError
 from common.paths import CHECKPOINTS
 from datasets.images import SeededImages
@@ -43,8 +44,12 @@ EXAMPLES = 3  # wrongly classified test images per class that results.json names
 class TaskTrainer(ImageTrainer):
     """Trains a learner on the tasks of a collection, with a frozen CLIP.
 
-    Subclasses set ``section`` and ``KNOBS`` and implement `build_learner`, `loss` and `classifier`.
+    Subclasses set ``section`` and ``KNOBS`` and implement `build_learner`, `loss` and `head`.
+
+    tested_head: the head of the last test; None before, and for a method that overrides `classifier` instead.
     """
+
+    tested_head: Head | None = None
 
     def __init__(self, cfg: CfgNode):
         super().__init__(cfg)
@@ -112,12 +117,23 @@ class TaskTrainer(ImageTrainer):
         parts = [placed(index, logits_of(index, image_features[mine])) for index, mine in rows.items()]
         return torch.cat(parts)[torch.cat(list(rows.values())).argsort()]
 
+    def head(self) -> Head:
+        """Return how the method classifies, with what it learned so far; a run leaves it in its folder.
+
+        What images share, such as text features, is computed once, here.
+        """
+        raise NotImplementedError
+
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a function for testing: (batch, d) image features, (batch,) tasks -> (batch, classes) logits.
 
-        Logits of other tasks' classes are ignored. What images share, such as text features, is computed once, here.
+        It applies `head`. Logits of other tasks' classes are ignored. A method that overrides it can be trained and
+        tested, but its runs leave no classifier.
         """
-        raise NotImplementedError
+        head = self.tested_head = self.head().eval()
+        if isinstance(head, LinearHead):
+            return lambda image_features, task: head.flat(image_features)
+        return lambda image_features, task: self.task_by_task(image_features, task, lambda t, x: head.logits(x, t))
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return a batch's loss, its within-task logits (batch, n) and each image's true column of these."""

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dassl.data.transforms import build_transform
-from PIL import Image
-from torch import Tensor
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 from yacs.config import CfgNode
 
-View = Callable[[Image.Image], Tensor]
-
-
-class PaddedToSquare:
-    """Resize the longest side and pad the other with black, equally on both sides, as OpenCLIP's "longest" does."""
-
-    def __init__(self, size: int, interpolation: InterpolationMode):
-        self.size, self.interpolation = size, interpolation
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        scale = self.size / max(image.size)
-        height, width = (max(1, round(side * scale)) for side in (image.height, image.width))
-        small = Resize((height, width), self.interpolation)(image)
-        square = Image.new(image.mode, (self.size, self.size))
-        square.paste(small, ((self.size - width) // 2, (self.size - height) // 2))
-        return square
-
-    def __repr__(self) -> str:
-        return f"PaddedToSquare(size={self.size}, interpolation={self.interpolation.value})"
+from prompting.views import PaddedToSquare, Shown, View
 
 
 def as_tested(cfg: CfgNode, resize_mode: str) -> View:
@@ -49,3 +28,12 @@ def as_tested(cfg: CfgNode, resize_mode: str) -> View:
     rest = [step for step in plain.transforms if not isinstance(step, Resize | CenterCrop)]
     print(f"+ instead of resizing and cropping: {resize_mode} to {size[0]}x{size[1]}")
     return Compose([resize, *rest])
+
+
+def shown_in_tests(cfg: CfgNode, resize_mode: str) -> Shown:
+    """Return what `as_tested` does, as a record from which `classifier` does the same without Dassl."""
+    pixels = cfg.INPUT
+    moments = (pixels.PIXEL_MEAN, pixels.PIXEL_STD) if "normalize" in pixels.TRANSFORMS else ((), ())
+    mean, std = (tuple(map(float, values)) for values in moments)
+    instance_norm = "instance_norm" in pixels.TRANSFORMS
+    return Shown((pixels.SIZE[0], pixels.SIZE[1]), mean, std, pixels.INTERPOLATION, resize_mode, instance_norm)

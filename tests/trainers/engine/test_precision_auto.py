@@ -29,7 +29,7 @@ def fast_cpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("name", [n for n in TRAINER_REGISTRY.registered_names() if knobs_of(TRAINER_REGISTRY.get(n))])
 def test_every_trainer_takes_every_precision(name: str) -> None:
-    assert set(PRECISION.among) == set(image_trainer.PRECISIONS)
+    assert set(PRECISION.among) == set(image_precision.PRECISIONS)
     trainer: Any = TRAINER_REGISTRY.get(name)
     for value in PRECISION.among:
         cfg = get_cfg_default()

@@ -1,0 +1,228 @@
+"""A classifier on disk: two files that a run leaves in its folder, or that were saved elsewhere.
+
+    classifier.json         tasks, classes, accuracies as measured, pixels, tower, kind of head; sealed by a checksum
+    classifier.safetensors  the head's tensors; classifier.json has its hash
+
+Nothing in them is pickled. The tensors are written first, so a killed writer leaves no pair that would be trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from classifier.heads import Head
+from common.errors import InputError
+from common.files import is_regular, read_bytes, read_record, replacing, write_record
+from common.paths import CLASSIFIER as RECORD
+from common.paths import EVALUATION, RESULTS, TRACES
+from common.paths import WEIGHTS as TENSORS
+from common.text import one_line
+from prompting.feature_bank import tower_digest
+from prompting.finite import not_finite
+from prompting.image_precision import PRECISIONS, name_of
+from prompting.tasks import Task, TaskLayout
+from prompting.towers import Tower
+from prompting.views import Shown, shown
+
+FORMAT = 1  # raised when a bundle changes in a way that earlier versions would misread
+TENSOR_BYTES = 64 << 30
+DTYPES = {name_of(dtype): dtype for dtype in (torch.float32, torch.float16, torch.bfloat16)}
+
+
+@dataclass(frozen=True)
+class UsedTower:
+    """The tower that a classifier was trained and tested with.
+
+    Args:
+        name: as `prompting.towers.load_tower` takes it.
+        precision: the method's PREC.
+        dtype, image_dtype: what the towers computed in, of DTYPES.
+        image_digest, text_digest: hashes of the towers' weights in that dtype; the text tower's is "" if the
+            classifier does not need it.
+        activation: of the text tower's blocks.
+        data_root: a folder where a relative path of a checkpoint is looked for.
+    """
+
+    name: str
+    precision: str
+    dtype: str
+    image_dtype: str
+    image_digest: str
+    text_digest: str
+    activation: str
+    data_root: str
+
+    def same(self, other: UsedTower) -> bool:
+        """Return whether features are the same: weights, activation and precision, wherever the tower lies."""
+        keys = ("precision", "dtype", "image_dtype", "image_digest", "text_digest", "activation")
+        return all(getattr(self, key) == getattr(other, key) for key in keys)
+
+
+def used(tower: Tower, precision: str, needs_text: bool, data_root: str) -> UsedTower:
+    """Describe a run's tower; hashing takes about a second for each GB of its weights."""
+    return UsedTower(
+        tower.name,
+        precision,
+        name_of(tower.dtype),
+        name_of(tower.image_dtype),
+        tower_digest(tower.visual, printed=False),
+        tower_digest(tower.text, printed=False) if needs_text else "",
+        tower.activation,
+        data_root,
+    )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A classifier as it was read: its files are intact, and its values have their types."""
+
+    folder: Path
+    layout: TaskLayout
+    pixels: Shown
+    tower: UsedTower
+    method: str
+    head: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    record: Mapping[str, Any]  # the whole of classifier.json
+
+
+def write_bundle(
+    folder: Path,
+    head: Head,
+    pixels: Shown,
+    tower: UsedTower,
+    measured: Sequence[Mapping[str, Any]],
+    about: Mapping[str, Any],
+) -> None:
+    """Write a classifier into a folder.
+
+    Args:
+        head, pixels, tower: how it classifies.
+        measured: for each task what its test gave, such as "accuracy" in percent and "confusion".
+        about: what else classifier.json says: "method", "shots", "seeds", "versions", "command", ...
+    """
+    from safetensors.torch import save
+
+    values, tensors = head.state()
+    content = save(tensors)
+    with replacing(folder / TENSORS) as temporary:
+        temporary.write_bytes(content)
+    tasks = [
+        {**result, "name": task.name, "classnames": task.classnames, "template": task.template, "metric": task.metric}
+        for task, result in zip(head.layout.tasks, measured, strict=True)
+    ]
+    record = {
+        "format": FORMAT,
+        **about,
+        "tasks": tasks,
+        "pixels": pixels.recorded(),
+        "tower": vars(tower),
+        "head": values,
+        "tensors": hashlib.sha256(content).hexdigest(),
+    }
+    write_record(folder / RECORD, record)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a classifier from a run's folder or a bundle.
+
+    Raises:
+        InputError: there is none, the run is not finished or is of an earlier version, or a file is missing or altered.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; give the folder of a finished run, or of a classifier.")
+    _check_finished(folder)
+    if not is_regular(folder / RECORD):
+        raise InputError(f"{folder} has no {RECORD}; give the folder of a finished run, or of a classifier.")
+    try:
+        record = read_record(folder / RECORD)
+        if record["format"] != FORMAT:
+            raise InputError(
+                f"{folder / RECORD} has format {record['format']}, and this version reads {FORMAT}; use the version "
+                "that wrote it, or run its command again."
+            )
+        tasks = (
+            Task(str(t["name"]), tuple(map(str, t["classnames"])), str(t["template"]), str(t["metric"]))
+            for t in record["tasks"]
+        )
+        return Bundle(
+            folder,
+            TaskLayout(tuple(tasks)),
+            shown(record["pixels"]),
+            _tower_of(record["tower"]),
+            str(record["method"]),
+            dict(record["head"]),
+            _tensors(folder / TENSORS, record["tensors"]),
+            record,
+        )
+    except OSError as error:
+        raise InputError(f"{folder / RECORD} cannot be read ({one_line(error.strerror or error)}).") from None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise damaged(folder / RECORD, error) from None
+
+
+def damaged(path: Path, why: Exception) -> InputError:
+    """Return the error for a file that is not what was written."""
+    reason = f"it has no {why}" if isinstance(why, KeyError) else one_line(why) or type(why).__name__
+    return InputError(
+        f"{path} is damaged or was changed ({reason}); run its command again with --redo, or copy it again."
+    )
+
+
+def _check_finished(folder: Path) -> None:
+    """Raise InputError for the folder of a run that did not finish, or that has no classifier."""
+    results = next((name for name in (RESULTS, EVALUATION) if os.path.lexists(folder / name)), None)
+    if results is None:
+        if any(os.path.lexists(folder / name) for name in TRACES):
+            raise InputError(f"The run in {folder} is not finished; call its command again, which continues it.")
+        return
+    try:
+        finished = read_record(folder / results).get("finished") is True
+    except (OSError, ValueError):
+        finished = False
+    if not os.path.lexists(folder / RECORD):
+        raise InputError(
+            f"{folder} has {results} but no {RECORD}: an earlier version, or a method that writes none, ran there; run "
+            "its command again with --redo, or test its checkpoint with --eval-only, which writes one."
+        )
+    if not finished:
+        raise InputError(f"{folder / results} is damaged or was changed; run its command again.")
+
+
+def _tower_of(record: Mapping[str, Any]) -> UsedTower:
+    tower = UsedTower(**record)
+    if not all(isinstance(value, str) for value in vars(tower).values()):
+        raise TypeError("its tower is damaged")
+    if tower.precision not in PRECISIONS or not {tower.dtype, tower.image_dtype} <= DTYPES.keys():
+        raise ValueError(f"its precision is {tower.precision}, {tower.dtype}, {tower.image_dtype}")
+    return tower
+
+
+def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
+    """Return the tensors in a file that has a hash."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    if not os.path.lexists(path):
+        raise InputError(f"{path} is missing, which {RECORD} beside it names; copy both files.")
+    try:
+        content = read_bytes(path, TENSOR_BYTES)
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ValueError("its checksum differs")
+        tensors = load(content)
+        bad = not_finite(tensors.items())
+        if bad is not None:
+            raise ValueError(f"'{bad}' is not finite")
+        return tensors
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({one_line(error.strerror or error)}).") from None
+    except (SafetensorError, ValueError) as error:
+        raise damaged(path, error) from None

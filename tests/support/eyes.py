@@ -1,0 +1,53 @@
+"""A classifier that looks at colours, in the place of a trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+import torch
+from PIL import Image
+
+from classifier import Predictions, TaskPredictions
+from common.errors import InputError
+from launcher.trained import Trained
+from prompting.tasks import Task
+
+TASKS = (Task("petal colour", ("red", "green", "blue")), Task("weather", ("dark", "=bright")))
+
+
+class Eye:
+    """Stands in for `classifier.Classifier`: colour by the mean pixel, weather by its brightness."""
+
+    def __init__(self, tasks: Sequence[Task] = TASKS) -> None:
+        self.tasks = tuple(tasks)
+        self.loaded: list[Trained] = []
+        self.ahead: list[int] = []  # photos that were taken and not yet answered
+        self.fail_at = -1
+
+    def stream(
+        self,
+        photos: Iterable[str],
+        image_of: Callable[[str], Image.Image],
+        tasks: Sequence[int],
+        refused: Callable[[str, InputError], None],
+    ) -> Iterator[tuple[str, Predictions]]:
+        waiting = iter(photos)
+        answered = 0
+        while batch := list(islice(waiting, 4)):
+            self.ahead.append(len(batch))
+            found = []
+            for photo in batch:
+                try:
+                    found.append((photo, image_of(photo)))
+                except InputError as error:
+                    refused(photo, error)
+            for photo, image in found:
+                if answered == self.fail_at:
+                    raise KeyboardInterrupt
+                answered += 1
+                mean = torch.tensor(image.resize((1, 1)).getpixel((0, 0)), dtype=torch.float32)
+                bright = mean.mean() / 255
+                rows = (mean / mean.sum(), torch.stack([1 - bright, bright]))
+                parts = (TaskPredictions(self.tasks[n], rows[n][None]) for n in tasks)
+                yield photo, Predictions(tuple(parts))
