@@ -20,6 +20,7 @@ from classifier.predictions import Predictions, TaskPredictions
 from common.errors import InputError
 from common.paths import REPOSITORY
 from common.text import some
+from common.threads import allowed
 from prompting.feature_bank import tower_digest
 from prompting.image_precision import dtype_of, in_bfloat16
 from prompting.losses import unit
@@ -28,7 +29,7 @@ from prompting.towers import Tower, load_tower
 from prompting.transfers import sent
 from prompting.views import images_at_a_time
 
-THREADS = 8  # that read and resize images while the tower encodes others
+MOST_THREADS = 8  # that read and resize images while the tower encodes others; each holds a decoded photograph
 NARROWEST = 1000  # longer side / shorter side: Resize first scales the shorter one to the tower's size
 
 T = TypeVar("T")
@@ -161,8 +162,9 @@ class Classifier:
 
         waiting = iter(photos)
         size = images_at_a_time(self.device, self.tower.preprocessing.size)
-        ahead = size * math.ceil(THREADS / size)
-        with ThreadPoolExecutor(THREADS) as pool:
+        threads = max(1, min(MOST_THREADS, int(allowed())))
+        ahead = size * math.ceil(threads / size)
+        with ThreadPoolExecutor(threads) as pool:
 
             def begun() -> list[tuple[T, Future[Tensor]]]:
                 return [(photo, pool.submit(pixels, photo)) for photo in islice(waiting, ahead)]
