@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 SAMPLE = 0.2  # seconds in which the use of the processors is measured
-# OpenMP's threads spin while they wait for each other, which makes a shared machine several times slower; these spin for
-# some microseconds and then sleep. libgomp and LLVM's OpenMP read the first setting, libgomp the second, LLVM's and
+# OpenMP's threads spin while they wait for each other, which makes a shared machine several times slower; these spin
+# for some microseconds and then sleep. libgomp and LLVM's OpenMP read the first setting, libgomp the second, LLVM's and
 # Intel's the third, all when PyTorch is imported. Without any spinning, small steps took a tenth to a fifth longer.
 PASSIVE = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "0"}
 GIVEN = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # with either the user decides on the number of threads
@@ -25,7 +25,7 @@ class Choice(NamedTuple):
 
 
 def wait_passively() -> None:
-    """Let waiting threads of OpenMP sleep soon, unless the user decided otherwise; call it before PyTorch is imported."""
+    """Let waiting threads of OpenMP sleep soon, unless the user decided otherwise; call it before importing PyTorch."""
     if not any(name in os.environ for name in PASSIVE):
         os.environ.update(PASSIVE)
 
