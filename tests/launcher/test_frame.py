@@ -25,6 +25,7 @@ COMMANDS = {
     "table": (["garden9"], "'garden9'", ["garden8"], "launcher.tables.main.make_plan"),
     "report": ([], "folder", ["output"], "launcher.report.read_collection"),
     "bank": (["--limit", "much"], "--limit", ["--output", "."], "prompting.feature_bank.FeatureBank"),
+    "predict": (["garden8", "4", ".", "--top", "0"], "--top", ["garden8", "4", "."], "launcher.trained.find"),
     "prepare": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.prepare.find_items"),
     "check": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.check.find_items"),
     "show": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.show.find_items"),
