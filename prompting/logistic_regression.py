@@ -78,6 +78,7 @@ class LogisticRegression:
         n, penalty, evaluations = self.n, 1 / (c * self.n), 0
 
         latest = np.zeros(0)  # gradient
+        most = self.shape[0] * tolerance**2 * (self.d + 1)
 
         def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
             nonlocal evaluations, latest
@@ -98,10 +99,10 @@ class LogisticRegression:
             return value / n + 0.5 * float(shrink.reshape(-1) @ flat), latest
 
         def converged() -> bool:
-            gradient = latest.reshape(self.shape)
-            # A row of d + 1 entries within the tolerance has at most this norm, which does not depend on the basis.
-            if np.einsum("ij,ij->i", gradient, gradient).max() > tolerance**2 * (self.d + 1):
+            # Rows of d + 1 entries within the tolerance have at most this norm, which does not depend on the basis.
+            if latest @ latest > most:
                 return False
+            gradient = latest.reshape(self.shape)
             if self.host_basis is None:
                 return bool(np.abs(gradient).max() <= tolerance)
             return bool(
