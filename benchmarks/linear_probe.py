@@ -87,7 +87,7 @@ def main() -> None:
     for name, n_classes in {} if args.features else PLANTS7.items():
         tasks.append((name, n_classes, "A", *random_task(n_classes, args.shots, args.feature_dim, device())))
     for file in args.features:
-        given = torch.load(file, map_location=device())
+        given = torch.load(file, map_location=device(), weights_only=True)
         tasks.append((given["name"], given["k"], given["metric"], given["shots"], given["val"]))
     rows: list[dict[str, object]] = []
     total_plain = total_ours = 0.0

@@ -40,9 +40,14 @@ def processors() -> set[int] | None:
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
+def _present() -> int:
+    """Return the number of processors that this process may use, whatever its quotas."""
+    return len(processors() or ()) or os.cpu_count() or 1
+
+
 def allowed(proc: Path = PROC, groups: Path = GROUPS) -> float:
     """Return how many processors this process may use, from its affinity and its control groups' quotas."""
-    return min([float(len(processors() or ()) or os.cpu_count() or 1), *_quotas(proc, groups)])
+    return min([float(_present()), *_quotas(proc, groups)])
 
 
 def choose(most: int, share: int = 1, proc: Path = PROC, groups: Path = GROUPS) -> Choice:
@@ -58,8 +63,7 @@ def choose(most: int, share: int = 1, proc: Path = PROC, groups: Path = GROUPS) 
     if share > 1:
         return Choice(max(1, min(most, int(may // share))), f"{reason} for {share} processes")
     use = busy(proc)
-    here = len(processors() or ()) or os.cpu_count() or 1
-    free = min(may, here - use)
+    free = min(may, _present() - use)
     return Choice(max(1, min(most, round(free))), f"{reason}, of which others use {_plain(min(may, use))}")
 
 

@@ -15,19 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from dassl.config import get_cfg_default
 from dassl.engine import TRAINER_REGISTRY, build_trainer
 from dassl.utils import set_random_seed
 from PIL import Image
 
-import trainers
 from benchmarks.common import TOWERS, WORDS, Shape, layout, random_clip, random_layout
 from common.catalogue import METHODS
 from common.paths import CONFIGS
 from prompting.tasks import TaskLayout
 from runs.config import load_config
 from trainers.engine.image_trainer import ImageTrainer
-from trainers.engine.settings import known_keys
 
 RECIPE = CONFIGS / "trainers" / "_ep50.yaml"
 DISTINCT = 64  # pictures that are drawn; the others are copies that differ in their bytes alone
@@ -119,13 +116,6 @@ def section_of(method: str) -> str:
     """Return the config section of a method's trainer."""
     entry = METHODS.get(method)
     return str(getattr(TRAINER_REGISTRY.get(entry.trainer if entry else method), "section", ""))
-
-
-def has_key(key: str) -> bool:
-    """Return whether runs have a setting."""
-    cfg = get_cfg_default()
-    trainers.extend_cfg(cfg)
-    return key in known_keys(cfg)
 
 
 _towers: dict[tuple[str, ...], Any] = {}
