@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 # A problem with fewer samples x columns x classes is solved on the CPU: the samples leave a GPU once, and no evaluation
 # waits for the launch of some ten small kernels. The limit is an estimate; it was not measured on a GPU.
 SMALL = 2**24
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through the libraries of the process, some milliseconds
 
 
 class _Converged(Exception):
@@ -117,12 +125,14 @@ class LogisticRegression:
         options = {"maxiter": max_iter, "maxls": 50, "gtol": 0.0, "ftol": 64 * np.finfo(float).eps}
         found = np.zeros(self.shape).reshape(-1)
         try:
-            objective(found)
-            stop_if_converged(found)
-            evaluations = 0
-            found = minimize(
-                objective, found, jac=True, method="L-BFGS-B", callback=stop_if_converged, options=options
-            ).x
+            # A second thread of BLAS makes products of this size ten times slower where threads sleep while they wait.
+            with _libraries().limit(limits=1 if self.small else None, user_api="blas"):
+                objective(found)
+                stop_if_converged(found)
+                evaluations = 0
+                found = minimize(
+                    objective, found, jac=True, method="L-BFGS-B", callback=stop_if_converged, options=options
+                ).x
         except _Converged as end:
             (found,) = end.args
         weights = F.pad(torch.from_numpy(found).view(self.shape).to(self.x.device), (0, 0, self.fixed, 0))

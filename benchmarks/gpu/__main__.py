@@ -66,6 +66,7 @@ PACKAGES = {
     "filelock": "filelock",
     "safetensors": "safetensors",
     "scipy": "scipy",
+    "threadpoolctl": "threadpoolctl",
     "tensorboard": "tensorboard",
 }
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from common.errors import InputError
 from prompting import logistic_regression as regression
@@ -121,6 +122,24 @@ def test_large_problems_are_computed_on_the_samples_device(classes, monkeypatch)
     assert not large.small
     for ours, expected in zip(large.fit(1.0), small, strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_small_fits_take_one_thread_of_blas_and_give_the_others_back(small, monkeypatch):
+    monkeypatch.setattr(regression, "SMALL", 2**24 if small else 0)
+    fit = LogisticRegression(*points(9, 4, 3), 3)
+
+    def numbers():
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    seen, loss = [], fit.loss
+    monkeypatch.setattr(fit, "loss", lambda weights: (seen.append(numbers()), loss(weights))[1])
+    with threadpool_limits(2, user_api="blas"):
+        before = numbers()
+        fit.fit(1.0)
+        assert numbers() == before
+    assert before and len(seen) > 1
+    assert all(now == ([1] * len(before) if small else before) for now in seen)
 
 
 def test_the_search_for_c_by_hand():
