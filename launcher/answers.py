@@ -127,6 +127,31 @@ class Blocks:
         """Failures are listed at the end."""
 
 
+class Apart:
+    """A table for each task, with its name above, when all photographs are done."""
+
+    def __init__(self, out: TextIO, writers: Sequence[tuple[str, Table | Blocks]]):
+        """``writers`` are (task, its writer), which write to ``out``."""
+        self.out, self.writers = out, writers
+        self.rows: list[tuple[str, Sequence[Answer]]] = []
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def answered(self, photo: str, answers: Sequence[Answer]) -> None:
+        self.rows.append((photo, answers))
+
+    def failed(self, photo: str, reason: str) -> None:
+        """Failures are listed at the end."""
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        for number, (name, writer) in enumerate(self.writers if kind is None else ()):
+            print(f"{chr(10) * (number > 0)}{clean(name)}", file=self.out)
+            writer.begin()
+            for photo, answers in self.rows:
+                writer.answered(photo, answers[number : number + 1])
+
+
 # -- for programs --
 
 
@@ -170,6 +195,26 @@ class Csv:
 
     def failed(self, photo: str, reason: str) -> None:
         """A file of answers has no line for it."""
+
+
+class CsvApart:
+    """A CSV file for each task; ``files`` are theirs, in the order of the tasks."""
+
+    def __init__(self, files: Sequence[Csv]):
+        self.files = files
+
+    def answered(self, photo: str, answers: Sequence[Answer]) -> None:
+        for file, answer in zip(self.files, answers, strict=True):
+            file.answered(photo, [answer])
+
+    def failed(self, photo: str, reason: str) -> None:
+        """A file of answers has no line for it."""
+
+
+def files_apart(path: Path, tasks: Iterable[str]) -> list[Path]:
+    """The CSV file of each task beside ``path``: answers.csv and a task "leaf shape" give "answers leaf shape.csv"."""
+    names = folder_names(tasks)
+    return [path.with_name(f"{path.stem} {names[task]}{path.suffix}") for task in tasks]
 
 
 def quoted(text: str) -> object:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from common.errors import InputError, unknown
 from common.text import counted, one_line
 from launcher import answers, arguments, frame, photographs, trained
-from launcher.answers import Answer, Writer
+from launcher.answers import Answer, Blocks, Table, Writer
 from launcher.commands import ANSWERED, NEEDS_OPENCLIP
 from launcher.photographs import Found
 from launcher.trained import Trained, Wish
@@ -50,6 +50,7 @@ class Options(NamedTuple):
     csv: Path | None
     json: bool
     copy_to: Path | None
+    per_task: bool  # each task has a table, or a CSV file, of its own
 
 
 def answer(argv: Sequence[str], check: bool) -> int:
@@ -90,6 +91,7 @@ def make_parser() -> frame.OneLineParser:
         default="0",
         help='answer "not sure" if no class has probability P, from 0 to 1',
     )
+    parser.add_argument("--per-task", action="store_true", help="each task has a table, or a CSV file, of its own")
     parser.add_argument("--csv", metavar="FILE", type=frame.path, help="write a CSV file instead of the table")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each photograph, one in a line")
     parser.add_argument(
@@ -113,7 +115,9 @@ def read_options(args: argparse.Namespace) -> Options:
     copy_to = None if args.copy_to is None else arguments.usable_folder(args.copy_to, "--copy-to")
     if args.csv is not None:
         check_csv(args.csv)
-    return Options(top, tuple(args.task), least, args.csv, args.json, copy_to)
+    if args.per_task and args.json:
+        raise InputError("--per-task is for tables and CSV files; each line of --json has the tasks apart anyway.")
+    return Options(top, tuple(args.task), least, args.csv, args.json, copy_to, args.per_task)
 
 
 def check_csv(path: Path) -> None:
@@ -122,7 +126,7 @@ def check_csv(path: Path) -> None:
     if not os.path.isdir(folder):
         raise InputError(f"--csv {path}: there is no folder {folder}; create it, or give another file.")
     if os.path.lexists(path) and not (os.path.isfile(path) and path.suffix.lower() == ".csv"):
-        raise InputError(f"--csv {path} is there already and does not end in .csv; give another file.")
+        raise InputError(f"--csv {path} is there already and is not a CSV file; give another file.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"--csv {path}: {folder} is not writable; give another file.")
 
@@ -167,16 +171,24 @@ def predict(found: Trained, photos: Found, options: Options) -> int:
     if options.copy_to is not None and len(tasks) > 1:
         names = ", ".join(one_line(task.name) for task in tasks)
         raise InputError(f"--copy-to sorts by one task; choose it with --task. Tasks: {names}.")
+    paths = csv_paths(tasks, options)
     print(f"{one_line(found.about)}: {counted(len(photos.paths), 'photograph')}", file=sys.stderr, flush=True)
     failures = list(photos.failures)
     with ExitStack() as stack:
-        table = stack.enter_context(answers.csv_file(options.csv)) if options.csv is not None else None
+        files = [stack.enter_context(answers.csv_file(path)) for path in paths]
         copies = answers.Copies(options.copy_to, tasks[0].classnames) if options.copy_to is not None else None
-        writers: list[Writer] = [writer for writer in (table, copies) if writer is not None]
+        writers: list[Writer] = [copies] if copies is not None else []
+        if files:
+            writers.append(answers.CsvApart(files) if options.per_task else files[0])
         if options.json:
             writers.append(answers.Json(sys.stdout))
-        elif options.csv is None:
-            writers.append(on_terminal(tasks, photos, options))
+        elif not files and options.per_task:
+            tables = [(task.name, table_of([task], photos, options)) for task in tasks]
+            writers.append(stack.enter_context(answers.Apart(sys.stdout, tables)))
+        elif not files:
+            table = table_of(tasks, photos, options)
+            table.begin()
+            writers.append(table)
         progress = stack.enter_context(Progress(len(photos.paths), quiet=shows_rows(options)))
         for path, result in classified(classifier, list(photos.paths), tasks):
             if isinstance(result, InputError):
@@ -188,8 +200,8 @@ def predict(found: Trained, photos: Found, options: Options) -> int:
                     writer.answered(path, [answer_of(one, options) for one in result.per_task])
             progress.step()
     sys.stdout.flush()
-    if table is not None:
-        print(f"{options.csv}: {counted(table.lines, 'line')}", file=sys.stderr)
+    for written, file in zip(paths, files, strict=True):
+        print(f"{written}: {counted(file.lines, 'line')}", file=sys.stderr)
     if copies is not None:
         print(copies.summary(), file=sys.stderr)
     return closing(failures, len(photos.paths))
@@ -235,20 +247,29 @@ def answer_of(predictions: TaskPredictions, options: Options) -> Answer:
     return Answer(predictions.task.name, ranked, ranked[0][1] >= options.least)
 
 
-def on_terminal(tasks: Sequence[Task], photos: Found, options: Options) -> Writer:
+def table_of(tasks: Sequence[Task], photos: Found, options: Options) -> Table | Blocks:
     """A table, or a block for each photograph if several classes are shown or the terminal is too narrow."""
     named = [(task.name, task.classnames) for task in tasks]
-    table = answers.Table(sys.stdout, photos.paths, named)
+    table = Table(sys.stdout, photos.paths, named)
     narrow = sys.stdout.isatty() and shutil.get_terminal_size().columns < table.width
-    if options.top > 1 or narrow:
-        return answers.Blocks(sys.stdout, named)
-    table.begin()
-    return table
+    return Blocks(sys.stdout, named) if options.top > 1 or narrow else table
+
+
+def csv_paths(tasks: Sequence[Task], options: Options) -> list[Path]:
+    """The CSV files that are written. InputError if one cannot be."""
+    if options.csv is None:
+        return []
+    if not options.per_task:
+        return [options.csv]
+    paths = answers.files_apart(options.csv, [task.name for task in tasks])
+    for path in paths:
+        check_csv(path)
+    return paths
 
 
 def shows_rows(options: Options) -> bool:
     """True if rows on a terminal show how far the work is."""
-    return options.csv is None and not options.json and sys.stdout.isatty()
+    return options.csv is None and not options.json and not options.per_task and sys.stdout.isatty()
 
 
 def closing(failures: Sequence[tuple[str, str]], count: int) -> int:

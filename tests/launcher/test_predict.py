@@ -340,6 +340,26 @@ def test_tasks_and_ranks(eye: Eye, run: Path, photos: Path, capsys: Shown) -> No
     assert capsys.readouterr().out.split()[1:4] == ["weather", "petal", "colour"]
 
 
+def test_a_table_for_each_task(eye: Eye, run: Path, photos: Path, capsys: Shown) -> None:
+    assert call(run, "photos/red.png", "photos/green.png", "--per-task") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    colour, weather = lines[:5], lines[6:]
+    assert colour[:2] == ["petal colour", "photo petal colour"] and weather[:2] == ["weather", "photo weather"]
+    assert colour[3:] == ["photos/red.png red 92.6%", "photos/green.png green 92.6%"] and lines[5] == ""
+    assert weather[3:] == ["photos/red.png dark 64.7%", "photos/green.png dark 64.7%"]
+
+
+def test_a_csv_file_for_each_task(eye: Eye, run: Path, photos: Path, capsys: Shown) -> None:
+    assert call(run, "photos/red.png", "--csv", "a.csv", "--per-task") == 0
+    assert capsys.readouterr().out == ""
+    assert sorted(os.listdir(photos)) == ["a petal colour.csv", "a weather.csv", "photos"]
+    assert (photos / "a weather.csv").read_text().splitlines()[1:] == ["photos/red.png,weather,1,dark,0.647059"]
+    (photos / "a weather.csv").unlink()
+    (photos / "a weather.csv").mkdir()
+    line = refused(capsys, run, "photos/red.png", "--csv", "a.csv", "--per-task")
+    assert "a weather.csv is there already" in line
+
+
 def test_csv_has_a_line_for_every_task_and_rank(eye: Eye, run: Path, photos: Path, capsys: Shown) -> None:
     write_colour(photos / "=1+1.png", "green")
     (photos / "a.csv").write_text("old")
@@ -524,6 +544,7 @@ def test_bad_photographs(eye: Eye, run: Path, photos: Path, monkeypatch, capsys:
         (["--min-confidence", "60"], "from 0 to 1"),
         (["--min-confidence", "nan"], "--min-confidence must be a number"),
         (["--csv", "none/a.csv"], "there is no folder none"),
+        (["--per-task", "--json"], "--per-task is for tables and CSV files"),
         (["--csv", "photos"], "--csv photos is there already"),
         (["--csv", "photos/red.png"], "--csv photos/red.png is there already"),
         (["--copy-to", "photos/red.png"], "--copy-to"),
