@@ -44,7 +44,7 @@ ATTRIBUTES = {
     "TrainerX": """
         __init__ check_cfg build_data_loader build_model register_model
         train before_train before_epoch after_epoch after_train test forward_backward
-        detect_anomaly model_backward model_backward_and_update update_lr set_model_mode write_scalar
+        detect_anomaly model_backward model_backward_and_update model_update update_lr set_model_mode write_scalar
         save_model load_model resume_model_if_exist
         device output_dir start_epoch epoch max_epoch batch_idx num_batches
     """,

@@ -8,6 +8,9 @@ V is learned directly. On a collection there are three forms, named as in the pu
     CoOp-CS        one context per class, each task trained on its own
     CoOp-MT        one context for all tasks, trained on all of them jointly
 
+The commands released with SoftCPT train CoOp-CA and CoOp-CS jointly too, in batches that mix tasks; which of the two the
+table stands for is not stated. JOINT does the same.
+
 Deviation: with initial words, the public code always uses one context for all classes, even if one per class is set;
 here, every class's context starts from the words.
 """
@@ -22,8 +25,8 @@ from trainers.engine.contexts import ClassContextTable, ContextTable, word_vecto
 from trainers.engine.prompt_trainer import PromptTrainer
 
 CONTEXTS = {
-    "task": "a context per task, each task trained on its own",
-    "class": "a context per class, each task trained on its own",
+    "task": "a context per task, each task trained on its own unless JOINT",
+    "class": "a context per class, each task trained on its own unless JOINT",
     "shared": "one context for all tasks",
 }
 
@@ -35,6 +38,7 @@ class CoOp(PromptTrainer):
     section = "COOP"
     KNOBS = (
         Knob("CONTEXT", "task", "how contexts are shared", among=CONTEXTS),
+        Knob("JOINT", False, "train all tasks together, in batches that mix them, also with contexts of their own"),
         Knob("N_CTX", 16, "context vectors in a class prompt", least=1, most=1000),
         Knob(
             "CTX_INIT", "", 'words that the context starts from, such as "a photo of a"; they set N_CTX', training=True
@@ -44,7 +48,7 @@ class CoOp(PromptTrainer):
 
     @classmethod
     def one_task_batches(cls, cfg: CfgNode) -> bool:
-        return cfg.TRAINER.COOP.CONTEXT != "shared"
+        return cfg.TRAINER.COOP.CONTEXT != "shared" and not cfg.TRAINER.COOP.JOINT
 
     def build_learner(self) -> ContextTable:
         k, width = self.knobs, self.tower.text.width

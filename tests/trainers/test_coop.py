@@ -77,3 +77,12 @@ def test_bad_settings_are_one_line(workplace, opts, message):
     with pytest.raises(InputError, match=message) as error:
         workplace.run("CoOp", "run", *opts)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("context", ["task", "class"])
+def test_joint_training_mixes_tasks(workplace, context):
+    def tasks_in_batches(joint):
+        trainer = workplace.trainer("CoOp", "TRAINER.COOP.CONTEXT", context, "TRAINER.COOP.JOINT", joint)
+        return [len(trainer.task_of(batch["label"]).unique()) for batch in trainer.train_loader_x]
+
+    assert set(tasks_in_batches("False")) == {1} and max(tasks_in_batches("True")) == 2

@@ -1,9 +1,11 @@
 """SoftCPT in all variants, its sub-networks and class sampling, from first principles in float64."""
 
+import copy
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from common.errors import InputError
 from prompting.prompts import lay_out
@@ -222,3 +224,47 @@ def test_the_released_schedule_runs_down_up_and_down():
     turns = [a < b for a, b in zip(rates[1:], rates[2:], strict=False)]
     assert rates[0] == 1e-5 and sum(a != b for a, b in zip(turns, turns[1:], strict=False)) == 2
     assert min(rates[1:]) < 1e-5 and rates[34] > 0.99 * rates[1] and not turns[0] and not turns[-1]
+
+
+@pytest.mark.parametrize(("variant", "steps"), [("NATA", 3), ("CSTS", 4)])
+def test_24_batches_as_the_released_code_trains_them(workplace, tower64, variant, steps):
+    """An independent loop: SGD and schedule stepped as often as the released code registers them, by hand."""
+    flags = knobs(VARIANT=variant), ["OPTIM.STEPS_PER_EPOCH", str(steps), "OPTIM.STEPS_PER_BATCH", str(steps)]
+    trainer = in_float64(workplace.trainer("SoftCPT", *sum(flags, []), "OPTIM.LR", "0.2", epochs=6), tower64)
+    layout, optim = trainer.layout, trainer.cfg.OPTIM
+    theirs = copy.deepcopy(trainer.model)
+    (name,) = trainer.get_model_names()
+    trainer._models[name] = trainer.model
+    trainer._optims[name], trainer._scheds[name] = trainer.make_optimizer()
+    momentum = {key: torch.zeros_like(p) for key, p in theirs.named_parameters()}
+    start = {key: p.detach().clone() for key, p in theirs.named_parameters()}
+    trainer.image_features = lambda batch: batch["features"]
+    trainer.num_batches = 4
+    for number in range(24):
+        torch.manual_seed(100 + number)
+        label = torch.randint(layout.n_classes, (6,))
+        image_features = F.normalize(torch.randn(6, tower64.text.feature_dim, dtype=torch.float64), dim=-1)
+        trainer.batch_idx = number % 4
+        trainer.forward_backward({"label": label, "features": image_features})
+
+        features, leaf = softcpt_features(tower64.text, layout, theirs, variant, "linear", "end")
+        loss = loss_by_tasks(tower64, layout, features, image_features, label, layout.task_of_class[label])
+        gradients = dict(zip(leaf, torch.autograd.grad(loss, list(leaf.values())), strict=True))
+        position = number // 4 * steps  # of the schedule: one step of warm-up, then the cosine of 6 epochs
+        rate = 1e-5 if position == 0 else optim.LR / 2 * (1 + math.cos(math.pi * (position - 1) / optim.MAX_EPOCH))
+        with torch.no_grad():
+            for _ in range(steps):
+                for key, p in theirs.named_parameters():
+                    momentum[key] = optim.MOMENTUM * momentum[key] + gradients[key] + optim.WEIGHT_DECAY * p
+                    p -= rate * momentum[key]
+    for key, p in trainer.model.named_parameters():
+        way = (theirs.get_parameter(key) - start[key]).norm()
+        assert way > 1e-3 and (p - theirs.get_parameter(key)).norm() < 1e-6 * way, key
+
+
+@pytest.mark.parametrize(
+    ("config", "steps"), [("rn50_ep50_released", 3), ("rn50_ep50_released_cs", 4), ("garden_vit_ep50_released", 3)]
+)
+def test_released_configs(config, steps):
+    optim = load_config("plant6", "SoftCPT", config=config).OPTIM
+    assert (optim.STEPS_PER_EPOCH, optim.STEPS_PER_BATCH) == (steps, steps)

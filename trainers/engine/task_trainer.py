@@ -154,6 +154,10 @@ class TaskTrainer(ImageTrainer):
             self.refuse_loss()
         return {"loss": self.last_loss, "acc": accuracy}
 
+    def model_update(self, names: str | list[str] | None = None) -> None:
+        for _ in range(self.cfg.OPTIM.STEPS_PER_BATCH):
+            super().model_update(names)
+
     def losses(self, loss: Tensor) -> list[Tensor]:
         """Return the batch's loss, and others that must be finite too."""
         return [loss]

@@ -159,6 +159,7 @@ def test_lists_of_other_lengths_and_values(key, values):
     [
         ("TEST.FINAL_MODEL", "best-val", "did you mean 'best_val'"),
         ("OPTIM.STEPS_PER_EPOCH", 0, "at least 1"),
+        ("OPTIM.STEPS_PER_BATCH", 0, "at least 1"),
         ("TRAIN.PRINT_FREQ", 0, "at least 1"),
         ("BANK.LIMIT_GB", float("1e999"), "at least 0"),
         ("BANK.LIMIT_GB", -1.0, "at least 0"),
