@@ -8,8 +8,8 @@ V is learned directly. On a collection there are three forms, named as in the pu
     CoOp-CS        one context per class, each task trained on its own
     CoOp-MT        one context for all tasks, trained on all of them jointly
 
-The commands released with SoftCPT train CoOp-CA and CoOp-CS jointly too, in batches that mix tasks; which of the two the
-table stands for is not stated. JOINT does the same.
+With JOINT, CoOp-CA and CoOp-CS too are trained jointly, in batches that mix tasks, as the commands released with
+SoftCPT do. Whether the published table was made with these is not stated.
 
 Deviation: with initial words, the public code always uses one context for all classes, even if one per class is set;
 here, every class's context starts from the words.

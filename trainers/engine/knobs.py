@@ -37,8 +37,8 @@ COMMON = (
     Knob("DATASET.SUBSAMPLE_TASKS", "all", "tasks: all, base, new, or task<i>+task<j>.., counted from 0"),
     Knob("DATASET.ALLOW_FEWER_SHOTS", False, "let a class with fewer images than shots use all it has; else an error"),
     Knob("DATASET.DRAWS", "", "few-shot images: drawn here if empty, else published, or a folder of published draws"),
-    # The released SoftCPT code registers one optimiser and one schedule under several model names, and Dassl steps what is
-    # registered under every name: 3 for class-agnostic variants, 4 for class-specific ones.
+    # The released SoftCPT code registers one optimiser and one schedule under several model names, and Dassl steps what
+    # is registered under every name: 3 for class-agnostic variants, 4 for class-specific ones.
     Knob(
         "OPTIM.STEPS_PER_EPOCH",
         1,
