@@ -1,9 +1,13 @@
 """A classifier on disk: two files that a run leaves in its folder, or that were saved elsewhere.
 
     classifier.json         tasks, classes, accuracies as measured, pixels, tower, kind of head; sealed by a checksum
-    classifier.safetensors  the head's tensors; classifier.json has its hash
+    classifier.safetensors  the tensors of heads and of what writes prompts; classifier.json has its hash
 
-Nothing in them is pickled. The tensors are written first, so a killed writer leaves no pair that would be trusted.
+Seeds whose heads do not merge have a head each: "heads" is a list, and tensor "<name>" of head k is called
+"heads.<k>.<name>". What writes prompts for new questions is likewise a list, "questions", with one entry for each seed.
+Format 1 had one head, "head", whose tensors had no prefix, and no questions.
+
+Nothing in the files is pickled. The tensors are written first, so a killed writer leaves no pair that would be trusted.
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from classifier.heads import Head
+from classifier.heads import Head, State
+from classifier.questions import Questions
 from common.errors import InputError
 from common.files import is_regular, read_bytes, read_record, replacing, write_record
 from common.paths import CLASSIFIER as RECORD
 from common.paths import EVALUATION, RESULTS, TRACES
 from common.paths import WEIGHTS as TENSORS
-from common.text import one_line
+from common.text import one_line, some
 from prompting.feature_bank import tower_digest
 from prompting.finite import not_finite
 from prompting.image_precision import PRECISIONS, name_of
@@ -32,9 +37,15 @@ from prompting.tasks import Task, TaskLayout
 from prompting.towers import Tower
 from prompting.views import Shown, shown
 
-FORMAT = 1  # raised when a bundle changes in a way that earlier versions would misread
+FORMAT = 2  # raised when a bundle changes in a way that earlier versions would misread
+READ = (1, FORMAT)
 TENSOR_BYTES = 64 << 30
+WRITTEN = {"format", "tasks", "measured", "pixels", "tower", "heads", "head", "questions", "tensors"}  # not "about"
+DECLARED = {"name", "classnames", "template", "metric", "temperature"}  # of a task; the others were measured
 DTYPES = {name_of(dtype): dtype for dtype in (torch.float32, torch.float16, torch.bfloat16)}
+
+
+Measured = Sequence[Mapping[str, Any]]  # what a test gave, for each task
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class UsedTower:
         precision: the method's PREC.
         dtype, image_dtype: what the towers computed in, of DTYPES.
         image_digest, text_digest: hashes of the towers' weights in that dtype; the text tower's is "" if the
-            classifier does not need it.
+            classifier never needs it.
         activation: of the text tower's blocks.
         data_root: a folder where a relative path of a checkpoint is looked for.
     """
@@ -61,8 +72,12 @@ class UsedTower:
     data_root: str
 
     def same(self, other: UsedTower) -> bool:
-        """Return whether features are the same: weights, activation and precision, wherever the tower lies."""
-        keys = ("precision", "dtype", "image_dtype", "image_digest", "text_digest", "activation")
+        """Return whether features are the same: weights, activation and precision, wherever the tower lies.
+
+        A text tower of unknown weights counts as the same.
+        """
+        keys = ["precision", "dtype", "image_dtype", "image_digest", "activation"]
+        keys += ["text_digest"] if self.text_digest and other.text_digest else []
         return all(getattr(self, key) == getattr(other, key) for key in keys)
 
 
@@ -89,43 +104,76 @@ class Bundle:
     pixels: Shown
     tower: UsedTower
     method: str
-    head: Mapping[str, Any]
-    tensors: Mapping[str, Tensor]
+    heads: tuple[State, ...]  # one, or one for each seed: JSON values and tensors
+    questions: tuple[State | None, ...]  # one for each seed; None if the method writes no prompts for new questions
+    measured: tuple[Measured, ...]  # of each head, or of each seed of a merged one
     record: Mapping[str, Any]  # the whole of classifier.json
+
+    @property
+    def temperatures(self) -> list[list[float]]:
+        """For each head the temperature of each task; 1 where none was fitted."""
+        tasks = self.record["tasks"]
+        return [
+            [float(x) for x in values.get("temperatures", [task.get("temperature", 1.0) for task in tasks])]
+            for values, _ in self.heads
+        ]
 
 
 def write_bundle(
     folder: Path,
-    head: Head,
+    heads: Sequence[Head],
     pixels: Shown,
     tower: UsedTower,
-    measured: Sequence[Mapping[str, Any]],
+    measured: Sequence[Measured],
     about: Mapping[str, Any],
+    questions: Sequence[Questions | None] = (),
+    temperatures: Sequence[Sequence[float]] = (),
 ) -> None:
     """Write a classifier into a folder.
 
     Args:
-        head, pixels, tower: how it classifies.
-        measured: for each task what its test gave, such as "accuracy" in percent and "confusion".
+        heads, pixels, tower: how it classifies; several heads are those of several seeds.
+        measured: for each seed what its test gave, a mapping for each task: "accuracy" in percent, "confusion", ...
         about: what else classifier.json says: "method", "shots", "seeds", "versions", "command", ...
+        questions: for each seed what writes prompts of classes that were not trained on.
+        temperatures: for each head one for each task; 1 without them.
     """
     from safetensors.torch import save
 
-    values, tensors = head.state()
+    layout, tensors = heads[0].layout, {}
+    states: dict[str, list[dict[str, Any] | None]] = {"heads": [], "questions": []}
+    for what, parts in (("heads", heads), ("questions", questions)):
+        for number, part in enumerate(parts):
+            values, own = (None, {}) if part is None else part.state()
+            states[what].append(values)
+            tensors.update({f"{what}.{number}.{name}": tensor for name, tensor in own.items()})
     content = save(tensors)
     with replacing(folder / TENSORS) as temporary:
         temporary.write_bytes(content)
+    one = len(measured) == 1
     tasks = [
-        {**result, "name": task.name, "classnames": task.classnames, "template": task.template, "metric": task.metric}
-        for task, result in zip(head.layout.tasks, measured, strict=True)
+        {
+            **(measured[0][number] if one else {}),
+            **({"temperature": temperatures[0][number]} if len(temperatures) == 1 else {}),
+            "name": task.name,
+            "classnames": task.classnames,
+            "template": task.template,
+            "metric": task.metric,
+        }
+        for number, task in enumerate(layout.tasks)
     ]
+    if len(temperatures) > 1:
+        for values, numbers in zip(states["heads"], temperatures, strict=True):
+            assert values is not None
+            values["temperatures"] = list(numbers)
     record = {
         "format": FORMAT,
         **about,
         "tasks": tasks,
+        **({} if one else {"measured": measured}),
         "pixels": pixels.recorded(),
         "tower": vars(tower),
-        "head": values,
+        **states,
         "tensors": hashlib.sha256(content).hexdigest(),
     }
     write_record(folder / RECORD, record)
@@ -144,10 +192,10 @@ def read_bundle(folder: Path) -> Bundle:
         raise InputError(f"{folder} has no {RECORD}; give the folder of a finished run, or of a classifier.")
     try:
         record = read_record(folder / RECORD)
-        if record["format"] != FORMAT:
+        if record["format"] not in READ:
             raise InputError(
-                f"{folder / RECORD} has format {record['format']}, and this version reads {FORMAT}; use the version "
-                "that wrote it, or run its command again."
+                f"{folder / RECORD} has format {record['format']}, and this version reads {some(map(str, READ))}; use "
+                "the version that wrote it, or run its command again."
             )
         tasks = (
             Task(str(t["name"]), tuple(map(str, t["classnames"])), str(t["template"]), str(t["metric"]))
@@ -159,8 +207,8 @@ def read_bundle(folder: Path) -> Bundle:
             shown(record["pixels"]),
             _tower_of(record["tower"]),
             str(record["method"]),
-            dict(record["head"]),
-            _tensors(folder / TENSORS, record["tensors"]),
+            *_states(record, _tensors(folder / TENSORS, record["tensors"])),
+            _measured(record),
             record,
         )
     except OSError as error:
@@ -204,6 +252,38 @@ def _tower_of(record: Mapping[str, Any]) -> UsedTower:
     if tower.precision not in PRECISIONS or not {tower.dtype, tower.image_dtype} <= DTYPES.keys():
         raise ValueError(f"its precision is {tower.precision}, {tower.dtype}, {tower.image_dtype}")
     return tower
+
+
+def _states(
+    record: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> tuple[tuple[State, ...], tuple[State | None, ...]]:
+    """Return the states of heads and of questions; LookupError, TypeError or ValueError if they are not there."""
+    if record["format"] == 1:
+        return ((dict(record["head"]), dict(tensors)),), (None,)
+    heads, questions = record["heads"], record["questions"]
+    seeds = len(record["measured"]) if "measured" in record else 1
+    if not isinstance(heads, list) or len(heads) not in (1, seeds):
+        raise ValueError("its heads are not those of its seeds")
+    if not isinstance(questions, list) or len(questions) != seeds:
+        raise ValueError("its questions are not those of its seeds")
+    own: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        what, number, rest = name.split(".", 2)
+        own.setdefault(f"{what}.{number}", {})[rest] = tensor
+    states = [(dict(values), own.pop(f"heads.{number}", {})) for number, values in enumerate(heads)]
+    writers = [
+        None if values is None else (dict(values), own.pop(f"questions.{number}", {}))
+        for number, values in enumerate(questions)
+    ]
+    if own:
+        raise ValueError(f"nothing needs '{next(iter(own))}'")
+    return tuple(states), tuple(writers)
+
+
+def _measured(record: Mapping[str, Any]) -> tuple[Measured, ...]:
+    if "measured" in record:
+        return tuple([dict(task) for task in seed] for seed in record["measured"])
+    return ([{key: value for key, value in task.items() if key not in DECLARED} for task in record["tasks"]],)
 
 
 def _tensors(path: Path, digest: str) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -14,17 +15,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from classifier.bundle import DTYPES, Bundle, UsedTower, damaged, read_bundle
+from classifier.bundle import DTYPES, RECORD, WRITTEN, Bundle, damaged, read_bundle, write_bundle
+from classifier.heads import KINDS as HEADS
 from classifier.heads import Head, LinearHead, head_of, read
 from classifier.predictions import Predictions, TaskPredictions
-from common.errors import InputError
-from common.paths import REPOSITORY
-from common.text import some
+from classifier.questions import Questions, questions_of
+from common.catalogue import METHODS
+from common.errors import FULL, InputError, of_system
+from common.paths import REPOSITORY, TRACES
+from common.text import brief, counted, one_line, some
 from common.threads import allowed
 from prompting.feature_bank import tower_digest
 from prompting.image_precision import dtype_of, in_bfloat16
 from prompting.losses import unit
-from prompting.tasks import Task, TaskLayout
+from prompting.padded_text import AnyText
+from prompting.prompts import check_distinct
+from prompting.tasks import Task, TaskLayout, check_classnames, normal_form
 from prompting.towers import Tower, load_tower
 from prompting.transfers import sent
 from prompting.views import images_at_a_time
@@ -36,13 +42,28 @@ T = TypeVar("T")
 
 
 class Classifier:
-    """Names the class of a photograph for every task that it was trained on.
+    """Names the class of a photograph for every task that it was trained on, and for those that are added.
 
-    bundles: what it was read from, one for each seed. heads: how it classifies; one for each seed, or a single one.
+    bundles: what it was read from, one for each folder. heads: how it classifies; one for each seed, or a single one.
+    questions: for each seed what writes prompts of classes that were not trained on. temperatures: for each head one
+    for each task.
     """
 
-    def __init__(self, bundles: Sequence[Bundle], heads: Sequence[Head], tower: Tower, layout: TaskLayout):
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        heads: Sequence[Head],
+        tower: Tower,
+        layout: TaskLayout,
+        questions: Sequence[Questions | None] = (),
+        search: Sequence[Path | str] = (),
+    ):
         self.bundles, self.heads, self.tower, self.layout = tuple(bundles), list(heads), tower, layout
+        self.questions, self._search = list(questions), tuple(search)
+        own = [row for bundle in bundles for row in bundle.temperatures]
+        merged = len(heads) < len(own)
+        self.temperatures = [[sum(column) / len(own) for column in zip(*own, strict=True)]] if merged else own
+        self._measured = [list(seed) for bundle in bundles for seed in bundle.measured]
         self._view = bundles[0].pixels.view()
 
     @property
@@ -78,17 +99,117 @@ class Classifier:
         bundles = [read_bundle(Path(path)) for path in paths]
         for other in bundles[1:]:
             _check_alike(bundles[0], other)
-        with contextlib.redirect_stdout(None):  # what a run has in its log
-            tower = _load_tower(bundles[0], any(b.tower.text_digest for b in bundles), device, search)
+        readers = [kind for kind, head in HEADS.items() if head.needs_text]
+        needs_text = any(values.get("kind") in readers for bundle in bundles for values, _ in bundle.heads)
+        tower = _load_tower(bundles[0], device, search, images=True, text=needs_text)
         layout, heads = bundles[0].layout, []
+        questions: list[Questions | None] = []
         for bundle in bundles:
             try:
-                heads.append(head_of(layout, bundle.head, bundle.tensors, tower))
+                heads += [head_of(layout, values, tensors, tower) for values, tensors in bundle.heads]
+                questions += [None if q is None else questions_of(*q, tower.text) for q in bundle.questions]
+                if not all(len(row) == len(layout) and min(row) > 0 for row in bundle.temperatures):
+                    raise ValueError("its temperatures make no sense")
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 raise damaged(bundle.folder, error) from None
             except InputError as error:
                 raise InputError(f"{bundle.folder}: {error}") from None
-        return cls(bundles, _merged(heads), tower, layout)
+        return cls(bundles, _merged(heads), tower, layout, questions, search)
+
+    def save(self, folder: Path | str) -> None:
+        """Write a bundle that `load` reads to the same answers, with tasks that were added; the tower is not in it.
+
+        Args:
+            folder: created if it is not there. Only a bundle in it is replaced.
+
+        Raises:
+            InputError: it is a run's folder, has other files, or cannot be written.
+        """
+        folder = Path(folder)
+        first = self.bundles[0]
+        about = {key: value for key, value in first.record.items() if key not in WRITTEN}
+        about["seeds"] = [seed for bundle in self.bundles for seed in bundle.record.get("seeds", [])]
+        tower = next((b.tower for b in self.bundles if b.tower.text_digest), first.tower)
+        try:
+            _make_room(folder)
+            write_bundle(
+                folder,
+                self.heads,
+                first.pixels,
+                tower,
+                self._measured,
+                about,
+                self.questions,
+                self.temperatures,
+            )
+        except OSError as error:
+            if error.errno in FULL:
+                raise of_system(error, folder) from None
+            raise InputError(f"{folder} cannot be written ({one_line(error.strerror or error)}).") from None
+
+    # -- questions that were not trained on --
+
+    def add_task(self, name: str, classnames: Sequence[str], template: str = "") -> None:
+        """Answer a new task, or other classes of a task that is there, which takes its place.
+
+        Its class features come from the text tower, which is loaded when the first task is added. Nothing is trained,
+        so the task has no accuracy, and temperature 1.
+
+        Args:
+            name: the task's name, which some methods read.
+            classnames: at least two.
+            template: a sentence with {} for the class name, which zero-shot CLIP and some other methods read; by
+                default that of the task of this name, or "a photo of a {}.".
+
+        Raises:
+            InputError: names are missing, repeated or too long, or the method cannot: its parameters belong to tasks or
+                classes. Nothing has changed then.
+        """
+        place = next((number for number, task in enumerate(self.tasks) if task.name == name), len(self.tasks))
+        known = self.tasks[place] if place < len(self.tasks) else None
+        check_names(name, classnames, template)
+        template = template or (Task(name, ("x",)) if known is None else known).template
+        task = Task(name, tuple(classnames), template, "A" if known is None else known.metric)
+        writers = self._writers(task, new=known is None)
+        text = self._text()
+        if not text.vocabulary.of_clip:
+            check_distinct(text.vocabulary, task.classnames, task.name)
+        layout = TaskLayout((*self.tasks[:place], task, *self.tasks[place + 1 :]))
+        features = [writer.features(text, task) for writer in writers]
+        if len(self.heads) < len(features):
+            features = [unit(torch.stack(features).mean(0))]
+        pairs = zip(self.heads, features, strict=True)
+        self.heads = [head.asked(layout, place, x).eval().requires_grad_(False) for head, x in pairs]
+        self.temperatures = [[*row[:place], 1.0, *row[place + 1 :]] for row in self.temperatures]
+        self._measured = [[*seed[:place], {}, *seed[place + 1 :]] for seed in self._measured]
+        self.layout = layout
+
+    def _writers(self, task: Task, new: bool) -> list[Questions]:
+        """Return what writes a task's prompts for each seed; InputError says why there is nothing."""
+        method = self.bundles[0].method
+        known = METHODS.get(method)
+        if any(bundle.record["format"] == 1 for bundle in self.bundles):
+            raise InputError(
+                f"{self.bundles[0].folder} is of an earlier version, which did not keep what writes prompts; run its "
+                "command again with --redo, or test its checkpoint with --eval-only."
+            )
+        writers = [writer for writer in self.questions if writer is not None]
+        if len(writers) == len(self.questions) and all(writer.answers(task.name) for writer in writers):
+            return writers
+        ties = known.ties if known is not None and known.ties else "parameters for what it was trained on"
+        what = "a task" if new else "a class"
+        others = "SoftCPT, CoOp-MT or zero-shot CLIP"
+        if not new and not (known is not None and known.tied_to == "classes"):
+            others += ", or a task that it was trained on"
+        raise InputError(f"{method} has {ties}, and none for {what} that it was not trained on; use {others}.")
+
+    def _text(self) -> AnyText:
+        """Return the text tower, which is loaded now if it was dropped."""
+        if not self.tower.has_text:
+            bundle = next((b for b in self.bundles if b.tower.text_digest), self.bundles[0])
+            loaded = _load_tower(bundle, self.device, self._search, images=False, text=True)
+            self.tower.text = loaded.text
+        return self.tower.text
 
     @torch.no_grad()
     def answer(self, images: Tensor, tasks: Sequence[int] | None = None) -> Predictions:
@@ -233,32 +354,53 @@ def _merged(heads: list[Head]) -> list[Head]:
     return [LinearHead(linear[0].layout, mean, linear[0].scale)]
 
 
-def _load_tower(bundle: Bundle, needs_text: bool, device: torch.device, search: Sequence[Path | str]) -> Tower:
+def _make_room(folder: Path) -> None:
+    """Create a folder for a bundle; InputError if something else is in it."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give another one for the classifier.")
+    if any(os.path.lexists(folder / name) for name in TRACES):
+        raise InputError(f"{folder} is the folder of a run, which keeps its own classifier; give another one.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not os.path.lexists(folder / RECORD):
+        raise InputError(f"{folder} is not empty and has no {RECORD}; give another folder for the classifier.")
+
+
+def check_names(task: str, classnames: Sequence[str], template: str = "") -> None:
+    """Raise InputError for names that make no question."""
+    if not normal_form(task):
+        raise InputError(f"A task's name is read as text, and '{brief(task)}' has none; give it a name.")
+    count = len(classnames)
+    if count < 2:
+        raise InputError(
+            f"Task '{brief(task)}' has {counted(count, 'class', 'classes')}; a question needs at least two."
+        )
+    check_classnames(classnames, task)
+    if template and "{}" not in template:
+        raise InputError(f"The template '{brief(template)}' has no {{}}, where the class name goes.")
+
+
+def _load_tower(bundle: Bundle, device: torch.device, search: Sequence[Path | str], images: bool, text: bool) -> Tower:
     """Load the tower that a classifier was trained with, in its precision; InputError if it is another one now.
 
-    Where another precision is used than the run's, as for a GPU's run on a CPU, it is loaded twice: weights are
-    compared in the run's.
+    Only the sides that are asked for are compared and kept. Where another precision is used than the run's, as for a
+    GPU's run on a CPU, it is loaded twice: weights are compared in the run's.
     """
     tower, wanted = bundle.tower, dtype_of(bundle.tower.precision, device)
     folders = (*search, REPOSITORY, tower.data_root)
     dtype, image_dtype = DTYPES[tower.dtype], DTYPES[tower.image_dtype]
-    loaded = load_tower(tower.name, "cpu", dtype, folders)
-    if image_dtype != dtype:  # PREC auto
-        loaded.encode_images_with(in_bfloat16(loaded.visual, loaded.preprocessing.size), image_dtype)
-    _check_tower(bundle, loaded, needs_text)
-    if wanted != dtype or (image_dtype != dtype and device.type != "cpu"):
-        loaded = load_tower(tower.name, device, wanted, folders)
-    loaded.to(device)
-    return loaded
-
-
-def _check_tower(bundle: Bundle, loaded: Tower, needs_text: bool) -> None:
-    recorded: UsedTower = bundle.tower
-    same = recorded.image_digest == tower_digest(loaded.visual, printed=False)
-    if same and needs_text:
-        same = recorded.text_digest == tower_digest(loaded.text, printed=False)
-    if not same or recorded.activation != loaded.activation:
-        raise InputError(
-            f"The tower {recorded.name} has other weights than the one that {bundle.folder} was trained with; put that "
-            "one back, or train again."
-        )
+    with contextlib.redirect_stdout(None):  # what a run has in its log
+        loaded = load_tower(tower.name, "cpu", dtype, folders)
+        if images and image_dtype != dtype:  # PREC auto
+            loaded.encode_images_with(in_bfloat16(loaded.visual, loaded.preprocessing.size), image_dtype)
+        same = not images or tower.image_digest == tower_digest(loaded.visual, printed=False)
+        same = same and (not text or tower.text_digest == tower_digest(loaded.text, printed=False))
+        if not same or tower.activation != loaded.activation:
+            raise InputError(
+                f"The tower {tower.name} has other weights than the one that {bundle.folder} was trained with; put "
+                "that one back, or train again."
+            )
+        if wanted != dtype or (images and image_dtype != dtype and device.type != "cpu"):
+            loaded = load_tower(tower.name, "cpu", wanted, folders)
+    if not text:
+        loaded.drop_text()
+    return loaded.to(device)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -87,6 +88,20 @@ class Head(nn.Module):
         classes = self.layout.classes_of(task)
         return slice(classes.start, classes.stop)
 
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        """Return a head for a layout in which this task is new, at the end, or has other classes than in this head.
+
+        ``features`` are the `Questions.features` of its classes. What belongs to a task, such as an adapter, stays.
+        """
+        raise NotImplementedError
+
+    def spliced(self, rows: Tensor, task: int, features: Tensor, dim: int = 0) -> Tensor:
+        """Return the tensor with a row for each class, in which those of a task are replaced or added at the end."""
+        whole, end = self.layout, self.layout.n_classes
+        start, stop = whole.offsets[task : task + 2] if task < len(whole) else (end, end)
+        after = rows.narrow(dim, stop, end - stop)
+        return torch.cat([rows.narrow(dim, 0, start), features.to(rows), after], dim=dim)
+
 
 class LinearHead(Head):
     """scale x (features . class weights) + bias: prompt methods, TaskRes, linear probes, class means."""
@@ -124,6 +139,10 @@ class LinearHead(Head):
         """Return whether its logits are cosines, times the scale."""
         norms = self.weight.norm(dim=-1)
         return self.bias is None and self.reads == FEATURES and bool((norms - 1).abs().max() < UNIT)
+
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        assert self.bias is None  # no prompts give one
+        return LinearHead(layout, self.spliced(self.weight, task, features), self.scale, reads=self.reads)
 
     def values(self) -> dict[str, Any]:
         return {"scale": self.scale}
@@ -195,6 +214,9 @@ class AdapterHead(CosineHead):
     def logits(self, inputs: Tensor, task: int) -> Tensor:
         return self.compared(self.adapters[task](inputs), task)
 
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        return AdapterHead(layout, self.spliced(self.weight, task, features), self.scale, self.adapters, self.reduction)
+
     def values(self) -> dict[str, Any]:
         return {**super().values(), "ratio": self.ratio, "reduction": self.reduction}
 
@@ -219,6 +241,10 @@ class TransportHead(Head):
 
     def logits(self, inputs: Tensor, task: int) -> Tensor:
         return self.transport.tested(inputs, self.features[:, self.class_rows(task)])
+
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        of_all = features if features.dim() == 3 else features.unsqueeze(0)
+        return TransportHead(layout, self.spliced(self.features, task, of_all, dim=1), self.transport)
 
     def values(self) -> dict[str, Any]:
         return asdict(self.transport)
@@ -245,6 +271,10 @@ class PromptedHead(CosineHead):
 
     def logits(self, inputs: Tensor, task: int) -> Tensor:
         return self.compared(self._vision(inputs, self.prompts[task]), task)
+
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        weight = self.spliced(self.weight, task, features)
+        return PromptedHead(layout, weight, self.scale, self.prompts, self._vision.tower)
 
     @classmethod
     def built(cls, layout: TaskLayout, values: Mapping[str, Any], tensors: Mapping[str, Tensor], tower: Tower) -> Head:
@@ -277,6 +307,10 @@ class UpdatedHead(CosineHead):
         (tower,) = self._tower
         images = inputs.to(tower.dtype)
         return self.compared(unit(encode_updated(tower.visual, self.updates[task], images)), task)
+
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        weight = self.spliced(self.weight, task, features)
+        return UpdatedHead(layout, weight, self.scale, self.updates, self.alpha, *self._tower)
 
     def values(self) -> dict[str, Any]:
         return {**super().values(), "alpha": self.alpha}
@@ -324,6 +358,9 @@ class ConditionalHead(Head):
 
         n_classes = len(self._prompts[task])
         return tower.logit_scale * cosines(inputs, self.contexts[task], n_classes, class_features)
+
+    def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
+        return ConditionalHead(layout, self.contexts, *self._tower)  # which writes the prompts itself
 
     @classmethod
     def built(cls, layout: TaskLayout, values: Mapping[str, Any], tensors: Mapping[str, Tensor], tower: Tower) -> Head:

@@ -56,6 +56,16 @@ def one_line(error: object) -> str:
     return " ".join(printable(str(error)).split())
 
 
+def brief(text: str, most: int = 60) -> str:
+    """A name in a message: one line, of which only the beginning is shown if it is long.
+
+    >>> brief("rose"), brief("a very long name", 6)
+    ('rose', 'a very...')
+    """
+    line = one_line(text)
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 def shortened(text: str, most: int) -> str:
     """The beginning of ``text`` that has at most ``most`` bytes in UTF-8: file names are limited to 255.
 

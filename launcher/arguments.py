@@ -24,6 +24,8 @@ OWN_KEYS = {
     "DATASET.NAME": "the dataset",
     "DATASET.ROOT": "--data",
     "OUTPUT_DIR": "--output",
+    "MODEL.FROM": "--from",
+    "MODEL.FROM_DIGEST": "--from",
     "SEED": "--seeds",
     "TRAINER.NAME": "the script",
 }

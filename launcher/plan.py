@@ -16,9 +16,10 @@ from common.errors import InputError
 from common.files import read_text
 from common.knobs import read_knobs
 from common.paths import BANK, REPOSITORY
-from launcher import arguments, frame
+from launcher import arguments, frame, trained
 
 COMPARE = "compare"
+FROM = "MODEL.FROM"  # the setting that --from makes
 COMPARE_EXAMPLES = (
     "garden8 4",
     "garden8 1,2,4,8,16",
@@ -112,6 +113,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What training starts from: its ``name`` in the folders of runs, and a run or classifier for each seed."""
+
+    name: str
+    folders: dict[int, Path]
+
+
+@dataclass(frozen=True)
 class Request:
     """A command's arguments, checked; makes its runs. ``pairs`` are the KEY VALUE pairs after "--", ``configs`` the
     config of each trainer."""
@@ -127,6 +136,7 @@ class Request:
     output: Path
     left_out: tuple[str, ...] = ()
     redo: bool = False
+    start: Start | None = None
 
     @property
     def config(self) -> Path:
@@ -135,7 +145,12 @@ class Request:
     @property
     def part(self) -> str:
         """The config's part of the runs' folders."""
-        return arguments.folder_name(self.config.stem, self.pairs)
+        return arguments.folder_name(self.config.stem, [*self.pairs, *self.named_start])
+
+    @property
+    def named_start(self) -> list[tuple[str, str]]:
+        """What the name of a run's folder says of where its training starts."""
+        return [] if self.start is None else [("from", self.start.name)]
 
     def job(
         self,
@@ -153,7 +168,9 @@ class Request:
         dataset_file = dataset_file or self.dataset_file
         pairs = (*self.pairs, *keys)
         if of is None:
-            part = arguments.folder_name(config.stem, pairs)
+            part = arguments.folder_name(config.stem, [*pairs, *self.named_start])
+            if self.start is not None:
+                pairs = (*pairs, (FROM, str(self.start.folders[seed])))
             folder = self.output / dataset_file.stem / method.name / part / f"{shots}shots" / f"seed{seed}"
         else:
             folder = of.folder / "tested" / arguments.folder_name(dataset_file.stem, keys)
@@ -201,6 +218,13 @@ def method_parser(command: str, program: str = "", choice: bool = True) -> frame
     examples = [example for example in first.examples if choice or flag is None or flag.flag not in example]
     parser = run_parser(program or first.script, first.about, examples)
     add_arguments(parser, first.learns)
+    if first.learns:
+        parser.add_argument(
+            "--from",
+            metavar="FOLDER",
+            dest="start",
+            help="start from what a run or a classifier learned, by task and class names; seeds: each its own",
+        )
     if choice:
         add_choice(parser, command)
     assert parser.epilog is not None
@@ -398,4 +422,25 @@ def read_request(
     wanted = args.cfg or configs.default_config(dataset_file)
     found, methods, left_out = find_configs(wanted, methods, may_lack)
     data, output = arguments.usable_folders(args.data, args.output)
-    return Request(script, dataset_file, methods, shots, seeds, tuple(pairs), found, data, output, left_out, args.redo)
+    start = None if getattr(args, "start", None) is None else read_start(args.start, seeds, output)
+    return Request(
+        script, dataset_file, methods, shots, seeds, tuple(pairs), found, data, output, left_out, args.redo, start
+    )
+
+
+def read_start(words: str, seeds: Sequence[int], output: Path) -> Start:
+    """Where training starts from; InputError if it is not a finished run, a classifier, or a folder of runs."""
+    folder = frame.path(words).absolute()
+    found = trained.folders_in(folder)
+    if not found:
+        raise InputError(f"--from {words}: it is not a finished run, nor a classifier; give the folder of one.")
+    each = not trained.is_classifier(folder)
+    folders = {seed: folder / f"seed{seed}" if each else folder for seed in seeds}
+    for path in dict.fromkeys(folders.values()):
+        if path not in found:
+            known = ", ".join(place.name.removeprefix("seed") for place in found)
+            raise InputError(f"--from {words} has no {path.name}; --seeds takes some of {known}.")
+        if trained.is_run(path):
+            trained.finished(path)
+    inside = folder.is_relative_to(output)
+    return Start(str(folder.relative_to(output) if inside else folder), folders)

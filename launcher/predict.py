@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from common.errors import InputError, unknown
 from common.text import counted, one_line
-from launcher import answers, arguments, frame, photographs, trained
+from launcher import answers, arguments, frame, photographs, questions, trained
 from launcher.answers import Answer, Blocks, Table, Writer
 from launcher.commands import ANSWERED, NEEDS_OPENCLIP
 from launcher.photographs import Found
+from launcher.questions import Question
 from launcher.trained import Trained, Wish
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ EXAMPLES = (
     f"bash {SCRIPT} output/garden8/SoftCPT-NATA/garden_vit_ep50/4shots/seed1 a.jpg b.jpg --csv answers.csv",
     f"find . -name '*.jpg' | bash {SCRIPT} garden8 4 - --json",
     f"bash {SCRIPT} garden8 4 photos/ --task weather --min-confidence 0.6 --copy-to sorted",
+    f"bash {SCRIPT} garden8 4 photos/ --task 'soil type' --classes 'sand,clay,loam'",
 )
 WORDS = "<dataset> <shots> <photographs> or <run's folder> <photographs>; photographs: files, folders, patterns, or -"
 PROGRESS_ABOVE = 50  # photographs
@@ -47,6 +49,7 @@ class Options(NamedTuple):
     top: int
     tasks: tuple[str, ...]
     least: float  # probability of the best class, below which the answer is "not sure"
+    question: Question | None
     csv: Path | None
     json: bool
     copy_to: Path | None
@@ -84,6 +87,7 @@ def make_parser() -> frame.OneLineParser:
     parser = frame.parser(f"bash {SCRIPT}", __doc__, EXAMPLES, keys)
     parser.add_argument("words", nargs="*", metavar="run and photographs", help=WORDS)
     parser.add_argument("--task", metavar="NAME", action="append", default=[], help="only this task; may be repeated")
+    questions.add_question(parser)
     parser.add_argument("--top", metavar="K", default="1", help="the K most probable classes; default: 1")
     parser.add_argument(
         "--min-confidence",
@@ -112,12 +116,13 @@ def read_options(args: argparse.Namespace) -> Options:
         raise InputError(
             f"--min-confidence is a probability from 0 to 1, such as 0.6, and not '{args.min_confidence}'."
         )
+    question = questions.read_question(args)
     copy_to = None if args.copy_to is None else arguments.usable_folder(args.copy_to, "--copy-to")
     if args.csv is not None:
         check_csv(args.csv)
     if args.per_task and args.json:
         raise InputError("--per-task is for tables and CSV files; each line of --json has the tasks apart anyway.")
-    return Options(top, tuple(args.task), least, args.csv, args.json, copy_to, args.per_task)
+    return Options(top, tuple(args.task), least, question, args.csv, args.json, copy_to, args.per_task)
 
 
 def check_csv(path: Path) -> None:
@@ -167,7 +172,7 @@ def predict(found: Trained, photos: Found, options: Options) -> int:
     if left_out := photos.left_out():
         print(f"Left out in folders: {left_out}.", file=sys.stderr)
     classifier = load(found)
-    tasks = chosen(classifier.tasks, options.tasks)
+    tasks = chosen(classifier.tasks, options.tasks) if options.question is None else asked(classifier, options.question)
     if options.copy_to is not None and len(tasks) > 1:
         names = ", ".join(one_line(task.name) for task in tasks)
         raise InputError(f"--copy-to sorts by one task; choose it with --task. Tasks: {names}.")
@@ -222,6 +227,14 @@ def classified(
         yield path, predictions
     for path in following:
         yield path, refused.pop(path)
+
+
+def asked(classifier: Classifier, question: Question) -> list[Task]:
+    """The task of a question, which the classifier can answer now."""
+    known = [task.name for task in classifier.tasks if plain(task.name) == plain(question.task)]
+    name = question.task if question.task in known else (known or [question.task])[0]
+    classifier.add_task(name, question.classes, question.template)
+    return [task for task in classifier.tasks if task.name == name][:1]
 
 
 def chosen(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:

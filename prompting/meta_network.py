@@ -1,20 +1,22 @@
 """The meta network: names in, prompt contexts out (paper, section on the meta network).
 
 The text encoder turns names, each after a few learnable vectors, into features. These are scaled, and a sub-network
-turns them into contexts.
+turns them into contexts. `MetaNetwork` is all of it, in every variant of trainers/softcpt.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
+from prompting.contexts import PromptLearner
 from prompting.losses import unit
 from prompting.padded_text import AnyText
 from prompting.prompts import lay_out
+from prompting.tasks import TaskLayout
 from prompting.text_encoder import Packed, encode, pack_for
 from prompting.transfers import upload
 
@@ -181,3 +183,100 @@ class NamePrompts:
             with torch.no_grad():
                 self._fixed = encode(self._text, self._pack(tuple(range(len(self._prompts)))))
         return self._fixed[upload(which, self._fixed.device)]
+
+
+class MetaNetwork(PromptLearner):
+    """Generates one context per task or class from names and learnable vectors (paper, section on the meta network).
+
+    Args:
+        text: the frozen text tower.
+        layout: tasks and their names.
+        n_ctx: L, context vectors per class prompt.
+        task_n_ctx: M, learnable vectors per task prompt.
+        per_task: one set of task context vectors per task (TS) instead of one for all (TA).
+        position: of the class name in the class prompts.
+        class_n_ctx: K, learnable vectors per class prompt of the first pass; None (NA) for a context per task.
+        per_class: one set of class context vectors per class (CS) instead of one for all (CA).
+        kind: of sub-network, one of SUB_NETWORKS.
+        bias: add a bias to a linear sub-network.
+        features: scaling of the sub-network's input, one of SCALES.
+        seen: training starts from the names of ``layout``; False if the state of a trained network will be loaded, so
+            that no name is encoded now.
+    """
+
+    shared_words = "the meta network"
+    task_context: nn.Parameter | None
+    class_context: nn.Parameter | None
+    task_scale: FeatureScale
+    class_scale: FeatureScale
+
+    def __init__(
+        self,
+        text: AnyText,
+        layout: TaskLayout,
+        n_ctx: int,
+        task_n_ctx: int,
+        per_task: bool,
+        position: str = "end",
+        *,
+        class_n_ctx: int | None = None,
+        per_class: bool = False,
+        kind: str = "linear",
+        bias: bool = False,
+        features: str = "raw",
+        seen: bool = True,
+    ):
+        super().__init__()
+        self.n_ctx, self.position, self.kind, self._layout = n_ctx, position, kind, layout
+        self.class_specific = class_n_ctx is not None
+        owners = {"task_context": per_task and "tasks", "class_context": per_class and "classes"}
+        self._rows = {name: owner for name, owner in owners.items() if owner}
+        # NamePrompts are not modules: the frozen tower in them must not become part of what is learned and saved.
+        names = [task.name for task in layout.tasks]
+        tasks = None if kind == "lincls" else NamePrompts(text, names, task_n_ctx, per_task)
+        self.task_context = tasks.new_context() if tasks else None
+        classes = None if class_n_ctx is None else NamePrompts(text, layout.classnames, class_n_ctx, per_class)
+        self.class_context = classes.new_context() if classes else None
+
+        def scale(prompts: NamePrompts, context: nn.Parameter | None) -> FeatureScale:
+            none = torch.zeros(1, text.feature_dim)
+            return FeatureScale(features, lambda: prompts.all_features(context) if seen else none)
+
+        if tasks:
+            self.task_scale = scale(tasks, self.task_context)
+        if classes:
+            self.class_scale = scale(classes, self.class_context)
+        self._tasks, self._classes = tasks, classes
+        self.sub_network = build_sub_network(kind, text.feature_dim, n_ctx, text.width, self.class_specific, bias)
+
+    @property
+    def rows(self) -> Mapping[str, str]:
+        return self._rows
+
+    def context_of_class(self, task: int, flat_class: int) -> int:
+        return flat_class if self.class_specific else task
+
+    def _task_features(self, tasks: Sequence[int]) -> Tensor:
+        assert self._tasks is not None  # only lincls has none, and it does not read task features
+        return self.task_scale(self._tasks.features(tasks, self.task_context))
+
+    def task_features(self) -> Tensor | None:
+        return self._tasks.all_features(self.task_context) if self._tasks else None
+
+    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
+        """Return S^t, (all tasks, L, ctx_dim), or S^c, (all classes, L, ctx_dim); rows that are not requested are 0."""
+        tasks = list(tasks)
+        if self._classes is None:
+            features, rows, n_contexts = self._task_features(tasks), tasks, len(self._layout)
+        else:
+            rows = self._layout.classes_of_all(tasks) if classes is None else list(classes)
+            n_contexts = self._layout.n_classes
+            features = self.class_scale(self._classes.features(rows, self.class_context))
+            if self._tasks:
+                index = {task: i for i, task in enumerate(tasks)}
+                task_rows = [index[task] for task in self._layout.task_of_class[rows].tolist()]
+                task_features = self._task_features(tasks)
+                features = join(self.kind, features, task_features[upload(task_rows, features.device)])
+        generated = self.sub_network(features)
+        contexts = generated.new_zeros(n_contexts, *generated.shape[1:])
+        return contexts.index_copy(0, upload(rows, generated.device), generated)

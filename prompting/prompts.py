@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.errors import InputError
+from common.text import brief
 
 POSITIONS = ("end", "middle", "front")
 
@@ -86,6 +87,35 @@ def with_context(prompt: Sequence[int], context: int, n_ctx: int) -> list[int]:
     return [token - context * n_ctx if token < 0 else token for token in prompt]
 
 
+def class_prompts(
+    vocabulary: Vocabulary,
+    names: Sequence[str],
+    contexts: Sequence[int],
+    n_ctx: int,
+    position: str = "end",
+    words: Sequence[int] = (),
+) -> list[list[int]]:
+    """Lay out the prompts of some classes, each with the context of this index.
+
+    ``words`` are tokens that stay between context and name, where the name is at the end: [SOS] context, words, name.
+    """
+    prompts = [
+        lay_out(vocabulary, name, context, n_ctx, position) for name, context in zip(names, contexts, strict=True)
+    ]
+    if not words:
+        return prompts
+    first, end = len(vocabulary.start), len(vocabulary.end)
+    parts = ((prompt[first : first + n_ctx], prompt[first + n_ctx : len(prompt) - end]) for prompt in prompts)
+    return [
+        bounded(vocabulary, [*context, *words, *rest], name) for name, (context, rest) in zip(names, parts, strict=True)
+    ]
+
+
+def with_each_context(prompts: Sequence[list[int]], n: int, n_ctx: int) -> list[list[int]]:
+    """Return prompts with each of ``n`` contexts in a row: first all with their own, then all with the next, ..."""
+    return [with_context(prompt, k, n_ctx) for k in range(n) for prompt in prompts]
+
+
 def sentence(vocabulary: Vocabulary, text: str) -> list[int]:
     """Lay out a prompt without slots, such as a filled-in zero-shot template: ``[SOS] text [EOT]``."""
     return bounded(vocabulary, vocabulary.encode(text), text)
@@ -97,8 +127,8 @@ def bounded(vocabulary: Vocabulary, inner: Sequence[int], name: str) -> list[int
     if len(prompt) + (vocabulary.last is not None) > vocabulary.length:
         n_ctx = sum(token < 0 for token in inner)
         raise InputError(
-            f"The name '{name}' makes a prompt of {len(prompt)} tokens ({n_ctx} of them context), but the tower has "
-            f"{vocabulary.length} positions; shorten the name or use fewer context vectors."
+            f"The name '{brief(name)}' makes a prompt of {len(prompt)} tokens ({n_ctx} of them context), but the tower "
+            f"has {vocabulary.length} positions; shorten the name or use fewer context vectors."
         )
     return prompt
 

@@ -24,6 +24,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import accumulate, zip_longest
 
 import numpy as np
@@ -33,7 +34,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from common.errors import InputError
-from prompting.low_rank import project
+from prompting.low_rank import LowRank, project, updated
 from prompting.padded_text import AnyText, PaddedPrompts, PaddedText
 from prompting.prompts import with_context
 from prompting.text_memory import SMALL, saved_bytes
@@ -285,6 +286,11 @@ def encode(
         else:
             features.append(run(part, own, own_deep, on_device))
     return torch.cat(features)
+
+
+def encode_with(updates: LowRank, tower: AnyText, packed: Packed) -> Tensor:
+    """`encode` for prompts without slots, in the attention of a tower with low-rank updates (CLIP-LoRA)."""
+    return encode(tower, packed, within=partial(updated, blocks_of(tower, "CLIP-LoRA"), updates))
 
 
 def encode_whole(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -104,3 +104,21 @@ class TextTower(nn.Module):
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x if self.text_projection is None else x @ self.text_projection
+
+
+class UnloadedText(nn.Module):
+    """The place of a text tower that only classifies images: it knows sizes and tokenizer, and has no weights."""
+
+    path = "not kept"
+    memory: TextMemory | None = None
+    place: Tensor
+
+    def __init__(self, text: Any):
+        super().__init__()
+        self.width, self.feature_dim, self.dtype = text.width, text.feature_dim, text.dtype
+        self.activation, self.vocabulary = text.activation, text.vocabulary
+        self.register_buffer("place", torch.empty(0, device=text.device), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.place.device

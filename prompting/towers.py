@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ from prompting.models import text_of
 from prompting.open_clip_towers import OPEN_CLIP, hub_of, load_open_clip, looks_like_path, weights_in
 from prompting.padded_text import AnyText, PaddedText
 from prompting.pixels import Preprocessing, preprocessing_of
-from prompting.text_tower import TextTower
+from prompting.text_tower import TextTower, UnloadedText
 from prompting.vision_transformer import features_of
 from prompting.vocabularies import of_clip
 
@@ -100,6 +100,15 @@ class Tower(nn.Module):
     def encode_images_with(self, visual: nn.Module, dtype: torch.dtype) -> None:
         """Encode images with another image tower, which takes images of ``dtype``."""
         self.visual, self._image_dtype = visual, dtype
+
+    def drop_text(self) -> None:
+        """Free the text tower's weights; its sizes and its tokenizer stay. Set ``text`` to have it back."""
+        self.text = cast(AnyText, UnloadedText(self.text))
+
+    @property
+    def has_text(self) -> bool:
+        """Return whether the text tower can encode."""
+        return not isinstance(self.text, UnloadedText)
 
     @property
     def activation(self) -> str:

@@ -30,6 +30,7 @@ from runs import foreign
 from trainers.engine.image_trainer import search_folders
 from trainers.engine.knobs import check_settings
 from trainers.engine.settings import known_keys, set_value, value_of
+from trainers.engine.starting import learned_file
 
 # yacs's message for a value whose type differs from the default's.
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
@@ -89,6 +90,8 @@ def load_config(
     checkpoint = checkpoint_file(cfg.MODEL.BACKBONE.NAME, search_folders(cfg))
     if checkpoint is not None:
         cfg.MODEL.BACKBONE.DIGEST = digest(checkpoint)
+    if cfg.MODEL.FROM:
+        cfg.MODEL.FROM_DIGEST = digest(learned_file(cfg.MODEL.FROM))
     check_settings(cfg, TRAINER_REGISTRY.get(cfg.TRAINER.NAME))
     cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, max(1, int(threads.allowed())))
     cfg.freeze()

@@ -44,6 +44,7 @@ INCIDENTAL = {
     "MODEL.TEXT_MEMORY_GB",
     "INPUT.GIVEN",
     "MODEL.BACKBONE.IMAGES",
+    "MODEL.FROM",  # it may have moved; MODEL.FROM_DIGEST says what it is
 }
 
 

@@ -215,13 +215,17 @@ def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> No
         return
     tower = trainer.tower
     keys = ("method", "trainer", "dataset", "config", "shots", "command", "versions", "device", "git_commit")
+    tied = method_of(cfg.TRAINER.NAME, cfg).tied_to
+    questions = None if tied == "classes" else trainer.questions()
+    needs_text = head.needs_text or questions is not None
     write_bundle(
         folder,
-        head,
+        [head],
         shown_in_tests(cfg, tower.preprocessing.resize_mode),
-        used(tower, trainer.knobs.PREC, head.needs_text, os.path.abspath(results["data_root"])),
-        [{key: value for key, value in task.items() if key in MEASURED} for task in results["tasks"]],
+        used(tower, trainer.knobs.PREC, needs_text, os.path.abspath(results["data_root"])),
+        [[{key: value for key, value in task.items() if key in MEASURED} for task in results["tasks"]]],
         {**{key: results[key] for key in keys}, "seeds": [results["seed"]], "evaluated": results["evaluated"]},
+        [questions],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from prompting.towers import Tower, load_tower
 from tests.support.towers import in_double, random_clip
 
 torch.set_num_threads(1)
+os.environ.pop("COLUMNS", None)  # tables take all of it; pytest-xdist sets it
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from classifier.heads import AdapterHead
+from classifier.questions import Questions, TemplateQuestions
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.adapters import Adapter
@@ -71,6 +72,9 @@ class ClipAdapter(TaskTrainer):
     def head(self) -> AdapterHead:
         scale, reduction = self.tower.logit_scale, self.knobs.REDUCTION
         return AdapterHead(self.layout, self.handwritten_features, scale, list(self.adapters), reduction)
+
+    def questions(self) -> Questions:
+        return TemplateQuestions(self.trained_tasks)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         logits = self.task_by_task(image_features, task, self.task_logits)

@@ -28,7 +28,6 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
@@ -37,12 +36,13 @@ from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from classifier.heads import Head, UpdatedHead
+from classifier.questions import Questions, TemplateQuestions, UpdatedQuestions
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.losses import unit
-from prompting.low_rank import AttentionBlock, LowRank, encode_updated, image_blocks, updated
+from prompting.low_rank import AttentionBlock, LowRank, encode_updated, image_blocks
 from prompting.templates import template_prompts
-from prompting.text_encoder import blocks_of
+from prompting.text_encoder import blocks_of, encode_with
 from prompting.towers import Tower
 from prompting.transfers import upload
 from trainers.engine.batches import OneTaskBatches
@@ -151,11 +151,10 @@ class CLIPLoRA(PromptTrainer):
         if updates is None:
             columns = upload(self.layout.classes_of_all(tasks), self.device)
             return self.handwritten_features[columns], columns
-        blocks, parts = blocks_of(self.tower.text, "CLIP-LoRA"), []
+        parts = []
         for task in tasks:
             packed, columns = self.packed([task])
-            within = partial(updated, blocks, updates[task])
-            parts.append((unit(self.encode(self.tower.text, packed, within=within)), columns))
+            parts.append((unit(encode_with(updates[task], self.tower.text, packed)), columns))
         return torch.cat([features for features, _ in parts]), torch.cat([columns for _, columns in parts])
 
     def encode_images(self, images: Tensor) -> Tensor:
@@ -178,6 +177,12 @@ class CLIPLoRA(PromptTrainer):
         features, _ = self.text_features(range(len(self.layout)))
         scale, alpha = self.tower.logit_scale, self.knobs.ALPHA
         return UpdatedHead(self.layout, features, scale, updates, alpha, self.tower)
+
+    def questions(self) -> Questions:
+        updates = self.model.text
+        if updates is None:
+            return TemplateQuestions(self.trained_tasks)
+        return UpdatedQuestions(self.trained_tasks, updates, self.knobs.ALPHA)
 
     def class_logits(
         self, image_features: Tensor, task: Tensor, text: tuple[Tensor, Tensor] | None = None

@@ -25,6 +25,7 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from classifier.heads import ConditionalHead
+from classifier.questions import OwnQuestions, Questions
 from common.knobs import Knob
 from prompting.image_contexts import ImageContext, cosines, pack_for_images
 from prompting.text_encoder import Packed
@@ -97,3 +98,6 @@ class CoCoOp(PromptTrainer):
 
     def head(self) -> ConditionalHead:
         return ConditionalHead(self.layout, self.model.tasks, self.tower)
+
+    def questions(self) -> Questions:
+        return OwnQuestions(self.trained_tasks)

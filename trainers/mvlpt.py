@@ -47,6 +47,7 @@ class SharedThenOwn(ContextTable):
     shared: nn.Parameter
     adapting: Tensor  # bool scalar: the second stage has begun
     foreign_names = {}
+    fresh = ("adapting", "ctx.")  # the second stage begins from the shared context
 
     def __init__(self, n_tasks: int, n_ctx: int, ctx_dim: int, position: str = "end", start: Tensor | None = None):
         start = torch.empty(n_ctx, ctx_dim).normal_(std=0.02) if start is None else start

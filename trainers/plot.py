@@ -31,9 +31,10 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from classifier.heads import TransportHead
+from classifier.questions import ContextQuestions, Questions
 from common.knobs import Knob
 from prompting.local_features import check_local, encode_local
-from prompting.prompts import with_context
+from prompting.prompts import with_each_context
 from prompting.text_encoder import Packed, pack_for
 from prompting.transport import Transport
 from prompting.transport import sinkhorn as sinkhorn
@@ -96,9 +97,8 @@ class PLOT(PromptTrainer):
 
     def pack_classes(self, columns: Sequence[int]) -> Packed:
         """Pack N prompts per class: first those of context 0, then those of context 1, ..."""
-        learner = self.model
-        sets = [with_context(self._prompts[c], k, learner.n_ctx) for k in range(learner.n) for c in columns]
-        return pack_for(self.tower.text, sets)
+        prompts = [self._prompts[c] for c in columns]
+        return pack_for(self.tower.text, with_each_context(prompts, self.model.n, self.model.n_ctx))
 
     def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Return w_k of some tasks' classes, (N, n, feature_dim), and their (n,) flat class indices."""
@@ -127,3 +127,7 @@ class PLOT(PromptTrainer):
 
     def head(self) -> TransportHead:
         return TransportHead(self.layout, self.text_features(range(len(self.layout)))[0], self.transport)
+
+    def questions(self) -> Questions:
+        contexts = self.model.contexts(range(len(self.layout)))
+        return ContextQuestions(self.trained_tasks, contexts, self.model.position, self.model.n)

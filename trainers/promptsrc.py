@@ -61,6 +61,7 @@ class IndependentPrompts(DeepPrompts):
         start: (n_ctx, ctx_dim), initial value of the context; without it, it is drawn like the others.
     """
 
+    fresh = ("average",)
     text: nn.ParameterList
     vision: nn.ParameterList
     average: Tensor  # all parameters in one vector

@@ -26,20 +26,18 @@ affect its loss, and classes that are not sampled are not encoded in the first p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from dassl.engine import TRAINER_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from yacs.config import CfgNode
 
+from classifier.questions import MetaQuestions, Questions
 from common.errors import InputError
 from common.knobs import Knob
-from prompting.meta_network import FeatureScale, NamePrompts, build_sub_network, join
-from prompting.padded_text import AnyText
-from prompting.tasks import TaskLayout
-from prompting.transfers import on_host, upload
-from trainers.engine.contexts import PromptLearner
+from prompting.meta_network import MetaNetwork
+from prompting.transfers import on_host
 from trainers.engine.prompt_trainer import PromptTrainer
 from trainers.engine.tasks_of_batch import tasks_of
 
@@ -53,88 +51,6 @@ VARIANTS = {
     "STAR": "SoftCPT*: no learnable task context, and a bias",
 }
 CLASS_SPECIFIC = ("CATA", "CATS", "CSTA", "CSTS")
-
-
-class MetaNetwork(PromptLearner):
-    """Generates one context per task or class from names and learnable vectors (paper, section on the meta network).
-
-    Args:
-        text: the frozen text tower.
-        layout: tasks and their names.
-        n_ctx: L, context vectors per class prompt.
-        task_n_ctx: M, learnable vectors per task prompt.
-        per_task: one set of task context vectors per task (TS) instead of one for all (TA).
-        position: of the class name in the class prompts.
-        class_n_ctx: K, learnable vectors per class prompt of the first pass; None (NA) for a context per task.
-        per_class: one set of class context vectors per class (CS) instead of one for all (CA).
-        kind: of sub-network, one of SUB_NETWORKS.
-        bias: add a bias to a linear sub-network.
-        features: scaling of the sub-network's input, one of SCALES.
-    """
-
-    task_context: nn.Parameter | None
-    class_context: nn.Parameter | None
-    task_scale: FeatureScale
-    class_scale: FeatureScale
-
-    def __init__(
-        self,
-        text: AnyText,
-        layout: TaskLayout,
-        n_ctx: int,
-        task_n_ctx: int,
-        per_task: bool,
-        position: str = "end",
-        *,
-        class_n_ctx: int | None = None,
-        per_class: bool = False,
-        kind: str = "linear",
-        bias: bool = False,
-        features: str = "raw",
-    ):
-        super().__init__()
-        self.n_ctx, self.position, self.kind, self._layout = n_ctx, position, kind, layout
-        self.class_specific = class_n_ctx is not None
-        # NamePrompts are not modules: the frozen tower in them must not become part of what is learned and saved.
-        names = [task.name for task in layout.tasks]
-        tasks = None if kind == "lincls" else NamePrompts(text, names, task_n_ctx, per_task)
-        self.task_context = tasks.new_context() if tasks else None
-        classes = None if class_n_ctx is None else NamePrompts(text, layout.classnames, class_n_ctx, per_class)
-        self.class_context = classes.new_context() if classes else None
-        if tasks:
-            self.task_scale = FeatureScale(features, lambda: tasks.all_features(self.task_context))
-        if classes:
-            self.class_scale = FeatureScale(features, lambda: classes.all_features(self.class_context))
-        self._tasks, self._classes = tasks, classes
-        self.sub_network = build_sub_network(kind, text.feature_dim, n_ctx, text.width, self.class_specific, bias)
-
-    def context_of_class(self, task: int, flat_class: int) -> int:
-        return flat_class if self.class_specific else task
-
-    def _task_features(self, tasks: Sequence[int]) -> Tensor:
-        assert self._tasks is not None  # only lincls has none, and it does not read task features
-        return self.task_scale(self._tasks.features(tasks, self.task_context))
-
-    def task_features(self) -> Tensor | None:
-        return self._tasks.all_features(self.task_context) if self._tasks else None
-
-    def contexts(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> Tensor:
-        """Return S^t, (all tasks, L, ctx_dim), or S^c, (all classes, L, ctx_dim); rows that are not requested are 0."""
-        tasks = list(tasks)
-        if self._classes is None:
-            features, rows, n_contexts = self._task_features(tasks), tasks, len(self._layout)
-        else:
-            rows = self._layout.classes_of_all(tasks) if classes is None else list(classes)
-            n_contexts = self._layout.n_classes
-            features = self.class_scale(self._classes.features(rows, self.class_context))
-            if self._tasks:
-                index = {task: i for i, task in enumerate(tasks)}
-                task_rows = [index[task] for task in self._layout.task_of_class[rows].tolist()]
-                task_features = self._task_features(tasks)
-                features = join(self.kind, features, task_features[upload(task_rows, features.device)])
-        generated = self.sub_network(features)
-        contexts = generated.new_zeros(n_contexts, *generated.shape[1:])
-        return contexts.index_copy(0, upload(rows, generated.device), generated)
 
 
 @TRAINER_REGISTRY.register()
@@ -186,22 +102,27 @@ class SoftCPT(PromptTrainer):
                 f"use one of {', '.join(CLASS_SPECIFIC)}."
             )
 
-    def build_learner(self) -> MetaNetwork:
+    def settings(self) -> dict[str, Any]:
+        """Return what builds the network, besides tower and tasks."""
         k = self.knobs
         star = k.VARIANT == "STAR"
-        return MetaNetwork(
-            self.tower.text,
-            self.layout,
-            k.N_CTX,
-            0 if star else k.TASK_N_CTX,
-            per_task=k.VARIANT.endswith("TS"),
-            position=k.CLASS_TOKEN_POSITION,
-            class_n_ctx=k.CLASS_N_CTX if k.VARIANT in CLASS_SPECIFIC else None,
-            per_class=k.VARIANT.startswith("CS"),
-            kind=k.SUB_NETWORK,
-            bias=star,
-            features=k.FEATURES,
-        )
+        return {
+            "n_ctx": k.N_CTX,
+            "task_n_ctx": 0 if star else k.TASK_N_CTX,
+            "per_task": k.VARIANT.endswith("TS"),
+            "position": k.CLASS_TOKEN_POSITION,
+            "class_n_ctx": k.CLASS_N_CTX if k.VARIANT in CLASS_SPECIFIC else None,
+            "per_class": k.VARIANT.startswith("CS"),
+            "kind": k.SUB_NETWORK,
+            "bias": star,
+            "features": k.FEATURES,
+        }
+
+    def build_learner(self) -> MetaNetwork:
+        return MetaNetwork(self.tower.text, self.layout, **self.settings())
+
+    def questions(self) -> Questions:
+        return MetaQuestions(self.trained_tasks, self.settings(), self.model.state_dict())
 
     def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
         """Return a batch's classes, plus a random share of its tasks' other classes, rounded up (released code)."""

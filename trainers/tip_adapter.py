@@ -90,6 +90,9 @@ class TipAdapter(TaskTrainer):
             for n, task in zip(shots, self.layout.tasks, strict=True)
         )
 
+    def trained_in_steps(self) -> bool:
+        return False  # its keys start from the shots
+
     def make_optimizer(self) -> tuple[Optimizer, Any]:
         optim = self.cfg.OPTIM
         # The published eps. Dassl's own AdamW would use 1e-8, and gradients here are not much larger than 1e-4.

@@ -9,10 +9,13 @@ ZeroshotCLIP2. On ImageNet the ensemble consists of the seven general templates 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dassl.engine import TRAINER_REGISTRY
 from torch import nn
 
 from classifier.heads import LinearHead
+from classifier.questions import Questions, TemplateQuestions
 from common.knobs import Knob
 from prompting.templates import IMAGENET, template_features
 from trainers.engine.task_trainer import TaskTrainer
@@ -30,11 +33,19 @@ class ZeroshotCLIP(TaskTrainer):
     def build_learner(self) -> nn.Module:
         return nn.Module()  # nothing is learned
 
-    def head(self) -> LinearHead:
+    @property
+    def templates(self) -> tuple[Sequence[str], bool]:
+        """The templates that all tasks share, and whether each task's own belongs to them."""
         ensemble = self.knobs.TEMPLATES == "imagenet"
-        own = not (ensemble and self.cfg.DATASET.NAME.lower() == "imagenet")
-        features = template_features(self.tower.text, self.layout, IMAGENET if ensemble else (), own)
-        return LinearHead(self.layout, features, self.tower.logit_scale)
+        return IMAGENET if ensemble else (), not (ensemble and self.cfg.DATASET.NAME.lower() == "imagenet")
+
+    def head(self) -> LinearHead:
+        return LinearHead(
+            self.layout, template_features(self.tower.text, self.layout, *self.templates), self.tower.logit_scale
+        )
+
+    def questions(self) -> Questions:
+        return TemplateQuestions(self.trained_tasks, *self.templates)
 
     def train(self) -> None:
         """Only test: nothing is trained."""

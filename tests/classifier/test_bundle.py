@@ -149,19 +149,27 @@ def test_another_format(bundle: Path) -> None:
 
 
 def test_another_kind_of_head(bundle: Path) -> None:
-    rewrite(bundle, head={"kind": "quantum", "reads": "features"})
+    rewrite(bundle, heads=[{"kind": "quantum", "reads": "features"}])
     assert "'quantum'" in refused(bundle)
 
 
 BAD: list[Mapping[str, Any]] = [
-    {"head": {}},
-    {"head": []},
-    {"head": {"kind": ["linear"]}},
-    {"head": {"kind": "linear", "reads": "images", "scale": 1.0}},
-    {"head": {"kind": "linear", "reads": "features", "scale": "loud"}},
-    {"head": {"kind": "linear", "reads": "features", "scale": float(10**308) * 10}},
-    {"head": {"kind": "cache", "reads": "features", "scale": 1.0}},
-    {"head": {"kind": "plot", "reads": "features", "scale": 1.0}},
+    {"heads": [{}]},
+    {"heads": []},
+    {"heads": [{"kind": ["linear"]}]},
+    {"heads": [{"kind": "linear", "reads": "images", "scale": 1.0}]},
+    {"heads": [{"kind": "linear", "reads": "features", "scale": "loud"}]},
+    {"heads": [{"kind": "linear", "reads": "features", "scale": float(10**308) * 10}]},
+    {"heads": [{"kind": "cache", "reads": "features", "scale": 1.0}]},
+    {"heads": [{"kind": "plot", "reads": "features", "scale": 1.0}]},
+    {"heads": None},
+    {"questions": None},
+    {"questions": []},
+    {"questions": [{"kind": "contexts", "trained": ["kind of flower"], "position": "end", "n": 1, "words": []}]},
+    {"questions": [{"kind": "contexts", "trained": [], "position": "end", "n": 1, "words": []}]},
+    {"questions": [{"kind": "templates", "trained": [], "more": [], "own": True}]},
+    {"questions": [{"kind": "meta network", "trained": [], "settings": {}}]},
+    {"questions": [{"kind": "oracle", "trained": []}]},
     {"tasks": []},
     {"tasks": [{"name": "a", "classnames": [], "template": "", "metric": "A"}]},
     {"tasks": [{"name": "a", "classnames": ["b"], "template": "", "metric": "A"}]},
@@ -222,8 +230,8 @@ def replace(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 def test_shots_of_classes_that_the_task_does_not_have(finished: Callable[..., Finished], tmp_path: Path) -> None:
     folder = copied(finished("Tip-Adapter").folder, tmp_path / "bundle")
-    tensors = load_file(folder / TENSORS)
-    replace(folder, {**tensors, "caches.0.values": tensors["caches.0.values"] + 1})
+    tensors, name = load_file(folder / TENSORS), "heads.0.caches.0.values"
+    replace(folder, {**tensors, name: tensors[name] + 1})
     assert "kind of flower" in refused(folder)
 
 

@@ -549,6 +549,23 @@ def test_bad_photographs(eye: Eye, run: Path, photos: Path, monkeypatch, capsys:
         (["--csv", "photos/red.png"], "--csv photos/red.png is there already"),
         (["--copy-to", "photos/red.png"], "--copy-to"),
         (["--task", "wether"], "did you mean 'weather'? Known: petal colour, weather."),
+        (["--classes", "sand,clay"], "--classes goes with one --task"),
+        (["--task", "a", "--task", "b", "--classes", "sand,clay"], "--classes goes with one --task"),
+        (["--task", "soil", "--classes", "sand"], "at least two names; it has 1"),
+        (["--task", "soil", "--classes", ""], "at least two names; it has 0"),
+        (["--task", "soil", "--classes", "sand,,clay"], "name 2 of 3 is empty"),
+        (["--task", "soil", "--classes", "sand,clay, sand"], "has 'sand' twice"),
+        (["--task", "soil", "--classes", '"sand,clay'], "--classes cannot be read"),
+        (
+            ["--task", "soil", "--classes", '"sand, clay",loam', "--template", "a photo"],
+            "--template 'a photo' has no {}",
+        ),
+        (["--task", " ", "--classes", "sand,clay"], "--task is empty"),
+        (["--template", "a {}"], "--template goes with --classes"),
+        (["--task", "soil", "--classes", "a,b", "--classes-file", "x"], "do not go together"),
+        (["--task", "soil", "--classes-file", "gone.txt"], "--classes-file gone.txt cannot be read"),
+        (["--task", "soil", "--classes-file", "photos"], "--classes-file photos cannot be read"),
+        (["--task", "soil", "--classes-file", "photos/red.png"], "is not text in UTF-8"),
         (["--copy-to", "sorted"], "choose it with --task. Tasks: petal colour, weather."),
         (["--what"], "--what"),
         (["--", "KEY"], "come in pairs"),
@@ -623,12 +640,38 @@ def test_a_trained_run_answers_as_it_was_tested(
         (tmp_path / "away").rename(second / "classifier.safetensors")
 
 
+def test_a_task_that_was_never_trained(finished: Callable[..., Finished], tmp_path: Path, capsys: Shown) -> None:
+    run = finished("SoftCPT-NATA")
+    task = run.head.layout.tasks[0]
+    names = tmp_path / "names.txt"
+    names.write_bytes("\ufeffsand, wet\r\n\n  cl\u00e4y \nloam\n".encode())
+    capsys.readouterr()
+    assert call(run.folder, run.images[0], "--task", "soil type", "--classes-file", names, "--top", 9, "--json") == 0
+    (one,) = objects(capsys.readouterr().out)
+    (soil,) = one["tasks"].values()
+    assert sorted(row["class"] for row in soil) == ["cl\u00e4y", "loam", "sand, wet"]
+    assert sum(row["probability"] for row in soil) == pytest.approx(1, abs=1e-4)
+    words = ("--task", "KIND of_flower", "--classes", '"rose, red", tulip', "--csv", tmp_path / "a.csv", "--top", "2")
+    assert call(run.folder, run.images[0], *words) == 0
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert {row["task"] for row in rows} == {task.name} and {row["class"] for row in rows} == {"rose, red", "tulip"}
+    long = "very " * 200
+    for line in (f"{long},sand", f'sand,"{long}"'):
+        error = refused(capsys, run.folder, run.images[0], "--task", "soil", "--classes", line)
+        assert "The name 'very very" in error and "77 positions" in error
+    assert "The name 'very" in refused(capsys, run.folder, run.images[0], "--task", long, "--classes", "sand,clay")
+    assert "same text" in refused(capsys, run.folder, run.images[0], "--task", "soil", "--classes", "Sand,sand")
+    coop = finished("CoOp-CA").folder
+    error = refused(capsys, coop, run.images[0], "--task", "soil", "--classes", "sand,clay")
+    assert "CoOp-CA has a context for every task, and none for a task that it was not trained on" in error
+
+
 def test_the_pages_lines_of_python(
     finished: Callable[..., Finished], photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: Shown
 ) -> None:
     run = finished("SoftCPT-NATA")
     page = (REPOSITORY / "docs" / "using.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
     write_colour(photos / "photos" / "one.jpg", "red")
     folder = photos / "output/garden8/SoftCPT-NATA/garden_vit_ep50/4shots"
     folder.mkdir(parents=True)

@@ -13,9 +13,9 @@ from torch import Tensor
 from yacs.config import CfgNode
 
 from classifier.heads import PromptedHead
+from classifier.questions import ContextQuestions, Questions
 from common.errors import InputError
 from prompting.losses import unit
-from prompting.prompts import bounded
 from prompting.text_encoder import blocks_of
 from prompting.vision_prompts import PromptedVision
 from trainers.engine.contexts import PromptLearner, word_vectors
@@ -94,14 +94,14 @@ class DeepPromptTrainer(PromptTrainer):
             return None, []
         return vectors[:n_ctx], text.vocabulary.encode(words)[n_ctx:]
 
-    def class_prompts(self) -> list[list[int]]:
-        """Return the prompts ``[SOS] context, remaining words of CTX_INIT, name . [EOT]``."""
-        n_ctx, vocabulary, names = self.model.n_ctx, self.tower.text.vocabulary, self.layout.classnames
-        _, words = self.initial_context(n_ctx)
-        return [
-            bounded(vocabulary, [*prompt[1 : 1 + n_ctx], *words, *prompt[1 + n_ctx : -1]], name)
-            for prompt, name in zip(super().class_prompts(), names, strict=True)
-        ]
+    def words_before_names(self) -> list[int]:
+        """Return the words of CTX_INIT that did not become vectors: [SOS] context, remaining words, name . [EOT]."""
+        return self.initial_context(self.model.n_ctx)[1]
+
+    def questions(self) -> Questions:
+        contexts, *deep = self.model.layers(range(len(self.layout)))
+        words = self.words_before_names()
+        return ContextQuestions(self.trained_tasks, contexts, words=words, deep=torch.stack(deep) if deep else None)
 
     def text_features(self, tasks: Sequence[int], classes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         packed, columns = self.packed(tasks)

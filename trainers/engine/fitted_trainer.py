@@ -66,6 +66,9 @@ class FittedTrainer(TaskTrainer):
     def make_optimizer(self) -> tuple[None, None]:
         return None, None
 
+    def trained_in_steps(self) -> bool:
+        return False
+
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         if type(self).head is not TaskTrainer.head:
             return super().classifier()

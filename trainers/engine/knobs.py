@@ -23,6 +23,8 @@ EPOCHS = 100_000  # more than anybody waits for
 
 COMMON = (
     Knob("DATASET.DECLARATION", "", "filled in: the content of a collection's YAML file"),
+    Knob("MODEL.FROM", "", "a run's folder or a classifier: training starts from what it learned, by names"),
+    Knob("MODEL.FROM_DIGEST", "", "filled in: a hash of what it learned"),
     Knob("MODEL.BACKBONE.DIGEST", "", "filled in: a hash of the checkpoint file"),
     Knob("MODEL.BACKBONE.IMAGES", "", "filled in: the precision of images that PREC auto chose"),
     Knob(

@@ -17,13 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from classifier.heads import Head, LinearHead
+from classifier.questions import ContextQuestions, Questions
 from common.notices import notice
 from prompting.losses import unit, within_task
-from prompting.prompts import lay_out
+from prompting.prompts import class_prompts
 from prompting.text_encoder import Packed, encode, encode_whole, pack_for
 from prompting.text_tower import TextTower
 from prompting.transfers import on_host, upload
-from trainers.engine.contexts import PromptLearner
+from trainers.engine.contexts import ClassContextTable, ContextTable, PromptLearner
 from trainers.engine.inspection import describe
 from trainers.engine.saved_prompts import adopt, is_foreign
 from trainers.engine.task_trainer import TaskTrainer
@@ -52,12 +53,14 @@ class PromptTrainer(TaskTrainer):
 
     def class_prompts(self) -> list[list[int]]:
         """Return the prompts of all classes, in flat order."""
-        learner, vocabulary = self.model, self.tower.text.vocabulary
-        tasks = self.layout.task_of_class.tolist()
-        return [
-            lay_out(vocabulary, name, learner.context_of_class(task, flat), learner.n_ctx, learner.position)
-            for flat, (task, name) in enumerate(zip(tasks, self.layout.classnames, strict=True))
-        ]
+        learner, names = self.model, self.layout.classnames
+        contexts = [learner.context_of_class(t, c) for c, t in enumerate(self.layout.task_of_class.tolist())]
+        vocabulary = self.tower.text.vocabulary
+        return class_prompts(vocabulary, names, contexts, learner.n_ctx, learner.position, self.words_before_names())
+
+    def words_before_names(self) -> list[int]:
+        """Return the tokens of all prompts that stay between context and name; none for most methods."""
+        return []
 
     def parameters_in(self, path: Path | str) -> tuple[dict[str, Tensor], int | None]:
         saved, epoch = super().parameters_in(path)
@@ -136,6 +139,17 @@ class PromptTrainer(TaskTrainer):
     def head(self) -> Head:
         features, _ = self.text_features(range(len(self.layout)))
         return LinearHead(self.layout, features, self.tower.logit_scale)
+
+    def questions(self) -> Questions | None:
+        """As in `TaskTrainer`: with the contexts of a plain table, unless a subclass writes prompts in its own way."""
+        learner = self.model
+        ways = ("class_prompts", "pack_classes", "text_features", "head")
+        if not isinstance(learner, ContextTable) or isinstance(learner, ClassContextTable):
+            return None
+        if any(getattr(type(self), way) is not getattr(PromptTrainer, way) for way in ways):
+            return None
+        contexts = learner.contexts(range(len(self.layout)))
+        return ContextQuestions(self.trained_tasks, contexts, learner.position)
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         if not self._has_own_logits():

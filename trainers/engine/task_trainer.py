@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,8 +23,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from yacs.config import CfgNode
 
+from classifier.bundle import used
 from classifier.heads import Head, LinearHead
+from classifier.questions import Questions
 from common.errors import InputError
+from common.notices import notice
 from common.paths import CHECKPOINTS
 from datasets.images import SeededImages
 from prompting.image_precision import name_of
@@ -32,10 +36,14 @@ from prompting.pixels import KEYS
 from prompting.prompts import check_distinct
 from prompting.templates import template_features
 from prompting.transfers import on_host, upload
+from trainers.engine.checkpoint_fit import check_compatible, noted_tasks
+from trainers.engine.checkpoint_state import check_finite
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
 from trainers.engine.image_trainer import ImageTrainer, images_of
-from trainers.engine.knobs import check_settings
+from trainers.engine.knobs import check_settings, knobs_of
+from trainers.engine.resuming_trainer import checkpoint_of, reading
 from trainers.engine.settings import plain
+from trainers.engine.starting import Tasks, bundle_in, learned_in, taken
 from trainers.engine.tasks_of_batch import rows_of_tasks
 
 EXAMPLES = 3  # wrongly classified test images per class that results.json names
@@ -50,6 +58,7 @@ class TaskTrainer(ImageTrainer):
     """
 
     tested_head: Head | None = None
+    started_from = ""  # a line on what was taken from another run, see `start_by_name`
 
     def __init__(self, cfg: CfgNode):
         super().__init__(cfg)
@@ -69,9 +78,68 @@ class TaskTrainer(ImageTrainer):
         self.model = self.build_learner().to(self.device)
         if cfg.MODEL.INIT_WEIGHTS:
             self.start_from(cfg.MODEL.INIT_WEIGHTS)
+        if cfg.MODEL.FROM:
+            self.start_by_name(Path(cfg.MODEL.FROM))
         print(f"# params: {count_num_param(self.model):,}")
         self.optim, self.sched = self.make_optimizer() if count_num_param(self.model) else (None, None)
         self.register_model(CHECKPOINTS, self.model, self.optim, self.sched)
+
+    def start_by_name(self, folder: Path) -> None:
+        """Take the initial parameters from another run or a classifier, by the names of tasks and classes: MODEL.FROM.
+
+        Raises:
+            InputError: it is another method's or another tower's, it was trained on images that are tested now, or
+                what all tasks share does not fit.
+        """
+        cfg, label = self.cfg, self.label(self.cfg)
+        wanted = self.model.state_dict()
+        if not self.trained_in_steps():
+            raise InputError(f"MODEL.FROM: {label} is not trained in steps, so there is nothing that it starts from.")
+        if cfg.MODEL.INIT_WEIGHTS:
+            raise InputError("MODEL.FROM and MODEL.INIT_WEIGHTS do not go together; give one of them.")
+        try:
+            saved, before = self._learned_in(folder)
+            now = [(task.name, task.classnames) for task in self.layout.tasks]
+            rows, fresh = getattr(self.model, "rows", {}), getattr(self.model, "fresh", ())
+            found = taken(saved, wanted, before, now, self.method(cfg).tied_to, rows, fresh)
+            if not found.state:
+                raise InputError("it has none of these tasks")
+        except InputError as error:
+            raise InputError(f"MODEL.FROM: {folder} cannot be used: {str(error).rstrip('.')}.") from None
+        self.model.load_state_dict({**wanted, **found.state})
+        shared = getattr(self.model, "shared_words", "what all tasks share")
+        self.started_from = found.line(folder, shared, before, now)
+        notice(self.started_from)
+
+    def trained_in_steps(self) -> bool:
+        """Return whether what is learned starts from initial values; False if it is computed at once."""
+        return count_num_param(self.model) > 0
+
+    def _learned_in(self, folder: Path) -> tuple[Mapping[str, Tensor], Tasks]:
+        """Return the parameters in a run's folder or a classifier, and their tasks; InputError if they do not fit."""
+        bundle = bundle_in(folder)
+        if bundle is None:
+            path = checkpoint_of(folder)
+            check_compatible(folder, self.cfg, self.section, knobs_of(type(self)))
+            self.check_tests(folder)
+            before = noted_tasks(folder)
+            if before is None:
+                raise InputError("it does not record its tasks; train it again")
+            with reading(f"{path} cannot be read", "train it again"):
+                saved, _ = self.parameters_in(path)
+                check_finite(saved.items(), str(path), "train it again")
+            return saved, before
+        if bundle.method != self.label(self.cfg):
+            raise InputError(f"it is of {bundle.method}, and this is {self.label(self.cfg)}")
+        here = used(self.tower, self.knobs.PREC, needs_text=True, data_root="")
+        if here.dtype != bundle.tower.dtype:  # digests cannot be compared
+            same = here.name == bundle.tower.name
+        else:
+            same = (here.text_digest, here.activation) == (bundle.tower.text_digest, bundle.tower.activation)
+        if not same:
+            raise InputError(f"it was trained with another tower, {bundle.tower.name}")
+        learned = learned_in(bundle, self.cfg.SEED, self.tower.text)
+        return learned, [(task.name, task.classnames) for task in bundle.layout.tasks]
 
     def make_optimizer(self) -> tuple[Optimizer | None, Any]:
         """Build the optimiser and its learning-rate schedule; (None, None) if nothing is trained in steps."""
@@ -123,6 +191,19 @@ class TaskTrainer(ImageTrainer):
         What images share, such as text features, is computed once, here.
         """
         raise NotImplementedError
+
+    def questions(self) -> Questions | None:
+        """Return what writes the prompts of classes that were not trained on; a run leaves it in its folder.
+
+        None if the method cannot: its parameters belong to classes.
+        """
+        return None
+
+    @property
+    def trained_tasks(self) -> tuple[str, ...]:
+        """The names of the tasks that learned parameters belong to; none if they are all tasks'."""
+        tied = self.method(self.cfg).tied_to
+        return () if tied == "nothing" else tuple(task.name for task in self.layout.tasks)
 
     def classifier(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a function for testing: (batch, d) image features, (batch,) tasks -> (batch, classes) logits.
@@ -286,4 +367,5 @@ class TaskTrainer(ImageTrainer):
             "images": self.images_digest(),
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
             "resumed_from_epoch": self.start_epoch,
+            **({"from": self.started_from} if self.started_from else {}),
         }

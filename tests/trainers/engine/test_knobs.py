@@ -19,6 +19,8 @@ from trainers.engine.settings import known_keys, set_value, value_of
 FREE = {
     "DATASET.DECLARATION": "filled in",
     "MODEL.BACKBONE.DIGEST": "filled in",
+    "MODEL.FROM": "a folder",
+    "MODEL.FROM_DIGEST": "filled in",
     "MODEL.BACKBONE.IMAGES": "filled in",
     "INPUT.GIVEN": "filled in",
     "DATASET.SUBSAMPLE_CLASSES": "checked with the data set",
