@@ -111,12 +111,17 @@ class Bundle:
 
     @property
     def temperatures(self) -> list[list[float]]:
-        """For each head the temperature of each task; 1 where none was fitted."""
-        tasks = self.record["tasks"]
-        return [
-            [float(x) for x in values.get("temperatures", [task.get("temperature", 1.0) for task in tasks])]
-            for values, _ in self.heads
-        ]
+        """For each head the temperature of each task, see `classifier.calibration`; 1 where none was fitted.
+
+        Raises:
+            TypeError, ValueError: one makes no sense.
+        """
+        of_tasks = [task.get("temperature", 1.0) for task in self.record["tasks"]]
+        rows = [[float(x) for x in values.get("temperatures", of_tasks)] for values, _ in self.heads]
+        for row in rows:
+            if len(row) != len(of_tasks) or not all(0 < x < float("inf") for x in row):
+                raise ValueError(f"its temperatures are {row}")
+        return rows
 
 
 def write_bundle(
@@ -133,7 +138,8 @@ def write_bundle(
 
     Args:
         heads, pixels, tower: how it classifies; several heads are those of several seeds.
-        measured: for each seed what its test gave, a mapping for each task: "accuracy" in percent, "confusion", ...
+        measured: for each seed what its test gave, a mapping for each task: "accuracy" in percent, "confusion",
+            "temperature", ...
         about: what else classifier.json says: "method", "shots", "seeds", "versions", "command", ...
         questions: for each seed what writes prompts of classes that were not trained on.
         temperatures: for each head one for each task; 1 without them.

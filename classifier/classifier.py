@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from classifier.bundle import DTYPES, RECORD, WRITTEN, Bundle, damaged, read_bundle, write_bundle
+from classifier.calibration import merged_temperature
 from classifier.heads import KINDS as HEADS
 from classifier.heads import Head, LinearHead, head_of, read
 from classifier.predictions import Predictions, TaskPredictions
@@ -45,8 +46,8 @@ class Classifier:
     """Names the class of a photograph for every task that it was trained on, and for those that are added.
 
     bundles: what it was read from, one for each folder. heads: how it classifies; one for each seed, or a single one.
-    questions: for each seed what writes prompts of classes that were not trained on. temperatures: for each head one
-    for each task.
+    questions: for each seed what writes prompts of classes that were not trained on. temperatures: for each head and
+    task, what its logits are divided by; see `classifier.calibration`.
     """
 
     def __init__(
@@ -57,12 +58,12 @@ class Classifier:
         layout: TaskLayout,
         questions: Sequence[Questions | None] = (),
         search: Sequence[Path | str] = (),
+        temperatures: Sequence[Sequence[float]] | None = None,
     ):
+        """Without ``temperatures``, they are 1."""
         self.bundles, self.heads, self.tower, self.layout = tuple(bundles), list(heads), tower, layout
         self.questions, self._search = list(questions), tuple(search)
-        own = [row for bundle in bundles for row in bundle.temperatures]
-        merged = len(heads) < len(own)
-        self.temperatures = [[sum(column) / len(own) for column in zip(*own, strict=True)]] if merged else own
+        self.temperatures = [list(row) for row in temperatures or [[1.0] * len(layout)] * len(self.heads)]
         self._measured = [list(seed) for bundle in bundles for seed in bundle.measured]
         self._view = bundles[0].pixels.view()
 
@@ -98,23 +99,36 @@ class Classifier:
         device = torch.device(device)
         bundles = [read_bundle(Path(path)) for path in paths]
         for other in bundles[1:]:
-            _check_alike(bundles[0], other)
+            check_alike(bundles[0], other)
         readers = [kind for kind, head in HEADS.items() if head.needs_text]
         needs_text = any(values.get("kind") in readers for bundle in bundles for values, _ in bundle.heads)
         tower = _load_tower(bundles[0], device, search, images=True, text=needs_text)
-        layout, heads = bundles[0].layout, []
+        return cls.of(bundles, tower, search)
+
+    @classmethod
+    def of(cls, bundles: Sequence[Bundle], tower: Tower, search: Sequence[Path | str] = ()) -> Classifier:
+        """Return the classifier of bundles that are alike, with a tower that is theirs; see `load`.
+
+        Raises:
+            InputError: a bundle is damaged or of a later version.
+        """
+        layout = bundles[0].layout
+        heads: list[Head] = []
         questions: list[Questions | None] = []
+        temperatures: list[list[float]] = []
         for bundle in bundles:
             try:
                 heads += [head_of(layout, values, tensors, tower) for values, tensors in bundle.heads]
                 questions += [None if q is None else questions_of(*q, tower.text) for q in bundle.questions]
-                if not all(len(row) == len(layout) and min(row) > 0 for row in bundle.temperatures):
-                    raise ValueError("its temperatures make no sense")
+                temperatures += bundle.temperatures
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 raise damaged(bundle.folder, error) from None
             except InputError as error:
                 raise InputError(f"{bundle.folder}: {error}") from None
-        return cls(bundles, _merged(heads), tower, layout, questions, search)
+        merged = _merged(heads)
+        if len(merged) < len(heads):
+            temperatures = [list(map(merged_temperature, zip(*temperatures, strict=True)))]
+        return cls(bundles, merged, tower, layout, questions, search, temperatures)
 
     def save(self, folder: Path | str) -> None:
         """Write a bundle that `load` reads to the same answers, with tasks that were added; the tower is not in it.
@@ -219,14 +233,22 @@ class Classifier:
             images: (B, 3, height, width) float32, as `view` makes them.
             tasks: numbers of the tasks to answer, at least one; by default all.
         """
-        numbers = range(len(self.tasks)) if tasks is None else tasks
         images = sent(images, self.device)
-        inputs = {what: read(self.tower, images, what) for what in dict.fromkeys(head.reads for head in self.heads)}
+        reads = dict.fromkeys(head.reads for head in self.heads)
+        return self.answer_read({what: read(self.tower, images, what) for what in reads}, tasks)
+
+    @torch.no_grad()
+    def answer_read(self, inputs: Mapping[str, Tensor], tasks: Sequence[int] | None = None) -> Predictions:
+        """Classify images from what the heads read of them, by its name in `classifier.heads.READS`, on the device."""
+        numbers = range(len(self.tasks)) if tasks is None else tasks
+
+        def probabilities(head: Head, temperatures: Sequence[float]) -> Tensor:
+            logits = head.all_logits(inputs[head.reads], numbers)
+            parts = [(part.float() / temperatures[n]).softmax(1) for n, part in zip(numbers, logits, strict=True)]
+            return torch.cat(parts, dim=1)
+
         # Side by side, so that a GPU is waited for once.
-        of_heads = [
-            torch.cat([part.float().softmax(1) for part in head.all_logits(inputs[head.reads], numbers)], dim=1)
-            for head in self.heads
-        ]
+        of_heads = [probabilities(*pair) for pair in zip(self.heads, self.temperatures, strict=True)]
         mean = torch.stack(of_heads).mean(0).cpu()
         parts = mean.split([len(self.tasks[number].classnames) for number in numbers], dim=1)
         return Predictions(tuple(TaskPredictions(self.tasks[n], p) for n, p in zip(numbers, parts, strict=True)))
@@ -327,7 +349,7 @@ def _itself(image: Image.Image) -> Image.Image:
     return image
 
 
-def _check_alike(first: Bundle, other: Bundle) -> None:
+def check_alike(first: Bundle, other: Bundle) -> None:
     """Raise InputError if two bundles are not seeds of one command."""
     pairs = f"{first.folder} and {other.folder}"
     if first.method != other.method:
@@ -345,7 +367,7 @@ def _check_alike(first: Bundle, other: Bundle) -> None:
         raise InputError(f"{pairs} show the tower other pixels; give seeds of one command.")
 
 
-def _merged(heads: list[Head]) -> list[Head]:
+def _merged(heads: Sequence[Head]) -> Sequence[Head]:
     """Return one head with the mean class features, if all heads have class features; else the heads."""
     linear = [head for head in heads if isinstance(head, LinearHead) and head.compares_directions()]
     if len(heads) == 1 or len(linear) < len(heads) or len({head.scale for head in linear}) > 1:

@@ -17,6 +17,7 @@ CHECKPOINTS = "prompt_learner"  # a folder; its name is also the learner's in Da
 TASKS = "tasks.json"  # the tasks and classes that the checkpoints were trained on
 CLASSIFIER = "classifier.json"  # what was tested, in use; see `classifier.bundle`
 WEIGHTS = "classifier.safetensors"  # its tensors
+TOGETHER = "together.json"  # beside the folders of seeds: what they reach as one classifier
 RESULTS = "results.json"  # written last: its mark says that the run is finished
 EVALUATION = "evaluation.json"  # the same of an evaluation of another run's checkpoint
 TESTED = "tested"  # a folder: evaluations of this run's checkpoint

@@ -15,6 +15,7 @@ from common.paths import TRACEBACK
 from common.text import counted, one_line, printable
 from launcher import frame
 from launcher.plan import Job, Plan
+from reporting.measures import MEASURES
 from reporting.series import Series, make_series
 from runs import pictures
 from runs.results import read_run
@@ -51,22 +52,25 @@ def load_engine(script: str) -> Engine:
     """
     try:
         from common import plugins
-        from runs.config import load_config
         from runs.run import Request, run, task_names
 
         plugins.load(plugins.paths())
     except ModuleNotFoundError as error:
         raise frame.not_installed(error, script) from error
 
-    def settings(job: Job):  # a CfgNode, which cannot be named before yacs is there
-        return load_config(job.dataset_file, job.method, job.overrides(), job.config)
-
     def request(job: Job) -> Request:
         model_dir = "" if job.of is None else str(job.of.folder)
         command = tuple(job.command())
         return Request(job.dataset, job.config.stem, command, job.of is not None, model_dir, brief=True)
 
-    return Engine(lambda job: run(settings(job), request(job)), lambda job: task_names(settings(job)))
+    return Engine(lambda job: run(settings_of(job), request(job)), lambda job: task_names(settings_of(job)))
+
+
+def settings_of(job: Job):  # a CfgNode, which cannot be named before yacs is there
+    """A job's settings."""
+    from runs.config import load_config
+
+    return load_config(job.dataset_file, job.method, job.overrides(), job.config)
 
 
 def names_of_tasks(job: Job, script: str) -> list[str]:
@@ -169,10 +173,10 @@ def run_jobs(
 
 
 def series_of(plan: Plan, method: str, shots: int) -> Series:
-    """The finished runs of a method at a shot count, with the seeds that were asked for."""
+    """The finished runs of a method at a shot count, with the seeds that were asked for and the figure to show."""
     jobs = [job for job in plan.jobs if job.method == method and job.shots in (0, shots)]
     runs = [run for job in jobs if (run := status(job).run)]
-    return make_series(method, [job.seed for job in jobs], runs)
+    return make_series(method, [job.seed for job in jobs], runs, MEASURES[plan.show])
 
 
 # -- in words --

@@ -12,11 +12,12 @@ from typing import Any
 
 from common import catalogue, configs, plugins
 from common.catalogue import METHODS, Method
-from common.errors import InputError
+from common.errors import InputError, unknown
 from common.files import read_text
 from common.knobs import read_knobs
 from common.paths import BANK, REPOSITORY
 from launcher import arguments, frame, trained
+from reporting.measures import ACCURACY, MEASURES
 
 COMPARE = "compare"
 FROM = "MODEL.FROM"  # the setting that --from makes
@@ -110,6 +111,7 @@ class Plan:
     comparison: Comparison | None = None
     left_out: tuple[str, ...] = ()
     redo: bool = False
+    show: str = ACCURACY.name  # of MEASURES
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Request:
     left_out: tuple[str, ...] = ()
     redo: bool = False
     start: Start | None = None
+    show: str = ACCURACY.name
 
     @property
     def config(self) -> Path:
@@ -193,7 +196,8 @@ class Request:
     def fields(self, jobs: list[Job]) -> dict[str, Any]:
         """The fields of a `Plan` with these runs."""
         fields: dict[str, Any] = {
-            name: getattr(self, name) for name in ("script", "methods", "shots", "seeds", "output", "left_out", "redo")
+            name: getattr(self, name)
+            for name in ("script", "methods", "shots", "seeds", "output", "left_out", "redo", "show")
         }
         more = {"dataset": self.dataset_file.stem, "config": self.part, "needs_openclip": self.needs_openclip()}
         return {**fields, **more, "jobs": jobs}
@@ -218,6 +222,7 @@ def method_parser(command: str, program: str = "", choice: bool = True) -> frame
     examples = [example for example in first.examples if choice or flag is None or flag.flag not in example]
     parser = run_parser(program or first.script, first.about, examples)
     add_arguments(parser, first.learns)
+    add_show(parser)
     if first.learns:
         parser.add_argument(
             "--from",
@@ -238,6 +243,16 @@ def add_choice(parser: frame.OneLineParser, command: str) -> None:
     if flag is not None:
         name, default = flag.flag.strip("-").upper(), catalogue.methods_of(command)[0].choice
         parser.add_argument(flag.flag, metavar=name, default=default, help=flag.help, dest="choice")
+
+
+def add_show(parser: frame.OneLineParser) -> None:
+    """The flag that chooses what the table shows."""
+    parser.add_argument(
+        "--show",
+        metavar="FIGURE",
+        default=ACCURACY.name,
+        help=f"what the table shows: {', '.join(MEASURES)}; default: {ACCURACY.name}",
+    )
 
 
 def keys_of(method: Method) -> str:
@@ -275,6 +290,7 @@ def compare_parser() -> frame.OneLineParser:
         COMPARE_EXAMPLES,
     )
     add_arguments(parser, learns=True, several=True)
+    add_show(parser)
     parser.add_argument(
         "--methods",
         metavar="NAMES",
@@ -334,7 +350,7 @@ def compare_plan(argv: Sequence[str]) -> Plan:
         find_configs(args.cfg or configs.default_config(request.dataset_file), [against])  # reports what is wrong
     usual = request.methods == named_methods(None)
     chosen = "all" if everything else "" if usual else ",".join(method.name for method in request.methods)
-    comparison = Comparison(report_name(request.shots, chosen), against)
+    comparison = Comparison(report_name(request.shots, chosen, request.show), against)
     return Plan(**request.fields(request.all_jobs()), comparison=comparison)
 
 
@@ -354,10 +370,11 @@ def asks_for_all(text: str | None) -> bool:
     return text is not None and "all" in (name.strip().lower() for name in text.split(","))
 
 
-def report_name(shots: Sequence[int], methods: str) -> str:
-    """The file of a comparison: one with other methods does not replace the usual one."""
+def report_name(shots: Sequence[int], methods: str, show: str = ACCURACY.name) -> str:
+    """The file of a comparison: one with other methods, or of another figure, does not replace the usual one."""
     usual = f"compare_{'-'.join(map(str, shots))}shots"
-    return arguments.folder_name(usual, [("methods", methods)] if methods else []) + ".md"
+    other = [("methods", methods)] * bool(methods) + [("show", show)] * (show != ACCURACY.name)
+    return arguments.folder_name(usual, other) + ".md"
 
 
 def find_configs(
@@ -423,9 +440,11 @@ def read_request(
     found, methods, left_out = find_configs(wanted, methods, may_lack)
     data, output = arguments.usable_folders(args.data, args.output)
     start = None if getattr(args, "start", None) is None else read_start(args.start, seeds, output)
-    return Request(
-        script, dataset_file, methods, shots, seeds, tuple(pairs), found, data, output, left_out, args.redo, start
-    )
+    show = getattr(args, "show", ACCURACY.name)  # protocols have tables of their own
+    if show not in MEASURES:
+        raise unknown("Figure", show, MEASURES)
+    places = (tuple(pairs), found, data, output, left_out, args.redo)
+    return Request(script, dataset_file, methods, shots, seeds, *places, start, show)
 
 
 def read_start(words: str, seeds: Sequence[int], output: Path) -> Start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -9,9 +10,11 @@ from collections.abc import Sequence
 
 from common.catalogue import METHODS, Method
 from common.text import counted, wrapped
+from launcher import together
 from launcher.execution import Failure, describe, listed_failures, series_of
 from launcher.plan import Plan
 from reporting import comparison, tables
+from reporting.measures import ACCURACY, MEASURES
 from reporting.paired import paired
 from reporting.series import Series
 
@@ -19,18 +22,24 @@ from reporting.series import Series
 def method_summary(plan: Plan) -> str:
     """The table of a single method, and where its runs are."""
     series = series_of(plan, plan.methods[0].name, plan.shots[0] if plan.shots else 0)
-    head = describe(plan.jobs[0]).split(", seed")[0] + f" ({plan.config})"
+    measure = MEASURES[plan.show]
+    head = describe(plan.jobs[0]).split(", seed")[0] + f" ({plan.config})" + titled(plan)
     if not series.runs:
         return f"{head}: no finished run"
     train = series.over_seeds(lambda run: run.seconds["train"]).mean
     test = series.over_seeds(lambda run: run.seconds["test"]).mean
     folders = plan.jobs[0].folder.parent / ("seed" + ",".join(str(run.seed) for run in series.runs))
+    legend = [] if measure is ACCURACY else [measure.legend]
     spread = ["± is the population standard deviation over seeds (as numpy's default)"] if len(series.runs) > 1 else []
+    scores = together.together(plan, series.method, plan.shots[0]) if plan.shots else None
+    figures = [measure.of(task) for task in scores] if isinstance(scores, tuple) else []
+    figures = figures if all(map(math.isfinite, figures)) else []
     return "\n".join([
-        head, "", tables.seed_table(series).text(), "",
+        head, "", tables.seed_table(series, figures).text(), "",
+        *together.line(plan, [("", scores)]),
         f"{series.runs[0].parameters:,} trainable parameters; seconds a run: {tables.seconds(train)} training, "
         f"{tables.seconds(test)} testing",
-        *spread,
+        *(legend or spread),
         f"Runs: {folders}",
     ])  # fmt: skip
 
@@ -40,7 +49,8 @@ def comparison_summary(plan: Plan, failures: Sequence[Failure]) -> tuple[str, st
     series = {(m, n): series_of(plan, m.name, n) for m in plan.methods for n in plan.shots}
     by_shots = {n: [(m.label, series[m, n]) for m in plan.methods] for n in plan.shots}
     listed = ", ".join(map(str, plan.shots))
-    title = f"{plan.dataset}, {listed} shot{'s' * (listed != '1')}, {plan.config}"
+    title = f"{plan.dataset}, {listed} shot{'s' * (listed != '1')}, {plan.config}{titled(plan)}"
+    legend = MEASURES[plan.show].legend
     columns = shutil.get_terminal_size((120, 24)).columns
     by_task = {n: tables.method_table(rows) for n, rows in by_shots.items()}
     markdown = [f"# {tables.markdown(title)}", ""]
@@ -57,8 +67,13 @@ def comparison_summary(plan: Plan, failures: Sequence[Failure]) -> tuple[str, st
     zero_shot = any(not job.shots for job in plan.jobs)
     seeds = f"Seeds {', '.join(map(str, plan.seeds))}"
     seeds += " (zero-shot CLIP is deterministic, so it runs once)." if zero_shot else "."
-    text = [title, "", top, "", *wrapped(tables.LEGEND, columns), *wrapped(seeds, columns)]
-    markdown += [f"{tables.LEGEND} {seeds}", ""]
+    text = [title, "", top, "", *wrapped(legend, columns), *wrapped(seeds, columns)]
+    markdown += [f"{legend} {seeds}", ""]
+    for n in plan.shots:
+        merged = together.line(plan, [(m.label, together.together(plan, m.name, n)) for m in plan.methods if m.learns])
+        merged = [f"{line} ({counted(n, 'shot')})" if len(plan.shots) > 1 else line for line in merged]
+        text += [part for line in merged for part in wrapped(line, columns)]
+        markdown += [part for line in merged for part in (tables.markdown(line), "")]
     against = plan.comparison.against if plan.comparison else None
     if against:
         table, legend = differences(plan, against, series)
@@ -83,6 +98,12 @@ def differences(plan: Plan, against: Method, series: dict[tuple[Method, int], Se
         rows += [(method.label, "all", paired(cells))] if len(cells) > 1 else []
     over_seeds = tables.OVER_SEEDS if any(difference.over == "seeds" for *_, difference in rows) else ""
     return tables.paired_table(rows), tables.PAIRED_LEGEND.format(against=against.label, seeds=over_seeds)
+
+
+def titled(plan: Plan) -> str:
+    """What a table's title says of its figures, if these are not accuracies."""
+    measure = MEASURES[plan.show]
+    return "" if measure is ACCURACY else f": {measure.title}"
 
 
 def bold() -> bool:

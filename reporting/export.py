@@ -23,7 +23,7 @@ FORMULA = ("=", "+", "-", "@")
 FIGURE = re.compile(rf"-|[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?(?: ± [\d.]+)?(?:[ {FIXED_SPACE}]\(\d+ of \d+ seeds\))?")
 RUN_FIELDS = (
     "dataset", "method", "config", "variant", "backbone", "shots", "seed", "task", "metric", "accuracy", "parameters",
-    "train_seconds", "test_seconds", "folder",
+    "train_seconds", "test_seconds", "folder", "temperature", "ece", "ece_uncalibrated",
 )  # fmt: skip
 SUMMARY_FIELDS = (
     "group", "method", "config", "variant", "shots", "seeds_finished", "seeds_asked", "mean", "std", "parameters",
@@ -80,7 +80,8 @@ def runs_csv(groups: Sequence[Group]) -> str:
         about = (run.dataset, run.method, run.config, run.variant, run.backbone, run.shots, run.seed)
         for task in run.tasks:
             score = (task.name, task.metric, number(task.accuracy))
-            lines.append((*about, *score, run.parameters, *map(number, seconds), run.folder.as_posix()))
+            calibration = ("" if x is None else x for x in (task.temperature, task.ece, task.ece_uncalibrated))
+            lines.append((*about, *score, run.parameters, *map(number, seconds), run.folder.as_posix(), *calibration))
     return _csv([RUN_FIELDS, *lines])
 
 

@@ -10,6 +10,7 @@ from common.text import shortened
 from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group
 from reporting.export import latex, runs_csv, summary_csv, table_csv
+from reporting.measures import MEASURES
 from reporting.tables import Table
 
 PART_BYTES = 90  # of a name in a file's name, which has up to two of them
@@ -38,6 +39,10 @@ def group_tables(dataset: str, group: Group) -> dict[str, Table]:
     found = {"accuracy_by_shots": overview.by_shots(group)}
     for shots in group.shots:
         found[f"accuracy_by_task_{part_of(shots)}"] = overview.by_task(group, shots)[0]
+    for measure in (MEASURES["ece"], MEASURES["ece-uncalibrated"]):
+        table = overview.calibration(group, measure)
+        if table is not None:
+            found[f"{plain_name(measure.name)}_by_shots"] = table
     differences = overview.differences(group)
     if differences is not None:
         found["differences"], found["differences_by_shots"], _ = differences

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.text import counted
 from reporting.collection import Group, Row
+from reporting.measures import Measure
 from reporting.paired import paired
 from reporting.series import Series
-from reporting.tables import OVER_SEEDS, PAIRED_LEGEND, Table, method_table, paired_table, shots_table
+from reporting.tables import OVER_SEEDS, PAIRED_LEGEND, Table, method_table, paired_table, series_table, shots_table
 from reporting.word_filter import is_left_out, shown
 from runs.results import Example, Words
 
@@ -21,6 +22,15 @@ def by_shots(group: Group) -> Table:
     """Mean accuracy of each row by number of shots."""
     rows = [(row.label, [group.series(row, shots) for shots in group.shots]) for row in group.rows]
     return shots_table(rows, group.shots)
+
+
+def calibration(group: Group, measure: Measure) -> Table | None:
+    """Mean calibration error of each row by number of shots; None if no run recorded it."""
+    rows = [
+        (row.label, [replace(group.series(row, shots), measure=measure) for shots in group.shots]) for row in group.rows
+    ]
+    recorded = any(math.isfinite(measure.mean(run)) for run in group.runs)
+    return series_table(rows, [counted(n, "shot") for n in group.shots]) if recorded else None
 
 
 def by_task(group: Group, shots: int) -> tuple[Table, int]:

@@ -19,6 +19,7 @@ from common.files import write_atomically
 from common.text import counted, printable
 from reporting import figures, fonts, heatmaps, overview, published
 from reporting.collection import Collection, Group, read_collection, shots_of
+from reporting.measures import MEASURES
 from reporting.series import seeds_text
 from reporting.tables import LEGEND, Table
 from reporting.thumbnails import image_roots, thumbnail
@@ -157,6 +158,7 @@ def group_parts(group: Group, data: Path | None) -> dict:
         "bars": drawn(figures.task_bars(group, shots), "bars", title, least),
         "bars_shown": [row.label for row in shown],
         "bars_omitted": max(len(finished) - len(shown), 0),
+        "calibration": calibration_parts(group),
         "differences": differences(group),
         "classes": class_parts(group, data),
         "learned": learned_parts(group),
@@ -213,6 +215,16 @@ def tables(group: Group) -> tuple[Sheet, list[tuple[bool, str, Sheet]]]:
         title = f"Accuracy by task, {shots_of(shots)}"
         by_task.append((shots == overview.chosen_shots(group), title, sheet(table, title, foot)))
     return sheet(overview.by_shots(group), "Mean accuracy over tasks by number of shots"), by_task
+
+
+def calibration_parts(group: Group) -> list[tuple[str, Sheet]]:
+    """(legend, table) of calibration errors with temperatures and without; empty if no run recorded them."""
+    parts = []
+    for measure in (MEASURES["ece"], MEASURES["ece-uncalibrated"]):
+        table = overview.calibration(group, measure)
+        if table is not None:
+            parts.append((measure.legend, sheet(table, f"{measure.title} by number of shots")))
+    return parts
 
 
 def differences(group: Group) -> dict | None:

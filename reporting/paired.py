@@ -30,7 +30,7 @@ LEVEL = 0.95
 
 
 class Difference(NamedTuple):
-    """The difference of two runs on one task, in points of accuracy."""
+    """The difference of two runs on one task, in points of what their series show, such as accuracy."""
 
     task: int
     seed: int
@@ -40,11 +40,11 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Paired:
-    """One method minus another, in points of accuracy.
+    """One method minus another, in points.
 
     ``mean`` is the unweighted mean over tasks, and the interval from ``low`` to ``high`` is over ``units`` "tasks" or
-    "seeds" (``over``); NaN without enough values. ``won`` and ``even`` count the tasks whose mean difference is above
-    0 and equal to 0, out of ``tasks`` with any value. ``pairs`` of (task, shots, seed) were found, out of
+    "seeds" (``over``); NaN without enough values. ``won`` and ``even`` count the tasks where the first is better and
+    where both are equal, out of ``tasks`` with any value. ``pairs`` of (task, shots, seed) were found, out of
     ``requested``.
     """
 
@@ -68,21 +68,22 @@ class Paired:
 def paired(cells: Sequence[tuple[Series, Series]]) -> Paired:
     """The first series of each cell minus the second, with one cell per shot count to average over.
 
-    Runs that one of the two lacks, and accuracies that are not finite, are ignored on both sides. A run without
+    Runs that one of the two lacks, and figures that are not finite, are ignored on both sides. A run without
     training images (``shots`` below 1) is deterministic and is paired with the run of every seed.
 
     Raises RunError if the runs have different tasks.
     """
     tasks = check_same_tasks(series for cell in cells for series in cell)
     found: list[Difference] = []
-    requested = 0
+    requested, lowest = 0, any(first.measure.lowest for first, _ in cells)
     for number, (first, second) in enumerate(cells):
         seeds = _shared_seeds(first, second)
         requested += len(seeds) * len(tasks)
         for seed, one, other in _matched(first, second, seeds):
             for task, (a, b) in enumerate(zip(one.tasks, other.tasks, strict=True)):
-                if math.isfinite(a.accuracy) and math.isfinite(b.accuracy):
-                    found.append(Difference(task, seed, number, a.accuracy - b.accuracy))
+                points = first.measure.of(a) - second.measure.of(b)
+                if math.isfinite(points):
+                    found.append(Difference(task, seed, number, points))
 
     by_task = [_mean_of_cells(part) for part in _groups(found, lambda one: one.task)]
     single = len(tasks) == 1
@@ -94,7 +95,7 @@ def paired(cells: Sequence[tuple[Series, Series]]) -> Paired:
         high=high,
         over="seeds" if single else "tasks",
         units=len(units),
-        won=sum(d > 0 for d in by_task),
+        won=sum(d < 0 if lowest else d > 0 for d in by_task),
         even=sum(d == 0 for d in by_task),
         tasks=len(by_task),
         pairs=len(found),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from reporting.measures import ACCURACY, Measure
 from runs.results import Run, RunError
 
 
@@ -29,11 +30,15 @@ class Stat:
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one method that differ only in the seed: ``seeds`` were requested, ``runs`` are finished."""
+    """Runs of one method that differ only in the seed: ``seeds`` were requested, ``runs`` are finished.
+
+    ``measure`` is what `mean` and `tasks` are of.
+    """
 
     method: str
     seeds: tuple[int, ...]
     runs: tuple[Run, ...]
+    measure: Measure = ACCURACY
 
     @property
     def note(self) -> str:
@@ -53,12 +58,12 @@ class Series:
 
     @property
     def mean(self) -> Stat:
-        """The mean accuracy over tasks."""
-        return self.over_seeds(lambda run: run.mean)
+        """The mean over tasks."""
+        return self.over_seeds(self.measure.mean)
 
     def tasks(self) -> list[Stat]:
-        """The accuracy on each task, in order; empty without a finished run."""
-        return [self.over_seeds(accuracy_of(task)) for task in range(len(self.task_names))]
+        """The figure of each task, in order; empty without a finished run."""
+        return [self.over_seeds(self.measure.at(task)) for task in range(len(self.task_names))]
 
     @property
     def task_names(self) -> tuple[tuple[str, str], ...]:
@@ -74,16 +79,16 @@ def seeds_text(seeds: Iterable[int]) -> str:
 
 def accuracy_of(task: int) -> Callable[[Run], float]:
     """A function from a run to its accuracy on a task, given by its index."""
-    return lambda run: run.tasks[task].accuracy
+    return ACCURACY.at(task)
 
 
-def make_series(method: str, seeds: Sequence[int], runs: Iterable[Run]) -> Series:
+def make_series(method: str, seeds: Sequence[int], runs: Iterable[Run], measure: Measure = ACCURACY) -> Series:
     """A series of ``runs``, sorted by seed; RunError if a seed occurs twice or the runs have different tasks."""
     ordered = sorted(runs, key=lambda run: list(seeds).index(run.seed))
     for first, second in zip(ordered, ordered[1:], strict=False):
         if first.seed == second.seed:
             raise RunError(f"{first.folder} and {second.folder} both have seed {first.seed}; remove one of them")
-    series = Series(method, tuple(seeds), tuple(ordered))
+    series = Series(method, tuple(seeds), tuple(ordered), measure)
     check_same_tasks([series])
     return series
 

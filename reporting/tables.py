@@ -7,17 +7,17 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from common.text import columns_of, counted, printable
+from reporting.measures import ACCURACY
 from reporting.paired import Paired
-from reporting.series import Series, Stat, accuracy_of, check_same_tasks
+from reporting.series import Series, Stat, check_same_tasks
 from runs.results import Run
 
 NOTHING = "-"
 FIXED_SPACE = "\N{NO-BREAK SPACE}"
-LEGEND = (
-    "Accuracy in percent (C: mean over classes, otherwise overall); ± is the population standard deviation over seeds."
-)
+LEGEND = ACCURACY.legend
 SHORT_NOTES = "[n]: mean over n finished seeds, fewer than requested."
 METRICS = {"A": "overall", "C": "class mean"}
 
@@ -142,34 +142,37 @@ def _task_heading(name: str, metric: str) -> str:
     return f"{name} (C)" if metric == "C" else name
 
 
-def _emphasise(table: Table, columns: dict[int, list[float]]) -> None:
+def _emphasise(table: Table, columns: dict[int, list[float]], series: Iterable[Series]) -> None:
     """Mark the best and second best values of each column, as printed, if there are at least two."""
+    sign = -1 if any(one.measure.lowest for one in series) else 1
     for column, values in columns.items():
-        shown = [-math.inf if math.isnan(value) else round(value, 1) for value in values]
+        shown = [-math.inf if math.isnan(value) else sign * round(value, 1) for value in values]
         if sum(value > -math.inf for value in shown) > 1:
             ranked = sorted(set(shown) - {-math.inf}, reverse=True)
             for marked, place in ((table.best, 0), (table.second, 1)):
                 marked |= {(row, column) for row, value in enumerate(shown) if value in ranked[place : place + 1]}
 
 
-def seed_table(series: Series) -> Table:
+def seed_table(series: Series, together: Sequence[float] = ()) -> Table:
     """One method: a row per task and one for their mean, a column per finished seed, then mean ± std.
 
-    If only one seed was requested, its accuracies are the only column.
+    If only one seed was requested, its figures are the only column. ``together``: each task's figure for all seeds as
+    one classifier, in a further column.
     """
     tasks = check_same_tasks([series])
     several = len(series.seeds) > 1
-    headings = [f"seed {run.seed}" if several else "accuracy" for run in series.runs]
-    headings += [f"mean ± std {_unbroken(series.note)}".strip()] * several
+    headings = [f"seed {run.seed}" if several else series.measure.title for run in series.runs]
+    headings += [f"mean ± std {_unbroken(series.note)}".strip()] * several + ["together"] * bool(together)
     table = Table(["task", "metric", *headings], [], left=2, rules={len(tasks)})
 
-    def add(name: str, metric: str, value: Callable[[Run], float]) -> None:
+    def add(name: str, metric: str, value: Callable[[Run], float], whole: Sequence[float]) -> None:
         stat = [spread(series.over_seeds(value))] * several
+        stat += [percent(fmean(whole))] if whole else []
         table.rows.append([name, metric, *(percent(value(run)) for run in series.runs), *stat])
 
     for i, (name, metric) in enumerate(tasks):
-        add(name, METRICS.get(metric, metric), accuracy_of(i))
-    add("mean", "", lambda run: run.mean)
+        add(name, METRICS.get(metric, metric), series.measure.at(i), together[i : i + 1])
+    add("mean", "", series.measure.mean, together)
     return table
 
 
@@ -191,7 +194,7 @@ def method_table(many: Sequence[tuple[str, Series]], short: bool = False) -> Tab
         cost = [f"{series.runs[0].parameters:,}" if series.runs else NOTHING, seconds(total.mean)]
         note = series.short_note if short else series.note
         table.rows.append([f"{label} {note}".strip(), *cells, spread(series.mean), *cost])
-    _emphasise(table, columns)
+    _emphasise(table, columns, (series for _, series in many))
     return table
 
 
@@ -223,7 +226,7 @@ def series_table(many: Sequence[tuple[str, Sequence[Series]]], headings: Sequenc
             note = series.short_note if short else series.note
             cells.append(f"{spread(series.mean)} {note}".strip() if series.runs else NOTHING)
         table.rows.append([label, *cells])
-    _emphasise(table, columns)
+    _emphasise(table, columns, (series for _, row in many for series in row))
     return table
 
 

@@ -16,6 +16,7 @@ from common.paths import EVALUATION, RESULTS, TESTED, TRACES
 from common.text import one_line, printable
 
 LARGEST = 1 << 62  # of a number in a record; larger ones are damage
+CALIBRATION = ("ece", "ece_uncalibrated")  # of a task, in percent
 
 
 class RunError(Exception):
@@ -44,8 +45,9 @@ class TaskScore:
     """A run's result on one task; ``accuracy`` is in percent, and ``metric`` is "A" (overall) or "C" (class mean).
 
     The rest is None or empty if the run did not record it, as older runs did not: the number of ``classes``, their
-    names, the non-zero entries of the ``confusion`` matrix as (true class, predicted class, images), and ``examples``
-    of errors.
+    names, the non-zero entries of the ``confusion`` matrix as (true class, predicted class, images), ``examples`` of
+    errors, the ``temperature`` of confidences, and the expected calibration error in percent with it, ``ece``, and
+    without.
     """
 
     name: str
@@ -55,6 +57,9 @@ class TaskScore:
     classnames: tuple[str, ...] = ()
     confusion: tuple[tuple[int, int, int], ...] = ()
     examples: tuple[Example, ...] = ()
+    temperature: float | None = None
+    ece: float | None = None
+    ece_uncalibrated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,17 @@ def _task(record: Any, where: str) -> TaskScore:
         name, metric, accuracy, len(names) or classes, names,
         _readable(record.get("confusion"), lambda entry: _confused(entry, len(names))),
         _readable(record.get("examples"), lambda entry: _example(entry, len(names))),
+        _optional(record, "temperature", LARGEST) or None,
+        *(_optional(record, key, 100.0 + 1e-6) for key in CALIBRATION),
     )  # fmt: skip
+
+
+def _optional(record: dict[str, Any], key: str, most: float) -> float | None:
+    """A number from 0 to ``most``; None if there is none."""
+    value = record.get(key)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value <= most else None
 
 
 def _readable(entries: Any, read: Callable[[Any], Any]) -> tuple:

@@ -47,6 +47,7 @@ from trainers.engine.resuming_trainer import checkpoint_of
 from trainers.engine.views import shown_in_tests
 
 MEASURED = {"accuracy", "overall_accuracy", "class_mean_accuracy", "correct", "total", "confusion"}  # of a task
+MEASURED |= {"temperature", "temperature_from", "ece", "ece_uncalibrated"}
 DRAWN_TOWER = "garden_clip.safetensors"
 
 
@@ -163,6 +164,8 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
                 )
             if request.model_dir:
                 trainer.load_model(request.model_dir, epoch=request.load_epoch)
+                if request.load_epoch is None:  # those of another epoch are not recorded
+                    trainer.trained_temperatures = _temperatures_in(Path(request.model_dir))
             trainer.test()
         elif request.train:
             trainer.train()
@@ -205,6 +208,15 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     text = json.dumps(sealed(results), indent=1) + "\n"
     write_atomically(folder / name, text)
     return json.loads(text)
+
+
+def _temperatures_in(folder: Path) -> dict[str, float]:
+    """The temperatures that a finished run recorded, by task; empty if there are none."""
+    try:
+        tasks = read_run(folder).tasks
+    except RunError:
+        return {}
+    return {task.name: task.temperature for task in tasks if task.temperature is not None}
 
 
 def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def test_seeds_are_the_mean_of_their_class_features(finished: Callable[..., Fini
     x = together.tower.encode_image(torch.stack([together.view(image) for image in images]))
     for number, answers in enumerate(together.predict(images).per_task):
         rows = together.layout.classes_of(number)
-        expected = (together.tower.logit_scale * x @ head.weight[rows.start : rows.stop].t()).softmax(1)
+        temperatures = [run.results["tasks"][number]["temperature"] for run in runs]
+        temperature = math.prod(temperatures) ** 0.5
+        assert together.temperatures[0][number] == pytest.approx(temperature)
+        logits = together.tower.logit_scale * x @ head.weight[rows.start : rows.stop].t()
+        expected = (logits / temperature).softmax(1)
         torch.testing.assert_close(answers.probabilities, expected, rtol=1e-4, atol=1e-5)
     assert len(together.bundles) == 2
 

@@ -97,7 +97,7 @@ class FakeRuns:
     """``calls`` are all runs so far; ``names_asked`` has, for each question for names of tasks, their number then."""
 
     def __init__(self) -> None:
-        self.tasks = [dict(task) for task in TASKS]
+        self.tasks: list[dict[str, Any]] = [dict(task) for task in TASKS]
         self.calls: list[Call] = []
         self.names_asked: list[int] = []
 

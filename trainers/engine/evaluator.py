@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from typing import Any
 
@@ -10,7 +11,9 @@ from dassl.evaluation.evaluator import EvaluatorBase
 from torch import Tensor
 from yacs.config import CfgNode
 
+from classifier.calibration import calibration_error
 from prompting.tasks import METRICS, TaskLayout
+from prompting.transfers import on_host, sent
 
 
 def wrong_logit(logits: Tensor, task: Tensor, task_of_class: Tensor) -> tuple[int, int] | None:
@@ -28,23 +31,33 @@ def wrong_logit(logits: Tensor, task: Tensor, task_of_class: Tensor) -> tuple[in
 
 
 class TaskEvaluator(EvaluatorBase):
-    """Counts predictions per class and prints Dassl's result lines; `* accuracy` is the mean over tasks."""
+    """Counts predictions per class and prints Dassl's result lines; `* accuracy` is the mean over tasks.
+
+    temperatures: (tasks,) by which the logits of an image's task are divided, for its confidence.
+    """
 
     def __init__(self, cfg: CfgNode, layout: TaskLayout, **kwargs: Any):
         super().__init__(cfg)
         self.layout = layout
+        self.temperatures = torch.ones(len(layout))
         self.reset()
 
     def reset(self) -> None:
         self.confusion = torch.zeros(self.layout.n_classes, self.layout.n_classes, dtype=torch.long)
         self._processed: list[tuple[Tensor, Tensor, Tensor]] = []  # label, prediction, confidence
+        self._uncalibrated: list[Tensor] = []  # confidence without temperatures
 
     def process(self, mo: Tensor, gt: Tensor) -> None:
         """Count a batch: ``mo`` (batch, classes) logits, -inf outside a sample's task; ``gt`` (batch,) int64 flat
         class indices."""
-        confidence, predicted = (part.cpu() for part in mo.float().softmax(1).max(1))
+        mo = mo.float()
+        uncalibrated, predicted = mo.softmax(1).max(1)
+        temperature = sent(self.temperatures[self.layout.task_of_class[on_host(gt)]], mo.device)
+        calibrated = (mo / temperature.unsqueeze(1)).softmax(1).amax(1)
+        predicted, (uncalibrated, calibrated) = predicted.cpu(), torch.stack([uncalibrated, calibrated]).cpu()
         gt = gt.cpu()
-        self._processed.append((gt, predicted, confidence))
+        self._processed.append((gt, predicted, calibrated))
+        self._uncalibrated.append(uncalibrated)
         pairs = gt * self.layout.n_classes + predicted
         self.confusion += torch.bincount(pairs, minlength=self.confusion.numel()).view_as(self.confusion)
 
@@ -76,6 +89,21 @@ class TaskEvaluator(EvaluatorBase):
                     }
                 )
         return [sorted(rows, key=lambda row: row["true"]) for rows in found]
+
+    def calibration(self) -> list[tuple[float, float]]:
+        """Return (ECE, ECE without the temperature) of every task in percent, see `calibration_error`; NaN without
+        test images."""
+        if not self._processed:
+            return [(math.nan, math.nan)] * len(self.layout)
+        label, predicted, calibrated = (torch.cat(part) for part in zip(*self._processed, strict=True))
+        both, correct = (calibrated, torch.cat(self._uncalibrated)), label == predicted
+        task = self.layout.task_of_class[label]
+        found = []
+        for index in range(len(self.layout)):
+            mine = task == index
+            ece, uncalibrated = (100 * calibration_error(part[mine], correct[mine]) for part in both)
+            found.append((ece, uncalibrated))
+        return found
 
     def per_task(self) -> list[dict]:
         """Return name, metric, accuracies in percent (NaN without test images) and counts of every task."""

@@ -140,6 +140,10 @@ class ImageFeatures:
             self._unstored[path] = table
         return table
 
+    def stored(self, images: SeededImages) -> bool:
+        """Return whether the bank has the features of images that are not augmented."""
+        return self.bank.path_of(self._key(images, normalized=False)).exists()
+
     def views(self, images: SeededImages, epochs: Sequence[int], watch: OnProgress) -> Mapping[int, Tensor]:
         """Return the features of every image's view in each epoch: epoch -> (images, feature_dim) float32 of unit norm.
 

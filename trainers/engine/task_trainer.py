@@ -36,6 +36,7 @@ from prompting.pixels import KEYS
 from prompting.prompts import check_distinct
 from prompting.templates import template_features
 from prompting.transfers import on_host, upload
+from trainers.engine.calibrating import Temperature, by_task, fitted, some_of, taken_over
 from trainers.engine.checkpoint_fit import check_compatible, noted_tasks
 from trainers.engine.checkpoint_state import check_finite
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
@@ -55,6 +56,7 @@ class TaskTrainer(ImageTrainer):
     Subclasses set ``section`` and ``KNOBS`` and implement `build_learner`, `loss` and `head`.
 
     tested_head: the head of the last test; None before, and for a method that overrides `classifier` instead.
+    trained_temperatures: those of the run whose checkpoint is evaluated, by task; empty to fit new ones.
     """
 
     tested_head: Head | None = None
@@ -63,6 +65,8 @@ class TaskTrainer(ImageTrainer):
     def __init__(self, cfg: CfgNode):
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
+        self.trained_temperatures: dict[str, float] = {}
+        self._temperatures = [Temperature(1.0, "not fitted")] * len(self.layout)
 
     # -- building --
 
@@ -298,11 +302,14 @@ class TaskTrainer(ImageTrainer):
         began = time.time()
         self.set_model_mode("eval")
         self.evaluator.reset()
+        chooses = split == "val"  # an epoch, and more will follow
         split = split or self.cfg.TEST.SPLIT
         if split != "val" or self.val_loader is None:
             split = "test"
         print(f"Evaluate on the *{split}* set")
         classify = self.classifier()
+        if not chooses:
+            self._calibrate(classify)
         loader = self.val_loader if split == "val" else self.test_loader
         assert loader is not None
         self._tested = images_of(loader)
@@ -320,6 +327,26 @@ class TaskTrainer(ImageTrainer):
             self.write_scalar(f"{split}/{name}", value, self.epoch)
         self.seconds["test"] += time.time() - began
         return next(iter(results.values()))
+
+    def _calibrate(self, classify: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Set the tasks' temperatures: those of the run that is evaluated, or else from the validation images.
+
+        It ends no run: where that is not possible, temperatures are 1 and the record says why.
+        """
+        self._temperatures = self._fitted(classify)
+        self.evaluator.temperatures = torch.tensor([temperature.value for temperature in self._temperatures])
+
+    def _fitted(self, classify: Callable[[Tensor, Tensor], Tensor]) -> list[Temperature]:
+        if self.trained_temperatures:
+            return taken_over(self.trained_temperatures, self.layout)
+        try:
+            loader = self.val_loader
+            batches = () if loader is None else self.test_batches(some_of(loader))
+            logits = ((classify(features, self.task_of(label)), label) for features, label in batches)
+            return fitted(by_task(logits, self.layout), self.layout)
+        except (InputError, ValueError) as error:  # such as a validation image that cannot be read
+            notice(f"Confidences are not calibrated: {error}")
+            return [Temperature(1.0, str(error))] * len(self.layout)
 
     def _no_result(self, number: int, column: int, logit: float) -> InputError:
         image, name = self._tested.name_of(self._tested.data_source[number]), self.layout.classnames[column]
@@ -344,9 +371,13 @@ class TaskTrainer(ImageTrainer):
         mean = sum(task["accuracy"] for task in tasks) / len(tasks)
         if not math.isfinite(mean):
             raise InputError("A task has no test images; check the data set's test split.")
+        for task, temperature, errors in zip(tasks, self._temperatures, self.evaluator.calibration(), strict=True):
+            task |= {"temperature": temperature.value, "temperature_from": temperature.source}
+            task |= dict(zip(("ece", "ece_uncalibrated"), errors, strict=True))
         return {
             "tasks": tasks,
             "mean": mean,
+            **{key: sum(task[key] for task in tasks) / len(tasks) for key in ("ece", "ece_uncalibrated")},
             "contexts": self.contexts_learned(),
             "counts": {
                 "trainable_parameters": count_num_param(self.model),

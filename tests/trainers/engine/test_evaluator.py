@@ -46,3 +46,17 @@ def test_mistakes_are_the_most_confident_of_every_class():
     assert tasks[0]["confusion"] == [[0, 0, 1], [0, 1, 3]] and tasks[1]["confusion"] == [[1, 2, 1]]
     assert tasks[1]["classnames"] == ["round", "long", "flat"]
     assert TaskEvaluator(None, COLOUR_AND_SHAPE).mistakes(3) == [[], []]
+
+
+def test_calibration_errors_with_temperatures_and_without():
+    evaluator = TaskEvaluator(None, COLOUR_AND_SHAPE)
+    inf = float("inf")
+    evaluator.temperatures = torch.tensor([2.0, 1.0])
+    rows = [[2.0, 0, -inf, -inf, -inf], [-inf, -inf, 0, 0, 3.0]]
+    evaluator.process(torch.tensor(rows), torch.tensor([0, 2]))
+    colour, shape = evaluator.calibration()
+    sure = [float(torch.tensor(logits).softmax(0).max()) for logits in ([1.0, 0.0], [2.0, 0.0], [0.0, 0.0, 3.0])]
+    assert colour == pytest.approx((100 * (1 - sure[0]), 100 * (1 - sure[1])))  # right
+    assert shape == pytest.approx((100 * sure[2], 100 * sure[2]))  # wrong
+    empty = TaskEvaluator(None, COLOUR_AND_SHAPE).calibration()
+    assert len(empty) == 2 and all(value != value for pair in empty for value in pair)

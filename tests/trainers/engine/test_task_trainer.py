@@ -70,7 +70,7 @@ def test_worker_processes_do_not_change_the_result(workplace):
 def test_images_that_are_not_augmented_are_encoded_once(workplace):
     """As they are tested: resized and cropped, not squashed; with and without the bank it is the same run."""
     banked = workplace.run("SoftCPT", "banked", *STILL)
-    assert len(list((workplace.output / ".bank").glob("*.features"))) == 2  # training images and test images
+    assert len(list((workplace.output / ".bank").glob("*.features"))) == 3  # training, validation and test images
     plain = workplace.run("SoftCPT", "plain", *STILL, "BANK.TRAIN", "False", "BANK.TEST", "False")
     assert banked["tasks"] == plain["tasks"]
     learned = [workplace.learned(name, 3)["sub_network.weight"] for name in ("banked", "plain")]
