@@ -6,6 +6,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
+NOT_SURE = "not sure"  # a classifier's answer below the confidence that was asked for
+
 # They reorder what surrounds them, so that a line shows something else than it says.
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from common.files import replacing
-from common.text import columns_of, counted, one_line, printable, shortened
+from common.text import NOT_SURE, columns_of, counted, one_line, printable, shortened
 from reporting.export import plain_cell
 
-NOT_SURE = "not sure"
 CSV_FIELDS = ("photo", "task", "rank", "class", "probability")
 DIGITS = 6  # of a probability in a file
 PERCENT = len("100.0%")

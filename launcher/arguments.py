@@ -110,6 +110,14 @@ def number(text: str, flag: str, example: str, least: float = 0.0) -> float:
     return value
 
 
+def probability(text: str, flag: str) -> float:
+    """The probability after a flag."""
+    value = number(text, flag, "0.6")
+    if value > 1:
+        raise InputError(f"{flag} is a probability from 0 to 1, such as 0.6, and not '{text}'.")
+    return value
+
+
 def override_pairs(argv: Sequence[str], own: Mapping[str, str]) -> list[tuple[str, str]]:
     """KEY VALUE pairs; whether the keys exist is checked when the run's settings are loaded.
 

@@ -17,7 +17,7 @@ from launcher.plan import COMPARE, Plan
 from launcher.summaries import comparison_summary, method_summary
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
-NEEDS_OPENCLIP, ANSWERED = 10, 11
+NEEDS_OPENCLIP, ANSWERED, NEEDS_PAGE, NEEDS_PAGE_AND_OPENCLIP = 10, 11, 12, 13
 
 
 def answer(command: str, argv: Sequence[str], check: bool) -> int:

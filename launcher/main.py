@@ -4,7 +4,8 @@
     python launch.py --check <command> [arguments]      only checks the arguments, with the standard library alone: what
                                                         scripts/setup_env.sh calls before it installs anything
 
-Exit statuses of --check: 0 the arguments are fine, 10 and the run needs OpenCLIP, 11 --help was answered, 2 bad input.
+Exit statuses of --check: 0 the arguments are fine, 10 and OpenCLIP is needed, 12 and Gradio is needed, 13 and both are;
+11 --help was answered; 2 bad input.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MODULES = {
     "table": "launcher.tables.main",
     "report": "launcher.report",
     "predict": "launcher.predict",
+    "demo": "launcher.demo",
     "bank": "launcher.bank",
     "prepare": "launcher.data.prepare",
     "check": "launcher.data.check",

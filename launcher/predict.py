@@ -111,11 +111,7 @@ def make_parser() -> frame.OneLineParser:
 def read_options(args: argparse.Namespace) -> Options:
     """Check the options; nothing is written."""
     top = arguments.whole_number(args.top, "--top", 1, "3") or 1
-    least = arguments.number(args.min_confidence, "--min-confidence", "0.6")
-    if least > 1:
-        raise InputError(
-            f"--min-confidence is a probability from 0 to 1, such as 0.6, and not '{args.min_confidence}'."
-        )
+    least = arguments.probability(args.min_confidence, "--min-confidence")
     question = questions.read_question(args)
     copy_to = None if args.copy_to is None else arguments.usable_folder(args.copy_to, "--copy-to")
     if args.csv is not None:

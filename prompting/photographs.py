@@ -19,17 +19,30 @@ GREY_16 = ("PNG", "PPM")  # formats of 16 bits per value that Pillow may open in
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_image(path: str) -> Image.Image:
+def read_image(
+    path: str,
+    most_bytes: int = IMAGE_BYTES,
+    most_pixels: int | None = None,
+    formats: tuple[str, ...] | None = None,
+) -> Image.Image:
     """Decode an image as upright RGB.
 
     Grey values of more than 8 bits become 8 bits: those of 16 bits by their high byte, those of 32 bits and floats
     from the image's own smallest finite value (black) to its largest (white), since their range has no convention.
 
+    Args:
+        path: of its file.
+        most_bytes: of the file.
+        most_pixels: width x height, compared before any are decoded; by default only Pillow's own limit holds.
+        formats: Pillow's names of those to try; by default all.
+
     Raises:
-        InputError: it is missing, truncated, not a regular file or not an image; the message names it.
+        InputError: it is missing, truncated, too large, not a regular file or not an image; the message names it.
     """
     try:
-        with Image.open(io.BytesIO(read_bytes(path, IMAGE_BYTES))) as image:
+        with Image.open(io.BytesIO(read_bytes(path, most_bytes)), formats=formats) as image:
+            if most_pixels is not None and image.width * image.height > most_pixels:
+                raise ValueError(f"it has {image.width:,} x {image.height:,} pixels; at most {most_pixels:,} are read")
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16") or (upright.mode == "I" and image.format in GREY_16):
                 upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))

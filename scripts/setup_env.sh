@@ -8,7 +8,7 @@
 #   4. otherwise .venv is made, or repaired, with $PYTHON or the first Python >= 3.10 on PATH.
 #
 # launch.sh sets the array setup_for to the arguments of launch.py before sourcing this. They are checked first, so that a misspelt
-# dataset is reported before anything is installed; open_clip is installed too if the run needs it. Others may call need_openclip.
+# dataset is reported before anything is installed; open_clip and Gradio are installed too if they are needed. Others may call need_openclip.
 # Works in bash 3.2, which macOS has, and with spaces in paths. pip's own settings (index, proxy, cache) are left alone.
 
 softcpt_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -189,6 +189,8 @@ _setup_for() { # arguments of launch.py
         0) setup_env requirements.txt ;;
         10) need_openclip ;;
         11) exit 0 ;; # --help, which it has answered
+        12) setup_env requirements.txt requirements-page.txt ;;
+        13) setup_env requirements.txt requirements-openclip.txt requirements-page.txt ;;
         *) return "$status" ;;
     esac
 }

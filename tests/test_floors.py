@@ -18,6 +18,7 @@ FLOORS = (
     "dassl",
     "prompting",
     "classifier",
+    "page",
     "datasets",
     "trainers.engine",
     "trainers",
@@ -39,6 +40,7 @@ ONLY = {
     "dassl": (),
     "prompting": ("common",),
     "classifier": ("common", "prompting"),
+    "page": ("common", "prompting", "classifier"),
     "datasets": ("common", "dassl", "prompting.tasks", "prompting.photographs", "prompting.image_files"),  # no tower
     "reporting": ("common", "runs.results"),  # reads finished runs: no PyTorch, no Dassl
 }
@@ -47,6 +49,7 @@ UNKNOWN = {
     "common": None,  # the standard library alone
     "prompting": {"dassl", "yacs"},
     "classifier": {"dassl", "yacs"},
+    "page": {"dassl", "yacs"},
     "reporting": {"torch", "torchvision", "dassl", "yacs", "clip"},
 }
 # The half of the launcher and of runs/ that plans, checks and reports before anything is installed, and what it needs.

@@ -26,6 +26,7 @@ COMMANDS = {
     "report": ([], "folder", ["output"], "launcher.report.read_collection"),
     "bank": (["--limit", "much"], "--limit", ["--output", "."], "prompting.feature_bank.FeatureBank"),
     "predict": (["garden8", "4", ".", "--top", "0"], "--top", ["garden8", "4", "."], "launcher.trained.find"),
+    "demo": (["garden8", "4", "--port", "many"], "--port", ["garden8", "4"], "launcher.trained.find"),
     "prepare": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.prepare.find_items"),
     "check": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.check.find_items"),
     "show": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.show.find_items"),

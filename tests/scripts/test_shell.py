@@ -182,6 +182,18 @@ def test_openclip_is_installed_when_asked_for(shell: Shell, clone: Path) -> None
     assert shell(need)[2] == "" and shell.installs == 2
 
 
+def test_gradio_is_installed_when_the_page_is_first_opened(shell: Shell, clone: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "mine"
+    bundle.mkdir()
+    for tower, wanted in (("RN50", ["page"]), ("open_clip:lite@x", ["openclip", "page"])):
+        (bundle / "classifier.json").write_text(f'{{"tower": {{"name": "{tower}"}}}}')
+        status, out, err = shell(f"cd /; bash \"$ROOT/scripts/demo.sh\" '{bundle}'", PIP_FAILS="1")
+        assert (status, out) == (1, "") and "ERROR: no network" in err
+        call = shell.calls.read_text().splitlines()[-1]
+        assert all(f"requirements-{name}.txt" in call for name in wanted)
+        assert ("openclip" in call) is ("openclip" in wanted)
+
+
 def test_a_method_from_end_to_end(shell: Shell, clone: Path) -> None:
     main = 'cd /; bash "$ROOT/scripts/softcpt/main.sh"'
     status, out, err = shell(f"{main} tiny9 4")

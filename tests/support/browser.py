@@ -77,12 +77,16 @@ class Browser:
 
     def open(self, path: Path, width: int, height: int = 900, dark: bool = False) -> None:
         """Open a file in a window of the given size in pixels, and wait until it is loaded."""
+        self.visit(path.as_uri(), width, height, dark)
+
+    def visit(self, url: str, width: int, height: int = 900, dark: bool = False) -> None:
+        """The same for an address."""
         phone = width < 500
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.ask("Page.navigate", url=path.as_uri())
+        self.ask("Page.navigate", url=url)
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
             self._next()
 
@@ -92,6 +96,37 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"]["exception"].get("description", "error"))
         return answer["result"].get("value")
+
+    def wait(self, script: str, seconds: float = 30) -> None:
+        """Wait until a JavaScript expression is true, or an element. RuntimeError if it stays false."""
+        deadline = time.monotonic() + seconds
+        while not self.run(f"!!({script})"):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Not true after {seconds:g} s: {script}")
+            time.sleep(0.05)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in an input element, as a visitor does in a dialogue."""
+        found = self.ask("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+        self.ask("DOM.setFileInputFiles", files=[str(path)], objectId=found["result"]["objectId"])
+
+    def drop_file(self, selector: str, path: Path, kind: str = "image/png", event: str = "drop") -> None:
+        """Drop a file onto an element, or paste it there (``event`` "paste")."""
+        content = base64.b64encode(path.read_bytes()).decode()
+        carried = {"drop": "DragEvent", "paste": "ClipboardEvent"}[event]
+        holder = {"drop": "dataTransfer", "paste": "clipboardData"}[event]
+        self.run(
+            f"(() => {{ const bytes = Uint8Array.from(atob({json.dumps(content)}), c => c.charCodeAt(0));"
+            f"const carried = new DataTransfer();"
+            f"carried.items.add(new File([bytes], {json.dumps(path.name)}, {{type: {json.dumps(kind)}}}));"
+            f"document.querySelector({json.dumps(selector)}).dispatchEvent(new {carried}({json.dumps(event)},"
+            f"{{bubbles: true, cancelable: true, {holder}: carried}})); }})()"
+        )
+
+    def write_text(self, selector: str, text: str) -> None:
+        """Type text into an element, in the place of what is there."""
+        self.run(f"(e => {{ e.focus(); e.select(); }})(document.querySelector({json.dumps(selector)}))")
+        self.ask("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
         """Press Tab or Enter."""

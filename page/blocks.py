@@ -1,0 +1,167 @@
+"""The page: where things are on it, and what happens when something is touched."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from PIL import Image
+
+from common.errors import InputError
+from common.text import counted
+from page import markup
+from page.desk import Desk, Visit
+from page.photos import SHOWN_BY_BROWSERS, preview
+
+HERE = Path(__file__).parent
+TITLE = "Classify a photograph"
+FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # none is fetched
+KEPT = (60, 300)  # every minute, uploads that are older than five minutes are removed
+VISIT_SECONDS = 3600  # after an hour of silence, a visitor's photograph and tasks are forgotten
+PLACEHOLDER = "Drop a photograph here\nor click to choose one"
+LIMITS = "Paste works as well. Up to 20 MB and 64 megapixels; photographs are not kept."
+WAIT = "The training photographs are still being read; the next photograph shows the nearest ones."
+
+
+def as_uploaded(self: gr.Image, payload: ImageData | None) -> tuple[str, str] | None:
+    """Return the path and the name of the file that was uploaded: our own reader decodes it, within limits."""
+    if payload is None or payload.path is None:
+        return None
+    return payload.path, payload.orig_name or "The photograph"
+
+
+# A gr.Image with another `preprocess`, for which Gradio takes the front end of its base. It is not a class statement,
+# since Gradio would then write a stub file beside this one.
+PHOTOGRAPH = ABCMeta.__new__(
+    type(gr.Image), "Photograph", (gr.Image,), {"is_template": True, "preprocess": as_uploaded, "__module__": __name__}
+)
+
+
+def style() -> str:
+    """The page's own style."""
+    return (HERE / "style.css").read_text("utf-8")
+
+
+def script() -> str:
+    """The page's own script."""
+    return (HERE / "page.js").read_text("utf-8")
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's plainest theme with the fonts of the visitor's computer."""
+    return gr.themes.Base(font=FONTS, font_mono=("ui-monospace", "monospace"), primary_hue="emerald", radius_size="md")
+
+
+def blocks(desk: Desk) -> gr.Blocks:
+    """The page of a classifier."""
+    nothing = markup.waiting(desk.classifier.tasks)
+
+    def answered(visit: Visit) -> tuple[str, str]:
+        answers = desk.answers(visit)
+        return (markup.cards(answers), near(visit)) if answers else (nothing, "")
+
+    def near(visit: Visit) -> str:
+        if desk.neighbours is None:
+            return markup.remark(desk.without)
+        if not desk.neighbours.ready:
+            return markup.remark(WAIT)
+        count = counted(len(desk.neighbours.photographs), "training photograph")
+        return markup.strip("Looks like these", f"The nearest of {count}.", desk.nearest(visit))
+
+    def uploaded(file: tuple[str, str] | None, visit: Visit | None) -> tuple[Any, Any, Any, Any]:
+        """-> what the photograph's place shows, answers, nearest ones, visit."""
+        visit = visit or Visit()
+        if file is None:
+            visit.pixels = None
+            return gr.skip(), nothing, "", visit
+        try:
+            image = desk.upload(visit, *file)
+        except InputError as error:
+            visit.pixels = None
+            return None, markup.problem(str(error)), "", visit
+        shown = gr.skip() if file[0].lower().endswith(SHOWN_BY_BROWSERS) else preview(image)
+        return shown, *answered(visit), visit
+
+    def chosen(visit: Visit | None, event: gr.EventData) -> tuple[Any, Any, Any, Any]:
+        """The same, for an example."""
+        visit = visit or Visit()
+        image: Image.Image
+        try:
+            image = desk.example(visit, int(event.number))
+        except (AttributeError, TypeError, ValueError):
+            return gr.skip(), gr.skip(), gr.skip(), visit
+        except InputError as error:
+            return None, markup.problem(str(error)), "", visit
+        return preview(image), *answered(visit), visit
+
+    def asked(name: str, classes: str, visit: Visit | None) -> tuple[Any, Any, Any]:
+        """-> answers, remark, visit."""
+        visit = visit or Visit()
+        try:
+            task = desk.ask(visit, name or "", classes or "")
+        except InputError as error:
+            return gr.skip(), markup.problem(str(error)), visit
+        if visit.pixels is None:
+            return gr.skip(), markup.remark(f"“{task}” will answer too, once there is a photograph."), visit
+        return answered(visit)[0], markup.remark(f"“{task}” answers first among the tasks."), visit
+
+    html = partial(gr.HTML, apply_default_css=False)  # the style is ours
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEPT) as page:
+        state = gr.State(None, time_to_live=VISIT_SECONDS)
+        html(markup.header(desk.about, len(desk.classifier.tasks)))
+        with gr.Row(elem_id="desk"):
+            with gr.Column(elem_id="left", scale=5, min_width=300):
+                photo = PHOTOGRAPH(
+                    sources=["upload", "webcam", "clipboard"],
+                    type="filepath",
+                    show_label=False,
+                    buttons=[],
+                    placeholder=PLACEHOLDER,
+                    height=320,
+                    elem_id="photo",
+                    alt_text="The photograph to classify",
+                )
+                html(markup.remark(LIMITS))
+                row = markup.strip("Or try one of these", "", desk.examples, chosen=True)
+                examples = html(row, js_on_load=CHOOSE, elem_id="examples", visible=bool(row))
+                with gr.Column(elem_id="ask"):
+                    html("<h2>Ask something else</h2>" + markup.remark("A task that was never trained, in your words."))
+                    name = gr.Textbox(label="Task", placeholder="kind of herb", max_lines=1, elem_id="ask-name")
+                    classes = gr.Textbox(
+                        label="Classes, with commas between them",
+                        placeholder="basil, mint, thyme",
+                        lines=1,
+                        max_lines=6,
+                        elem_id="ask-classes",
+                    )
+                    button = gr.Button("Ask", variant="primary", elem_id="ask-button")
+                    told = html("", elem_id="ask-told")
+            with gr.Column(elem_id="right", scale=7, min_width=300):
+                answers = html(nothing, elem_id="answers")
+                nearest = html("", elem_id="nearest")
+        once: dict[str, Any] = {
+            "concurrency_limit": 1,
+            "concurrency_id": "tower",
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        everything = [photo, answers, nearest, state]
+        photo.input(uploaded, [photo, state], everything, **once)
+        photo.clear(lambda visit: uploaded(None, visit), [state], everything, **once)
+        examples.click(chosen, [state], everything, **once)
+        for trigger in (button.click, name.submit, classes.submit):
+            trigger(asked, [name, classes, state], [answers, told, state], **once).then(None, js=SHOW_ANSWER)
+    return page
+
+
+SHOW_ANSWER = "() => { document.querySelector('.card.asked')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}); }"
+CHOOSE = """
+element.addEventListener('click', event => {
+    const button = event.target.closest('button[data-number]');
+    if (button) trigger('click', {number: Number(button.dataset.number)});
+});
+"""

@@ -1,0 +1,162 @@
+"""From a page to an address on this computer: nothing of it goes to other hosts, and nothing is kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from common.errors import InputError
+from common.text import one_line
+from page.desk import Desk
+from page.photos import UPLOAD_BYTES
+
+HOST, PORT = "127.0.0.1", 7860
+# Without these, Gradio would ask its makers' hosts and keep what was asked.
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+# Browsers refuse whatever else a page asks for.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'; "
+    "base-uri 'self'"
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def listening(host: str, port: int | None) -> socket.socket:
+    """A socket that listens: on this port, or on 7860 or any free one.
+
+    Raises:
+        InputError: the port is taken or not allowed, or the host is not an address of this computer.
+    """
+    try:
+        family, _, _, _, _ = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host} is not an address of this computer ({one_line(error)}).") from None
+    for number in [port] if port is not None else [PORT, 0]:
+        found = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind((host, number))
+            found.listen(64)
+            return found
+        except OSError as error:
+            found.close()
+            if port is None and number and error.errno == errno.EADDRINUSE:
+                continue
+            reason = one_line(error.strerror or error)
+            what = f"--port {port}" if error.errno in (errno.EADDRINUSE, errno.EACCES) else f"--host {host}"
+            raise InputError(f"{what} cannot be used ({reason}); give another, or leave it out.") from None
+    raise AssertionError("unreachable")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Where the page is, for a browser on this computer."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_local(listener: socket.socket) -> bool:
+    """True if only this computer reaches it."""
+    host = str(listener.getsockname()[0])
+    return host == "::1" or host.startswith("127.")
+
+
+@contextmanager
+def kept_nowhere() -> Iterator[None]:
+    """Gradio's cache is a temporary folder, which is removed at the end, also after SIGTERM; Gradio is quiet."""
+    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+
+    def ended(*_: object) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    with tempfile.TemporaryDirectory(prefix="page-", ignore_cleanup_errors=True) as folder:
+        os.environ.update(QUIET, GRADIO_TEMP_DIR=folder)
+        signal.signal(signal.SIGTERM, ended)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def serve(desk: Desk, listener: socket.socket, opened: Callable[[], object] = lambda: None) -> None:
+    """Show the page until Ctrl-C; ``opened`` is called when it can be reached.
+
+    Raises:
+        ModuleNotFoundError: Gradio is not installed.
+    """
+    with kept_nowhere():
+        import uvicorn
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: Any = None) -> None:
+                await super().startup(sockets)
+                opened()
+
+        config = uvicorn.Config(
+            application(desk), log_level="critical", access_log=False, timeout_graceful_shutdown=1, lifespan="on"
+        )
+        if desk.neighbours is not None:
+            desk.neighbours.begin()
+        try:
+            Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:  # how it is ended
+            pass
+
+
+def application(desk: Desk) -> Callable[..., Any]:
+    """The page as an ASGI application."""
+    import gradio
+    from fastapi import FastAPI
+
+    from page import blocks
+
+    outer = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = gradio.mount_gradio_app(
+        outer,
+        blocks.blocks(desk),
+        path="/",
+        footer_links=[],
+        show_error=False,
+        max_file_size=UPLOAD_BYTES,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        theme=blocks.theme(),
+        css=blocks.style(),
+        js=blocks.script(),
+    )
+    return with_headers(app)
+
+
+def with_headers(app: Callable[..., Any]) -> Callable[..., Any]:
+    """An ASGI application whose answers have HEADERS too."""
+
+    async def answered(scope: Any, receive: Any, send: Any) -> None:
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return answered
