@@ -342,12 +342,12 @@ class ConditionalHead(Head):
         self.contexts = module_list(contexts)
         self._tower = (tower,)  # in a tuple, so that it is not a part of this module
         n_ctx, vocabulary = len(contexts[0].ctx), tower.text.vocabulary
-        self._prompts = [[lay_out(vocabulary, name, 0, n_ctx) for name in task.classnames] for task in layout.tasks]
+        self.prompts = [[lay_out(vocabulary, name, 0, n_ctx) for name in task.classnames] for task in layout.tasks]
         self._packed: Callable[[int, int], Packed] = lru_cache(maxsize=64)(self._pack)
 
     def _pack(self, task: int, images: int) -> Packed:
         (tower,) = self._tower
-        packed = pack_for_images(tower.text, self._prompts[task], images, len(self.contexts[task].ctx))
+        packed = pack_for_images(tower.text, self.prompts[task], images, len(self.contexts[task].ctx))
         return packed.to(tower.text.device)
 
     def logits(self, inputs: Tensor, task: int) -> Tensor:
@@ -356,7 +356,7 @@ class ConditionalHead(Head):
         def class_features(contexts: Tensor) -> Tensor:
             return encode(tower.text, self._packed(task, len(contexts)), contexts)
 
-        n_classes = len(self._prompts[task])
+        n_classes = len(self.prompts[task])
         return tower.logit_scale * cosines(inputs, self.contexts[task], n_classes, class_features)
 
     def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:

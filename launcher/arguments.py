@@ -16,7 +16,7 @@ from launcher.frame import OneLineParser
 
 # A run's folder is named by config and settings; file names are limited to 255 bytes.
 NAME, NAME_BYTES = 120, 200
-WRITTEN = ("--output", "--copy-to")  # folders that are written to
+WRITTEN = ("--output", "--copy-to", "--to")  # folders that are written to
 
 # Settings that a command sets itself, and how. The keys that choose a method are in the catalogue.
 OWN_KEYS = {

@@ -17,7 +17,9 @@ from launcher.plan import COMPARE, Plan
 from launcher.summaries import comparison_summary, method_summary
 
 # Exit statuses of --check beside 0 and 2, for scripts/setup_env.sh.
-NEEDS_OPENCLIP, ANSWERED, NEEDS_PAGE, NEEDS_PAGE_AND_OPENCLIP = 10, 11, 12, 13
+NEEDS_OPENCLIP, ANSWERED = 10, 11
+NEEDS_PAGE, NEEDS_PAGE_AND_OPENCLIP = 12, 13
+NEEDS_EXPORT, NEEDS_EXPORT_AND_OPENCLIP = 14, 15
 
 
 def answer(command: str, argv: Sequence[str], check: bool) -> int:

@@ -4,8 +4,8 @@
     python launch.py --check <command> [arguments]      only checks the arguments, with the standard library alone: what
                                                         scripts/setup_env.sh calls before it installs anything
 
-Exit statuses of --check: 0 the arguments are fine, 10 and OpenCLIP is needed, 12 and Gradio is needed, 13 and both are;
-11 --help was answered; 2 bad input.
+Exit statuses of --check: 0 the arguments are fine, 2 bad input, 11 --help was answered. The arguments are fine and the
+command also needs: 10 OpenCLIP, 12 Gradio, 13 both, 14 what exports need, 15 that and OpenCLIP.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MODULES = {
     "report": "launcher.report",
     "predict": "launcher.predict",
     "demo": "launcher.demo",
+    "export": "launcher.export",
     "bank": "launcher.bank",
     "prepare": "launcher.data.prepare",
     "check": "launcher.data.check",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,18 @@ HAS_ONEDNN = _onednn is not None
 _MAX_INPUTS = 1024
 # Newer compilers accept oneDNN's operator only with constant weights. PyTorch 2.1 accepts any, and has no is_compiling.
 _compiling = getattr(torch.compiler, "is_compiling", bool)
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Compute with PyTorch's usual operators until the context ends, as in a graph that other programs will run."""
+    global _onednn, HAS_ONEDNN
+    before = _onednn, HAS_ONEDNN
+    try:
+        _onednn, HAS_ONEDNN = None, False
+        yield
+    finally:
+        _onednn, HAS_ONEDNN = before
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def _of_resnet(visual: Any, images: Tensor) -> Tensor:
     x = inputs[0].flatten(2).transpose(1, 2)
     x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + pool.positional_embedding.to(x.dtype)
     q, k, v = (
-        project(part).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
+        project(part).view(*part.shape[:2], pool.num_heads, -1).transpose(1, 2)
         for project, part in ((pool.q_proj, x[:, 1:]), (pool.k_proj, x), (pool.v_proj, x))
     )
     return pool.c_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))

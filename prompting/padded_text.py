@@ -123,11 +123,12 @@ class PaddedText(nn.Module):
             contexts: (C, n_ctx, width); None if there are no slots.
         """
         if contexts is not None and contexts.requires_grad and torch.is_grad_enabled():
-            return self._features(packed.tokens, packed.slots, contexts)
+            return self.features(packed.tokens, packed.slots, contexts)
         parts = zip(packed.tokens.split(CHUNK), packed.slots.split(CHUNK), strict=True)
-        return torch.cat([self._features(tokens, slots, contexts) for tokens, slots in parts])
+        return torch.cat([self.features(tokens, slots, contexts) for tokens, slots in parts])
 
-    def _features(self, tokens: Tensor, slots: Tensor, contexts: Tensor | None) -> Tensor:
+    def features(self, tokens: Tensor, slots: Tensor, contexts: Tensor | None) -> Tensor:
+        """Return `encode` of a `PaddedPrompts`'s tokens and slots, all at once."""
         if contexts is None:
             return self._forward[0](tokens)
         vectors = contexts.flatten(0, -2)

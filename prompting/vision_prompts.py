@@ -76,11 +76,11 @@ class PromptedVision:
 
 def _repeated(prompts: Tensor, x: Tensor) -> Tensor:
     """(n, width) -> (B, n, width): the prompts for every image of ``x``, in its dtype."""
-    return prompts.to(x.dtype).expand(len(x), -1, -1)
+    return prompts.to(x.dtype).expand(x.shape[0], -1, -1)
 
 
 def _run(block: Block, x: Tensor, queries: int) -> Tensor:
     """(B, tokens, width) -> (B, queries, width): the block's output for its first ``queries`` tokens."""
 
     attended = attend(block.attn, block.heads, block.ln_1(x), queries)
-    return block.finish(x[:, :queries].flatten(0, 1), attended).unflatten(0, (len(x), queries))
+    return block.finish(x[:, :queries].flatten(0, 1), attended).view(x.shape[0], queries, -1)

@@ -32,12 +32,15 @@ def is_plain(visual: nn.Module) -> TypeGuard[VisionTransformer]:
 def embedded(visual: VisionTransformer, images: Tensor) -> Tensor:
     """(B, 3, size, size) preprocessed images -> (B, 1 + patches, width): class token and patches, with positions."""
     x = visual.conv1(images).flatten(2).transpose(1, 2)
-    first = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+    first = visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1)
     return torch.cat([first, x], dim=1) + visual.positional_embedding.to(x.dtype)
 
 
-def attend(attention: Attention, heads: int, x: Tensor, queries: int) -> Tensor:
-    """(B, tokens, width) -> (B * queries, width): attention's result for the first ``queries`` tokens."""
+def attend(attention: Attention, heads: int, x: Tensor, queries: int, mask: Tensor | None = None) -> Tensor:
+    """(B, tokens, width) -> (B * queries, width): attention's result for the first ``queries`` tokens.
+
+    ``mask`` is (queries, tokens) bool: the tokens that each query sees.
+    """
 
     def split(tokens: Tensor, which: tuple[int, ...]) -> Tensor:
         """(B, tokens, width) -> (len(which), B, heads, tokens, head_dim)."""
@@ -49,7 +52,7 @@ def attend(attention: Attention, heads: int, x: Tensor, queries: int) -> Tensor:
     else:
         (q,) = split(x[:, :queries], (0,))
         k, v = split(x, (1, 2))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2).flatten(0, 1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 def is_fast(visual: nn.Module) -> TypeGuard[VisionTransformer]:

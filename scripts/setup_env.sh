@@ -191,6 +191,8 @@ _setup_for() { # arguments of launch.py
         11) exit 0 ;; # --help, which it has answered
         12) setup_env requirements.txt requirements-page.txt ;;
         13) setup_env requirements.txt requirements-openclip.txt requirements-page.txt ;;
+        14) setup_env requirements.txt requirements-export.txt ;;
+        15) setup_env requirements.txt requirements-openclip.txt requirements-export.txt ;;
         *) return "$status" ;;
     esac
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "bank": (["--limit", "much"], "--limit", ["--output", "."], "prompting.feature_bank.FeatureBank"),
     "predict": (["garden8", "4", ".", "--top", "0"], "--top", ["garden8", "4", "."], "launcher.trained.find"),
     "demo": (["garden8", "4", "--port", "many"], "--port", ["garden8", "4"], "launcher.trained.find"),
+    "export": (["garden8", "4"], "--to", ["garden8", "4", "--to", "."], "launcher.trained.find"),
     "prepare": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.prepare.find_items"),
     "check": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.check.find_items"),
     "show": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.show.find_items"),

@@ -194,6 +194,16 @@ def test_gradio_is_installed_when_the_page_is_first_opened(shell: Shell, clone: 
         assert ("openclip" in call) is ("openclip" in wanted)
 
 
+def test_what_a_command_asks_for_is_installed(shell: Shell, clone: Path) -> None:
+    """By the exit status of --check."""
+    (clone / "requirements-export.txt").write_text("onnx\n")
+    for status, files in ((14, ["export"]), (15, ["openclip", "export"])):
+        (clone / "launch.py").write_text(f"raise SystemExit({status})\n")
+        assert shell(f"setup_for=(export garden8 4); {SOURCE}")[0] == 0
+        call = shell.calls.read_text().splitlines()[-1]
+        assert all(f"requirements-{name}.txt" in call for name in files)
+
+
 def test_a_method_from_end_to_end(shell: Shell, clone: Path) -> None:
     main = 'cd /; bash "$ROOT/scripts/softcpt/main.sh"'
     status, out, err = shell(f"{main} tiny9 4")

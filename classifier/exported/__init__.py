@@ -1,0 +1,1 @@
+"""The files that are copied into every export as they are."""
