@@ -43,7 +43,9 @@ def classifier_of(tower: Tower) -> Classifier:
     layout = TaskLayout(tuple(tasks))
     weight = unit(torch.randn(layout.n_classes, tower.text.feature_dim, generator=torch.Generator().manual_seed(0)))
     head = LinearHead(layout, weight, 100.0).to(tower.text.device)
-    bundle = Bundle(Path(), layout, shown_to(tower), used(tower, "fp32", False, ""), "benchmark", (), (), (), {})
+    bundle = Bundle(
+        Path(), layout, shown_to(tower), used(tower, "fp32", False, ""), "benchmark", (), (), (), (), [], {}
+    )
     return Classifier([bundle], [head], tower, layout)
 
 

@@ -40,7 +40,8 @@ from prompting.views import Shown, shown
 FORMAT = 2  # raised when a bundle changes in a way that earlier versions would misread
 READ = (1, FORMAT)
 TENSOR_BYTES = 64 << 30
-WRITTEN = {"format", "tasks", "measured", "pixels", "tower", "heads", "head", "questions", "tensors"}  # not "about"
+# What `write_bundle` writes besides "about".
+WRITTEN = set("format tasks measured tested pixels tower heads head questions tensors".split())
 DECLARED = {"name", "classnames", "template", "metric", "temperature"}  # of a task; the others were measured
 DTYPES = {name_of(dtype): dtype for dtype in (torch.float32, torch.float16, torch.bfloat16)}
 
@@ -107,21 +108,9 @@ class Bundle:
     heads: tuple[State, ...]  # one, or one for each seed: JSON values and tensors
     questions: tuple[State | None, ...]  # one for each seed; None if the method writes no prompts for new questions
     measured: tuple[Measured, ...]  # of each head, or of each seed of a merged one
+    tested: Measured  # of all seeds as one; empty mappings where that was not measured
+    temperatures: list[list[float]]  # for each head that of each task, see `classifier.calibration`
     record: Mapping[str, Any]  # the whole of classifier.json
-
-    @property
-    def temperatures(self) -> list[list[float]]:
-        """For each head the temperature of each task, see `classifier.calibration`; 1 where none was fitted.
-
-        Raises:
-            TypeError, ValueError: one makes no sense.
-        """
-        of_tasks = [task.get("temperature", 1.0) for task in self.record["tasks"]]
-        rows = [[float(x) for x in values.get("temperatures", of_tasks)] for values, _ in self.heads]
-        for row in rows:
-            if len(row) != len(of_tasks) or not all(0 < x < float("inf") for x in row):
-                raise ValueError(f"its temperatures are {row}")
-        return rows
 
 
 def write_bundle(
@@ -133,6 +122,7 @@ def write_bundle(
     about: Mapping[str, Any],
     questions: Sequence[Questions | None] = (),
     temperatures: Sequence[Sequence[float]] = (),
+    tested: Measured = (),
 ) -> None:
     """Write a classifier into a folder.
 
@@ -143,6 +133,7 @@ def write_bundle(
         about: what else classifier.json says: "method", "shots", "seeds", "versions", "command", ...
         questions: for each seed what writes prompts of classes that were not trained on.
         temperatures: for each head one for each task; 1 without them.
+        tested: what a test of all seeds as one gave, a mapping for each task.
     """
     from safetensors.torch import save
 
@@ -177,6 +168,7 @@ def write_bundle(
         **about,
         "tasks": tasks,
         **({} if one else {"measured": measured}),
+        **({"tested": tested} if any(tested) else {}),
         "pixels": pixels.recorded(),
         "tower": vars(tower),
         **states,
@@ -207,14 +199,18 @@ def read_bundle(folder: Path) -> Bundle:
             Task(str(t["name"]), tuple(map(str, t["classnames"])), str(t["template"]), str(t["metric"]))
             for t in record["tasks"]
         )
+        heads, questions = _states(record, _tensors(folder / TENSORS, record["tensors"]))
         return Bundle(
             folder,
             TaskLayout(tuple(tasks)),
             shown(record["pixels"]),
             _tower_of(record["tower"]),
             str(record["method"]),
-            *_states(record, _tensors(folder / TENSORS, record["tensors"])),
+            heads,
+            questions,
             _measured(record),
+            [dict(task) for task in record.get("tested", [{}] * len(record["tasks"]))],
+            _temperatures(record, heads),
             record,
         )
     except OSError as error:
@@ -286,6 +282,16 @@ def _states(
     return tuple(states), tuple(writers)
 
 
+def _temperatures(record: Mapping[str, Any], heads: Sequence[State]) -> list[list[float]]:
+    """Return them, 1 where none was fitted; TypeError or ValueError if one makes no sense."""
+    of_tasks = [task.get("temperature", 1.0) for task in record["tasks"]]
+    rows = [[float(x) for x in values.get("temperatures", of_tasks)] for values, _ in heads]
+    for row in rows:
+        if len(row) != len(of_tasks) or not all(0 < x < float("inf") for x in row):
+            raise ValueError(f"its temperatures are {row}")
+    return rows
+
+
 def _measured(record: Mapping[str, Any]) -> tuple[Measured, ...]:
     if "measured" in record:
         return tuple([dict(task) for task in seed] for seed in record["measured"])
@@ -312,3 +318,46 @@ def _tensors(path: Path, digest: str) -> dict[str, Tensor]:
         raise InputError(f"{path} cannot be read ({one_line(error.strerror or error)}).") from None
     except (SafetensorError, ValueError) as error:
         raise damaged(path, error) from None
+
+
+def check_seeds(bundles: Sequence[Bundle]) -> None:
+    """Raise InputError if bundles are not of different seeds of one command, each of a single one."""
+    for bundle in bundles if len(bundles) > 1 else ():
+        if len(bundle.measured) > 1:
+            raise InputError(
+                f"{bundle.folder} has several seeds already; give it alone, or give the folders of its runs."
+            )
+        _check_alike(bundles[0], bundle)
+    seeds = [(seed, bundle.folder) for bundle in bundles for seed in bundle.record.get("seeds", [])]
+    first: dict[object, Path] = {}
+    for seed, folder in seeds:
+        if first.setdefault(seed, folder) is not folder:
+            raise InputError(f"{first[seed]} and {folder} are both seed {seed}; give one of them.")
+
+
+def _check_alike(first: Bundle, other: Bundle) -> None:
+    pairs = f"{first.folder} and {other.folder}"
+    if first.method != other.method:
+        raise InputError(f"{pairs} have other methods, {first.method} and {other.method}; give seeds of one command.")
+    names = [[task.name for task in bundle.layout.tasks] for bundle in (first, other)]
+    if names[0] != names[1]:
+        raise InputError(f"{pairs} have other tasks, {some(names[0])} and {some(names[1])}; give seeds of one command.")
+    for task, second in zip(first.layout.tasks, other.layout.tasks, strict=True):
+        if task.classnames != second.classnames:
+            raise InputError(f"{pairs} have other classes in task '{task.name}'; give seeds of one command.")
+    for key in ("dataset", "shots", "config"):
+        ours, theirs = first.record.get(key), other.record.get(key)
+        if ours != theirs:
+            raise InputError(f"{pairs} have another {key.rstrip('s')}, {ours} and {theirs}; give seeds of one command.")
+    settings = [
+        [state and (state[0], {name: x.shape for name, x in state[1].items()}) for state in bundle.questions]
+        for bundle in (first, other)
+    ]
+    templates = [[task.template for task in bundle.layout.tasks] for bundle in (first, other)]
+    if settings[0] != settings[1] or templates[0] != templates[1]:
+        raise InputError(f"{pairs} were trained with other settings of {first.method}; give seeds of one command.")
+    if not first.tower.same(other.tower):
+        towers = f"{first.tower.name} in {first.tower.image_dtype} and {other.tower.name} in {other.tower.image_dtype}"
+        raise InputError(f"{pairs} have other towers, {towers}; give seeds of one command.")
+    if first.pixels != other.pixels:
+        raise InputError(f"{pairs} show the tower other pixels; give seeds of one command.")

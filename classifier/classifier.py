@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from classifier.bundle import DTYPES, RECORD, WRITTEN, Bundle, damaged, read_bundle, write_bundle
+from classifier.bundle import DTYPES, RECORD, WRITTEN, Bundle, check_seeds, damaged, read_bundle, write_bundle
 from classifier.calibration import merged_temperature
 from classifier.heads import KINDS as HEADS
 from classifier.heads import Head, LinearHead, head_of, read
@@ -24,7 +24,7 @@ from classifier.questions import Questions, questions_of
 from common.catalogue import METHODS
 from common.errors import FULL, InputError, of_system
 from common.paths import REPOSITORY, TRACES
-from common.text import brief, counted, one_line, some
+from common.text import brief, counted, one_line
 from common.threads import allowed
 from prompting.feature_bank import tower_digest
 from prompting.image_precision import dtype_of, in_bfloat16
@@ -62,9 +62,10 @@ class Classifier:
     ):
         """Without ``temperatures``, they are 1."""
         self.bundles, self.heads, self.tower, self.layout = tuple(bundles), list(heads), tower, layout
-        self.questions, self._search = list(questions), tuple(search)
+        self.questions, self.search = list(questions), tuple(search)
         self.temperatures = [list(row) for row in temperatures or [[1.0] * len(layout)] * len(self.heads)]
-        self._measured = [list(seed) for bundle in bundles for seed in bundle.measured]
+        self.measured = [list(seed) for bundle in bundles for seed in bundle.measured]
+        self.tested = list(bundles[0].tested) if len(bundles) == 1 else [{} for _ in layout.tasks]
         self._view = bundles[0].pixels.view()
 
     @property
@@ -98,8 +99,7 @@ class Classifier:
             raise InputError("No classifier is given; give the folder of a finished run.")
         device = torch.device(device)
         bundles = [read_bundle(Path(path)) for path in paths]
-        for other in bundles[1:]:
-            check_alike(bundles[0], other)
+        check_seeds(bundles)
         readers = [kind for kind, head in HEADS.items() if head.needs_text]
         needs_text = any(values.get("kind") in readers for bundle in bundles for values, _ in bundle.heads)
         tower = _load_tower(bundles[0], device, search, images=True, text=needs_text)
@@ -151,10 +151,11 @@ class Classifier:
                 self.heads,
                 first.pixels,
                 tower,
-                self._measured,
+                self.measured,
                 about,
                 self.questions,
                 self.temperatures,
+                self.tested,
             )
         except OSError as error:
             if error.errno in FULL:
@@ -167,7 +168,8 @@ class Classifier:
         """Answer a new task, or other classes of a task that is there, which takes its place.
 
         Its class features come from the text tower, which is loaded when the first task is added. Nothing is trained,
-        so the task has no accuracy, and temperature 1.
+        so the task has no accuracy. Its temperature is that of the task whose place it takes, or else the geometric
+        mean of all, as in an evaluation of tasks that a run lacks.
 
         Args:
             name: the task's name, which some methods read.
@@ -194,8 +196,11 @@ class Classifier:
             features = [unit(torch.stack(features).mean(0))]
         pairs = zip(self.heads, features, strict=True)
         self.heads = [head.asked(layout, place, x).eval().requires_grad_(False) for head, x in pairs]
-        self.temperatures = [[*row[:place], 1.0, *row[place + 1 :]] for row in self.temperatures]
-        self._measured = [[*seed[:place], {}, *seed[place + 1 :]] for seed in self._measured]
+        fitted = [row[place] if known is not None else merged_temperature(row) for row in self.temperatures]
+        rows = zip(self.temperatures, fitted, strict=True)
+        self.temperatures = [[*row[:place], value, *row[place + 1 :]] for row, value in rows]
+        self.measured = [[*seed[:place], {}, *seed[place + 1 :]] for seed in self.measured]
+        self.tested = [*self.tested[:place], {}, *self.tested[place + 1 :]]
         self.layout = layout
 
     def _writers(self, task: Task, new: bool) -> list[Questions]:
@@ -221,7 +226,7 @@ class Classifier:
         """Return the text tower, which is loaded now if it was dropped."""
         if not self.tower.has_text:
             bundle = next((b for b in self.bundles if b.tower.text_digest), self.bundles[0])
-            loaded = _load_tower(bundle, self.device, self._search, images=False, text=True)
+            loaded = _load_tower(bundle, self.device, self.search, images=False, text=True)
             self.tower.text = loaded.text
         return self.tower.text
 
@@ -347,24 +352,6 @@ class Classifier:
 
 def _itself(image: Image.Image) -> Image.Image:
     return image
-
-
-def check_alike(first: Bundle, other: Bundle) -> None:
-    """Raise InputError if two bundles are not seeds of one command."""
-    pairs = f"{first.folder} and {other.folder}"
-    if first.method != other.method:
-        raise InputError(f"{pairs} have other methods, {first.method} and {other.method}; give seeds of one command.")
-    names = [[task.name for task in bundle.layout.tasks] for bundle in (first, other)]
-    if names[0] != names[1]:
-        raise InputError(f"{pairs} have other tasks, {some(names[0])} and {some(names[1])}; give seeds of one command.")
-    for task, second in zip(first.layout.tasks, other.layout.tasks, strict=True):
-        if task.classnames != second.classnames:
-            raise InputError(f"{pairs} have other classes in task '{task.name}'; give seeds of one command.")
-    if not first.tower.same(other.tower):
-        towers = f"{first.tower.name} in {first.tower.image_dtype} and {other.tower.name} in {other.tower.image_dtype}"
-        raise InputError(f"{pairs} have other towers, {towers}; give seeds of one command.")
-    if first.pixels != other.pixels:
-        raise InputError(f"{pairs} show the tower other pixels; give seeds of one command.")
 
 
 def _merged(heads: Sequence[Head]) -> Sequence[Head]:

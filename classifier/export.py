@@ -94,10 +94,21 @@ def export(
         inside.mkdir()
         made = _write(classifier, inside, pictures or Pictures(), formats, say, test)
         check_target(folder)
-        if folder.exists():
-            os.replace(folder, Path(place) / "before")
-        os.replace(inside, folder)
+        _take_place(inside, folder, Path(place) / "before")
     return made
+
+
+def _take_place(new: Path, folder: Path, before: Path) -> None:
+    """Rename ``new`` to ``folder``; what is there becomes ``before``, and comes back if that fails."""
+    there = folder.exists()
+    try:
+        if there:
+            os.replace(folder, before)
+        os.replace(new, folder)
+    except OSError as error:
+        if there and not folder.exists():
+            os.replace(before, folder)
+        raise InputError(f"--to {folder} cannot be written ({one_line(error.strerror or error)}).") from None
 
 
 def check_target(folder: Path) -> None:
@@ -156,12 +167,14 @@ def _write(
         say(f"Classifying {len(pictures.test):,} test images with {' and '.join(made.models)} ...")
         for name, accuracies in tested(exact, folder, list(made.models), pictures.test).items():
             made.models[name]["accuracies"] = accuracies
+        found = zip(classifier.tested, made.models[MODEL]["accuracies"], strict=True)
+        classifier.tested = [before if accuracy is None else {"accuracy": accuracy} for before, accuracy in found]
+        classifier.save(folder)
     for name, about in made.models.items():
         about["bytes"] = sum(path.stat().st_size for path in folder.glob(f"{name}*"))
     made.notes += _losses(made)
     write_atomically(folder / PAGE, page(classifier, made))
     files = {path.name: digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
-    files |= {str(path.relative_to(folder)): digest(path) for path in sorted(folder.glob("*/**/*")) if path.is_file()}
     about = {"models": made.models, "checked": made.checked, "opset": OPSET, "torch": torch.__version__}
     write_record(folder / RECORD, {"format": FORMAT, **about, "files": files})
     return made

@@ -110,7 +110,7 @@ def _indexing(made: Made) -> str:
 def _tasks(classifier: Classifier, made: Made) -> str:
     """Classes, chance and accuracies of every task."""
     here = made.models[MODEL].get("accuracies")
-    runs = [[_number(task.get("accuracy")) for task in bundle.record["tasks"]] for bundle in classifier.bundles]
+    runs = [[_number(task.get("accuracy")) for task in seed] for seed in classifier.measured]
     head = ["task", "classes", "chance", *(["this classifier"] if here else []), *_runs_head(classifier)]
     rows = []
     for number, task in enumerate(classifier.tasks):
@@ -128,9 +128,9 @@ def _tasks(classifier: Classifier, made: Made) -> str:
 
 
 def _runs_head(classifier: Classifier) -> list[str]:
-    if len(classifier.bundles) == 1:
+    if len(classifier.measured) == 1:
         return ["as measured when it was trained"]
-    return [f"seed {_seeds(classifier)[n]} alone" for n in range(len(classifier.bundles))]
+    return [f"seed {seed} alone" for seed in _seeds(classifier)]
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,13 +68,13 @@ class Graph(nn.Module):
         return images
 
 
-def in_float32(classifier: Classifier, search: Sequence[Any] = ()) -> Classifier:
+def in_float32(classifier: Classifier) -> Classifier:
     """Return the classifier on the CPU in float32, with heads of its own; its tower is loaded again if it is not."""
     tower = classifier.tower
     if classifier.device.type != "cpu" or {tower.dtype, tower.image_dtype} != {torch.float32}:
         used = classifier.bundles[0].tower
         with contextlib.redirect_stdout(None):
-            tower = load_tower(used.name, "cpu", torch.float32, (*search, REPOSITORY, used.data_root))
+            tower = load_tower(used.name, "cpu", torch.float32, (*classifier.search, REPOSITORY, used.data_root))
     exact = copy.copy(classifier)
     exact.tower = tower
     exact.heads = [head_of(classifier.layout, *head.state(), tower).float() for head in classifier.heads]

@@ -51,6 +51,7 @@ def load_engine(script: str) -> Engine:
         InputError: this Python lacks a module; ``script`` is what to call instead.
     """
     try:
+        import runs.config  # noqa: F401  which `settings_of` imports
         from common import plugins
         from runs.run import Request, run, task_names
 

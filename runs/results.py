@@ -60,6 +60,7 @@ class TaskScore:
     temperature: float | None = None
     ece: float | None = None
     ece_uncalibrated: float | None = None
+    temperature_from: str = ""  # what the temperature is from, in a few words
 
 
 @dataclass(frozen=True)
@@ -222,12 +223,13 @@ def _task(record: Any, where: str) -> TaskScore:
     accuracy = math.nan if accuracy in (math.inf, -math.inf) else _number(record, "accuracy", 100.0 + 1e-6, where)
     if isinstance(record.get("classes"), int) and 0 < record["classes"] <= LARGEST:
         classes = record["classes"]
+    ece, uncalibrated = (_optional(record, key, 100.0 + 1e-6) for key in CALIBRATION)
     return TaskScore(
         name, metric, accuracy, len(names) or classes, names,
         _readable(record.get("confusion"), lambda entry: _confused(entry, len(names))),
         _readable(record.get("examples"), lambda entry: _example(entry, len(names))),
         _optional(record, "temperature", LARGEST) or None,
-        *(_optional(record, key, 100.0 + 1e-6) for key in CALIBRATION),
+        ece, uncalibrated, str(record.get("temperature_from", "")),
     )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ from runs.progress import Progress
 from runs.results import DamagedRun, RunError, read_record, read_run
 from runs.threads import threads_for
 from runs.wandb_log import wandb_log
+from trainers.engine.calibrating import Temperature
 from trainers.engine.knobs import method_of
 from trainers.engine.resuming_trainer import checkpoint_of
 from trainers.engine.views import shown_in_tests
@@ -210,13 +211,13 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
     return json.loads(text)
 
 
-def _temperatures_in(folder: Path) -> dict[str, float]:
+def _temperatures_in(folder: Path) -> dict[str, Temperature]:
     """The temperatures that a finished run recorded, by task; empty if there are none."""
     try:
         tasks = read_run(folder).tasks
     except RunError:
         return {}
-    return {task.name: task.temperature for task in tasks if task.temperature is not None}
+    return {t.name: Temperature(t.temperature, t.temperature_from) for t in tasks if t.temperature is not None}
 
 
 def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from classifier.bundle import read_bundle
-from classifier.classifier import Classifier, check_alike
+from classifier.bundle import check_seeds, read_bundle
+from classifier.classifier import Classifier
 from classifier.heads import FEATURES, RAW, read
 from prompting.losses import unit
 from prompting.transfers import sent
@@ -45,8 +45,7 @@ def measured(cfg: CfgNode, folders: Sequence[Path], may_encode: bool) -> list[di
     """
     with _quiet():
         bundles = [read_bundle(folder) for folder in folders]
-        for other in bundles[1:]:
-            check_alike(bundles[0], other)
+        check_seeds(bundles)
         trainer = _tests(_Key(cfg))
         classifier = Classifier.of(bundles, trainer.tower)
         banked = (

@@ -11,6 +11,7 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 NARROWEST = 1000  # the longest side / the shortest side
+NOT_PICTURES = set(".bufr .eps .fit .fits .grib .h5 .hdf .mpeg .mpg .pdf .ps".split())  # left out in folders
 
 
 class Classifier:
@@ -69,9 +70,10 @@ def main():
     parser.add_argument("--task", action="append", help="only this task; may be repeated")
     parser.add_argument("--top", type=int, default=1, help="the K most probable classes; default: 1")
     parser.add_argument("--model", default="image_tower.onnx", help="another model in this folder")
-    args, kinds, found, status = parser.parse_args(), Image.registered_extensions(), [], 0
+    args, found, status = parser.parse_args(), [], 0
+    kinds = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN} - NOT_PICTURES
     for place in args.photographs:
-        inside = sorted(path for path in place.rglob("*") if path.suffix.lower() in kinds)
+        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in kinds and p.name[0] != "." and p.is_file())
         found += inside if place.is_dir() else [place]
     try:
         classifier = Classifier(args.model)

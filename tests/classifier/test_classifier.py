@@ -56,12 +56,27 @@ def test_seeds_are_else_the_mean_of_their_probabilities(finished: Callable[..., 
         torch.testing.assert_close(got.probabilities, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_one_seed_twice_is_that_seed(finished: Callable[..., Finished]) -> None:
-    run = finished("CoOp-CA")
-    images = [read_image(path) for path in run.images[:4]]
-    once, twice = (Classifier.load(*[run.folder] * n).predict(images) for n in (1, 2))
-    for a, b in zip(once.per_task, twice.per_task, strict=True):
-        torch.testing.assert_close(a.probabilities, b.probabilities, rtol=1e-5, atol=1e-6)
+def test_one_seed_twice_is_refused(finished: Callable[..., Finished]) -> None:
+    folder = finished("CoOp-CA").folder
+    with pytest.raises(InputError, match="are both seed 1; give one of them") as caught:
+        Classifier.load(folder, folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_seeds_are_not_weighed_again(finished: Callable[..., Finished], tmp_path: Path) -> None:
+    """A classifier of seeds 1 and 2 beside seed 3 would give seed 3 half of the weight."""
+    Classifier.load(*(finished("CoOp-CA", seed).folder for seed in (1, 2))).save(tmp_path / "two")
+    with pytest.raises(InputError, match="two has several seeds already"):
+        Classifier.load(tmp_path / "two", finished("CoOp-CA", 3).folder)
+
+
+def test_runs_with_other_settings_are_not_one_classifier(finished: Callable[..., Finished]) -> None:
+    other = finished("CoOp-CA", 2, ("TRAINER.COOP.N_CTX", "4"))
+    with pytest.raises(InputError, match="other settings of CoOp-CA"):
+        Classifier.load(finished("CoOp-CA").folder, other.folder)
+    fewer = finished("CoOp-CA", 2, ("DATASET.NUM_SHOTS", "1"))
+    with pytest.raises(InputError, match="another shot, 2 and 1"):
+        Classifier.load(finished("CoOp-CA").folder, fewer.folder)
 
 
 def test_a_stream_keeps_the_order_and_little_else(finished: Callable[..., Finished]) -> None:

@@ -387,13 +387,13 @@ def test_class_features(finished: Callable[..., Finished], exported: Callable) -
         weight, about = file.get_tensor("class_features"), file.metadata()
     images = [read_image(path) for path in run.images]
     x = classifier.tower.encode_image(torch.stack([classifier.view(image) for image in images]))
-    start = 0
+    start, temperatures = 0, iter(json.loads(about["temperatures"]))
     for task, answers in zip(json.loads(about["tasks"]), classifier.predict(images).per_task, strict=True):
         rows = weight[start : start + len(task["classnames"])]
         start += len(rows)
         assert task["name"] == answers.task.name and tuple(task["classnames"]) == answers.task.classnames
         torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
-        probabilities = (float(about["logit_scale"]) * x @ rows.t()).softmax(1)
+        probabilities = (float(about["logit_scale"]) * x @ rows.t() / next(temperatures)).softmax(1)
         torch.testing.assert_close(probabilities, answers.probabilities, atol=1e-5, rtol=1e-4)
     assert not (exported("Tip-Adapter") / CLASS_FEATURES).exists()
     features = classify.Classifier(folder=exported("SoftCPT-NATA"))

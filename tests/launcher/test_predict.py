@@ -671,7 +671,8 @@ def test_the_pages_lines_of_python(
 ) -> None:
     run = finished("SoftCPT-NATA")
     page = (REPOSITORY / "docs" / "using.md").read_text("utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.S))
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    code = "\n".join(block for block in blocks if "open_clip" not in block)  # which test_export.py runs
     write_colour(photos / "photos" / "one.jpg", "red")
     folder = photos / "output/garden8/SoftCPT-NATA/garden_vit_ep50/4shots"
     folder.mkdir(parents=True)

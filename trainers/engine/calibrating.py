@@ -80,15 +80,10 @@ def fitted(tasks: Sequence[Labelled], layout: TaskLayout) -> list[Temperature]:
     return found
 
 
-def taken_over(trained: Mapping[str, float], layout: TaskLayout) -> list[Temperature]:
+def taken_over(trained: Mapping[str, Temperature], layout: TaskLayout) -> list[Temperature]:
     """Return the temperatures of another run, by the tasks' names; a task that it lacks has the geometric mean.
 
     So no label of tasks or classes that are new in an evaluation is used.
     """
-    mean = merged_temperature(list(trained.values()))
-    return [
-        Temperature(trained[task.name], "the evaluated run's task")
-        if task.name in trained
-        else Temperature(mean, "the evaluated run's other tasks")
-        for task in layout.tasks
-    ]
+    mean = Temperature(merged_temperature([t.value for t in trained.values()]), "the evaluated run's other tasks")
+    return [trained.get(task.name, mean) for task in layout.tasks]

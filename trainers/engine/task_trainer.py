@@ -65,7 +65,7 @@ class TaskTrainer(ImageTrainer):
     def __init__(self, cfg: CfgNode):
         super().__init__(cfg)
         self.evaluator = TaskEvaluator(cfg, self.layout)
-        self.trained_temperatures: dict[str, float] = {}
+        self.trained_temperatures: dict[str, Temperature] = {}
         self._temperatures = [Temperature(1.0, "not fitted")] * len(self.layout)
 
     # -- building --

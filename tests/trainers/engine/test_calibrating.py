@@ -10,7 +10,7 @@ import torch
 from prompting.tasks import Task, TaskLayout
 from tests.support.training import Workplace
 from trainers.engine import calibrating
-from trainers.engine.calibrating import by_task, fitted, some_of, taken_over
+from trainers.engine.calibrating import Temperature, by_task, fitted, some_of, taken_over
 
 LAYOUT = TaskLayout((Task("a", ("x", "y")), Task("b", ("x", "y", "z")), Task("one", ("x",))))
 
@@ -36,8 +36,8 @@ def test_the_record_says_what_a_temperature_is_from() -> None:
 
 
 def test_another_run_s() -> None:
-    a, b, one = taken_over({"a": 2.0, "gone": 8.0}, LAYOUT)
-    assert a.value == 2 and b.value == one.value == pytest.approx(4)
+    a, b, one = taken_over({"a": Temperature(2.0, "5 images"), "gone": Temperature(8.0, "")}, LAYOUT)
+    assert a == (2, "5 images") and b.value == one.value == pytest.approx(4)
 
 
 def test_not_more_images_than_needed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
