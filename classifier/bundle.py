@@ -349,15 +349,19 @@ def _check_alike(first: Bundle, other: Bundle) -> None:
         ours, theirs = first.record.get(key), other.record.get(key)
         if ours != theirs:
             raise InputError(f"{pairs} have another {key.rstrip('s')}, {ours} and {theirs}; give seeds of one command.")
-    settings = [
-        [state and (state[0], {name: x.shape for name, x in state[1].items()}) for state in bundle.questions]
-        for bundle in (first, other)
-    ]
     templates = [[task.template for task in bundle.layout.tasks] for bundle in (first, other)]
-    if settings[0] != settings[1] or templates[0] != templates[1]:
+    if _settings(first) != _settings(other) or templates[0] != templates[1]:
         raise InputError(f"{pairs} were trained with other settings of {first.method}; give seeds of one command.")
     if not first.tower.same(other.tower):
         towers = f"{first.tower.name} in {first.tower.image_dtype} and {other.tower.name} in {other.tower.image_dtype}"
         raise InputError(f"{pairs} have other towers, {towers}; give seeds of one command.")
     if first.pixels != other.pixels:
         raise InputError(f"{pairs} show the tower other pixels; give seeds of one command.")
+
+
+def _settings(bundle: Bundle) -> list[object]:
+    """What writes prompts, without what was learned: seeds of one command agree in it."""
+    return [
+        None if state is None else (state[0], {name: tuple(t.shape) for name, t in state[1].items()})
+        for state in bundle.questions
+    ]

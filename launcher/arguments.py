@@ -47,14 +47,36 @@ def add_places(parser: OneLineParser) -> None:
     add_data(parser)
     parser.add_argument("--output", metavar="DIR", default=paths.OUTPUT, help="where runs go; default: output")
     parser.add_argument("--redo", action="store_true", help="run finished runs again, as after a change of pictures")
-    parser.add_argument(
-        "--plugin", metavar="FILE", action="append", default=[], help="a Python file with a method; may be repeated"
-    )
+    add_plugin(parser)
 
 
 def add_data(parser: OneLineParser) -> None:
     """--data, the folder of the images."""
     parser.add_argument("--data", metavar="DIR", default=paths.DATA, help="where the images are; default: data")
+
+
+def add_data_of_runs(parser: OneLineParser) -> None:
+    """--data of commands that look at finished runs."""
+    parser.add_argument(
+        "--data", metavar="DIR", type=paths.expanded, help="where the images are; default: where the runs had them"
+    )
+
+
+def add_plugin(parser: OneLineParser) -> None:
+    """--plugin, which `named_plugins` reads before anything else."""
+    parser.add_argument(
+        "--plugin", metavar="FILE", action="append", default=[], help="a Python file with a method; may be repeated"
+    )
+
+
+def add_min_confidence(parser: OneLineParser) -> None:
+    """--min-confidence, a `probability`."""
+    parser.add_argument(
+        "--min-confidence",
+        metavar="P",
+        default="0",
+        help='answer "not sure" if no class has probability P, from 0 to 1',
+    )
 
 
 def before_dashes(argv: Sequence[str]) -> list[str]:

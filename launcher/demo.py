@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from common.catalogue import METHODS
 from common.errors import InputError
 from common.text import one_line
 from launcher import arguments, frame, predict, trained
 from launcher.commands import ANSWERED, NEEDS_PAGE, NEEDS_PAGE_AND_OPENCLIP
-from launcher.trained import Trained, Wish
+from launcher.trained import Trained
 from runs.results import read_run
 
 if TYPE_CHECKING:
     from page.desk import Desk
-    from runs.pictured import Pictured
 
 SCRIPT = "scripts/demo.sh"
 USAGE = f"bash {SCRIPT} garden8 4"
@@ -54,43 +52,26 @@ def answer(argv: Sequence[str], check: bool) -> int:
         return ANSWERED if check else 0
     args = parser.parse_intermixed_args(arguments.before_dashes(argv))
     options = read_options(args)
-    pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys())
-    found, rest = trained.find(args.words, Wish(args.method, args.cfg, args.seeds, args.output, tuple(pairs)), USAGE)
+    found, rest = trained.asked(args, argv, USAGE)
     if rest:
         raise InputError(f"'{rest[0]}' is one word too many; photographs are given on the page itself.")
     if check:
         return NEEDS_PAGE_AND_OPENCLIP if found.needs_openclip else NEEDS_PAGE
-    try:
-        return show(found, options)
-    except ModuleNotFoundError as error:
-        raise frame.not_installed(error, SCRIPT) from error
+    return frame.once(lambda: show(found, options), SCRIPT)
 
 
 def make_parser() -> frame.OneLineParser:
     """The command's parser."""
-    keys = (
-        "Arguments after -- are the settings of the runs, as when they were trained: -- KEY VALUE [KEY VALUE ...]\n\n"
-    )
-    parser = frame.parser(f"bash {SCRIPT}", __doc__, EXAMPLES, keys)
+    parser = frame.parser(f"bash {SCRIPT}", __doc__, EXAMPLES)
     parser.add_argument("words", nargs="*", metavar="run", help=WORDS)
     parser.add_argument("--top", metavar="K", default=TOP, help=f"the K most probable classes; default: {TOP}")
-    parser.add_argument(
-        "--min-confidence",
-        metavar="P",
-        default="0",
-        help='answer "not sure" if no class has probability P, from 0 to 1',
-    )
+    arguments.add_min_confidence(parser)
     parser.add_argument(
         "--host", metavar="ADDRESS", default=LOCAL, help=f"where the page is; default: {LOCAL}, this computer alone"
     )
     parser.add_argument("--port", metavar="N", help="default: 7860, or a free one if that is taken")
-    parser.add_argument(
-        "--data", metavar="DIR", type=frame.path, help="where the images are; default: where the runs had them"
-    )
+    arguments.add_data_of_runs(parser)
     trained.add_wish(parser)
-    parser.add_argument(
-        "--plugin", metavar="FILE", action="append", help="a Python file with the method; may be repeated"
-    )
     return parser
 
 
@@ -127,27 +108,12 @@ def desk_of(found: Trained, options: Options) -> Desk:
     from page.desk import Desk
 
     try:
-        train, test = photographs_of(found.folders, options.data)
+        train, test = trained.photographs_of(found, options.data)
+        first = found.folders[0]
+        if not trained.learns(read_run(first, trained.results_in(first))):
+            train = []
         without = LEARNED_FROM_NONE
     except InputError as error:
         print(f"Without examples and nearest photographs: {one_line(error)}.", file=sys.stderr)
         train, test, without = [], [], NOT_AT_HAND
-    return Desk(predict.load(found), about_of(found), train, test, options.top, options.least, without)
-
-
-def photographs_of(folders: Sequence[Path], data: Path | None) -> tuple[list[Pictured], list[Pictured]]:
-    """The training and test photographs of some runs. InputError if they are not there."""
-    if not all(map(trained.is_run, folders)):
-        raise InputError("a classifier that was saved has none")
-    from runs.pictured import photographs_of
-
-    found = [photographs_of(folder, data) for folder in folders]
-    method = read_run(folders[0], trained.results_in(folders[0])).method
-    learned = method not in METHODS or METHODS[method].learns
-    train = [one for photographs in found for one in photographs.train] if learned else []
-    return list(dict.fromkeys(train)), found[0].test
-
-
-def about_of(found: Trained) -> str:
-    """What the page says of the classifier: without its config, which is for the command line."""
-    return found.about.split(" (")[0]
+    return Desk(predict.load(found), found.name, train, test, options.top, options.least, without)

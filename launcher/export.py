@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import InputError
-from common.files import is_regular
 from common.notices import notice
-from common.paths import CONFIG
 from common.text import one_line
 from launcher import arguments, frame, trained
 from launcher.commands import ANSWERED, NEEDS_EXPORT, NEEDS_EXPORT_AND_OPENCLIP
-from launcher.trained import Trained, Wish
+from launcher.trained import Trained
 
 if TYPE_CHECKING:
     from classifier import Classifier
@@ -38,18 +36,15 @@ def answer(argv: Sequence[str], check: bool) -> int:
         parser.print_help()
         return ANSWERED if check else 0
     args = parser.parse_intermixed_args(arguments.before_dashes(argv))
-    pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys())
     folder = target(args.to)
-    found, rest = trained.find(args.words, Wish(args.method, args.cfg, args.seeds, args.output, tuple(pairs)), USAGE)
+    found, rest = trained.asked(args, argv, USAGE)
     if rest:
         raise InputError(f"'{rest[0]}' is one word too many; for example: {USAGE}")
     data = None if args.data is None else arguments.usable_folder(args.data, "--data")
     if check:
         return NEEDS_EXPORT_AND_OPENCLIP if found.needs_openclip else NEEDS_EXPORT
-    try:
-        return export(found, folder, [name for name in FORMATS if getattr(args, name)], data, args.test)
-    except ModuleNotFoundError as error:
-        raise frame.not_installed(error, SCRIPT) from error
+    formats = [name for name in FORMATS if getattr(args, name)]
+    return frame.once(lambda: export(found, folder, formats, data, args.test), SCRIPT)
 
 
 def make_parser() -> frame.OneLineParser:
@@ -59,14 +54,11 @@ def make_parser() -> frame.OneLineParser:
     parser.add_argument("--to", metavar="DIR", help="the folder to write; an earlier export there is replaced")
     parser.add_argument("--fp16", action="store_true", help="also a model with weights in 16 bits")
     parser.add_argument("--int8", action="store_true", help="also a model with weights in 8 bits")
-    parser.add_argument("--data", metavar="DIR", help="where the images are; default: where they were in training")
+    arguments.add_data_of_runs(parser)
     parser.add_argument(
         "--no-test", dest="test", action="store_false", help="do not classify the test images with each model"
     )
     trained.add_wish(parser)
-    parser.add_argument(
-        "--plugin", metavar="FILE", action="append", help="a Python file with the method; may be repeated"
-    )
     return parser
 
 
@@ -104,17 +96,13 @@ def export(found: Trained, folder: Path, formats: Sequence[str], data: Path | No
 
 
 def pictures_of(found: Trained, classifier: Classifier, data: Path | None) -> Pictures | None:
-    """The pictures of the first run, None without them."""
+    """The pictures of the runs, None without them."""
     from classifier.export import Pictures
-    from runs.pictured import photographs_of
 
-    run = found.folders[0]
-    if not is_regular(run / CONFIG):  # a bundle
-        return None
     try:
-        photographs = photographs_of(run, data)
+        photographs = trained.photographs_of(found, data)
     except InputError as error:
-        notice(f"Nothing is measured on test images: {error}")
+        notice(f"Nothing is measured on test images: {one_line(error)}.")
         return None
     layout = classifier.layout
     number = {

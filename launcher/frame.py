@@ -79,6 +79,21 @@ def run(answer: Callable[[list[str]], int], argv: Sequence[str] | None = None) -
         return FAILED
 
 
+def once(work: Callable[[], int], script: str) -> int:
+    """The exit status of work that Ctrl-C ends for good: the same command would begin anew.
+
+    Raises:
+        InputError: Python lacks a module, which ``script`` installs.
+    """
+    try:
+        return work()
+    except ModuleNotFoundError as error:
+        raise not_installed(error, script) from error
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
 def _forget_output() -> None:
     """What is still to be flushed would end in another error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,7 +19,7 @@ from launcher.answers import Answer, Blocks, Table, Writer
 from launcher.commands import ANSWERED, NEEDS_OPENCLIP
 from launcher.photographs import Found
 from launcher.questions import Question
-from launcher.trained import Trained, Wish
+from launcher.trained import Trained
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,37 +64,21 @@ def answer(argv: Sequence[str], check: bool) -> int:
         return ANSWERED if check else 0
     args = parser.parse_intermixed_args(arguments.before_dashes(argv))
     options = read_options(args)
-    pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys())
-    wish = Wish(args.method, args.cfg, args.seeds, args.output, tuple(pairs))
-    found, words = trained.find(args.words, wish, USAGE)
+    found, words = trained.asked(args, argv, USAGE)
     photographs.check(words)
     if check:
         return NEEDS_OPENCLIP if found.needs_openclip else 0
-    try:
-        return predict(found, photographs.collect(words, options.copy_to), options)
-    except ModuleNotFoundError as error:
-        raise frame.not_installed(error, SCRIPT) from error
-    except KeyboardInterrupt:  # nothing to continue
-        print("\nInterrupted.", file=sys.stderr)
-        return frame.INTERRUPTED
+    return frame.once(lambda: predict(found, photographs.collect(words, options.copy_to), options), SCRIPT)
 
 
 def make_parser() -> frame.OneLineParser:
     """The command's parser."""
-    keys = (
-        "Arguments after -- are the settings of the runs, as when they were trained: -- KEY VALUE [KEY VALUE ...]\n\n"
-    )
-    parser = frame.parser(f"bash {SCRIPT}", __doc__, EXAMPLES, keys)
+    parser = frame.parser(f"bash {SCRIPT}", __doc__, EXAMPLES)
     parser.add_argument("words", nargs="*", metavar="run and photographs", help=WORDS)
     parser.add_argument("--task", metavar="NAME", action="append", default=[], help="only this task; may be repeated")
     questions.add_question(parser)
     parser.add_argument("--top", metavar="K", default="1", help="the K most probable classes; default: 1")
-    parser.add_argument(
-        "--min-confidence",
-        metavar="P",
-        default="0",
-        help='answer "not sure" if no class has probability P, from 0 to 1',
-    )
+    arguments.add_min_confidence(parser)
     parser.add_argument("--per-task", action="store_true", help="each task has a table, or a CSV file, of its own")
     parser.add_argument("--csv", metavar="FILE", type=frame.path, help="write a CSV file instead of the table")
     parser.add_argument("--json", action="store_true", help="print a JSON object for each photograph, one in a line")
@@ -102,9 +86,6 @@ def make_parser() -> frame.OneLineParser:
         "--copy-to", metavar="DIR", type=frame.path, help="also copy photographs into DIR/<class>; needs a single task"
     )
     trained.add_wish(parser)
-    parser.add_argument(
-        "--plugin", metavar="FILE", action="append", help="a Python file with the method; may be repeated"
-    )
     return parser
 
 

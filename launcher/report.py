@@ -21,9 +21,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
     parser = frame.parser(f"bash {SCRIPT}", __doc__, [f"bash {SCRIPT} output/garden8"])
     parser.add_argument("folder", type=frame.path, help="where a collection's runs are, such as output/garden8")
     parser.add_argument("--out", metavar="FILE", type=frame.path, help="the page; default: report.html in the folder")
-    parser.add_argument(
-        "--data", metavar="DIR", type=frame.path, help="where the images are; default: where the runs had them"
-    )
+    arguments.add_data_of_runs(parser)
     parser.add_argument(
         "--files",
         metavar="DIR",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common import catalogue, configs, paths
 from common.catalogue import METHODS, Method
@@ -17,9 +19,13 @@ from common.text import counted, some
 from launcher import arguments, frame
 from runs.results import DamagedRun, Run, RunError, read_run
 
+if TYPE_CHECKING:
+    from runs.pictured import Photographs
+
 BUNDLE = paths.CLASSIFIER  # in a run's folder, or in a folder of its own
 SEED = re.compile(r"seed([0-9]{1,9})")
 NUMBER = re.compile(r"[0-9]{1,9}")
+PAIRS = "Arguments after -- are the settings of the runs, as when they were trained: -- KEY VALUE [KEY VALUE ...]"
 # The flags that choose among the runs of a dataset.
 FLAGS = {"method": "--method", "cfg": "--cfg", "seeds": "--seeds", "output": "--output"}
 
@@ -30,13 +36,20 @@ class Trained:
 
     Args:
         folders: of finished runs or bundles; several are the seeds of one command.
-        about: what it is, in a line.
+        name: what it is, in a line.
+        config: that of its runs, "" if they are not of one command.
         needs_openclip: its tower is an OpenCLIP model.
     """
 
     folders: tuple[Path, ...]
-    about: str
+    name: str
+    config: str
     needs_openclip: bool
+
+    @property
+    def about(self) -> str:
+        """What it is, with its config: what commands print."""
+        return f"{self.name} ({self.config})" if self.config else self.name
 
 
 @dataclass(frozen=True)
@@ -55,11 +68,28 @@ class Wish:
 
 
 def add_wish(parser: frame.OneLineParser) -> None:
-    """The flags of a `Wish`."""
+    """The flags of a `Wish`, --plugin, and what the help says of KEY VALUE pairs."""
     parser.add_argument("--method", metavar="NAME", help="a method, or a command such as coop; default: softcpt")
     parser.add_argument("--cfg", metavar="NAME", help="the runs' config; default: that of the newest finished run")
     parser.add_argument("--seeds", metavar="NUMBERS", help="default: all that are finished")
     parser.add_argument("--output", metavar="DIR", help="where runs go; default: output")
+    arguments.add_plugin(parser)
+    parser.epilog = f"{PAIRS}\n\n{parser.epilog or ''}"
+
+
+def asked(args: argparse.Namespace, argv: Sequence[str], usage: str) -> tuple[Trained, list[str]]:
+    """What a command line with the flags of `add_wish` names, and its other words.
+
+    Args:
+        args: the parsed arguments, with ``words``.
+        argv: all arguments; KEY VALUE pairs may follow "--".
+        usage: an example of a call.
+
+    Raises:
+        InputError: as `find`, or the pairs are wrong.
+    """
+    pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys())
+    return find(args.words, Wish(args.method, args.cfg, args.seeds, args.output, tuple(pairs)), usage)
 
 
 def find(words: Sequence[str], wish: Wish, usage: str) -> tuple[Trained, list[str]]:
@@ -137,8 +167,8 @@ def seeds_in(folder: Path) -> list[tuple[int, Path]]:
 def of_folders(folders: Sequence[Path]) -> Trained:
     """The classifier of runs or bundles. InputError if one is not finished."""
     runs = [finished(folder) for folder in folders if is_run(folder)]
-    about = words_of(runs) if len(runs) == len(folders) else ", ".join(map(str, folders))
-    return Trained(tuple(folders), about, any(map(names_openclip, folders)))
+    name, config = words_of(runs) if len(runs) == len(folders) else (", ".join(map(str, folders)), "")
+    return Trained(tuple(folders), name, config, any(map(names_openclip, folders)))
 
 
 def finished(folder: Path) -> Run:
@@ -175,16 +205,39 @@ def names_openclip(folder: Path) -> bool:
     return isinstance(tower, dict) and str(tower.get("name")).startswith("open_clip:")
 
 
-def words_of(runs: Sequence[Run]) -> str:
-    """Finished runs in a line: those of one command by their seeds."""
+def words_of(runs: Sequence[Run]) -> tuple[str, str]:
+    """Finished runs in a line, those of one command by their seeds, and their config; "" if they are of several."""
     first = runs[0]
     if len({run.folder.parent for run in runs}) > 1:
-        return ", ".join(str(run.folder) for run in runs)
-    learns = METHODS[first.method].learns if first.method in METHODS else True
+        return ", ".join(str(run.folder) for run in runs), ""
     seeds = ", ".join(str(run.seed) for run in runs)
-    shots = f", {counted(first.shots, 'shot')}, seed{'s' * (len(runs) > 1)} {seeds}" if learns else ""
+    shots = f", {counted(first.shots, 'shot')}, seed{'s' * (len(runs) > 1)} {seeds}" if learns(first) else ""
     variant = f"{first.config}+{first.variant}" if first.variant else first.config
-    return f"{first.method} on {first.dataset}{shots} ({variant})"
+    return f"{first.method} on {first.dataset}{shots}", variant
+
+
+def learns(run: Run) -> bool:
+    """True if a run's method learns from photographs, as far as is known."""
+    return run.method not in METHODS or METHODS[run.method].learns
+
+
+def photographs_of(found: Trained, data: Path | None) -> Photographs:
+    """The training photographs of all its runs, each once, and the test photographs of the first.
+
+    Args:
+        found: what was trained.
+        data: where the data sets are, if not where the runs had them.
+
+    Raises:
+        InputError: some of it was saved without its run, or the photographs are not there, or changed.
+    """
+    from runs.pictured import Photographs, photographs_of
+
+    if not all(map(is_run, found.folders)):
+        raise InputError("a classifier that was saved has none")
+    several = [photographs_of(folder, data) for folder in found.folders]
+    train = dict.fromkeys(one for photographs in several for one in photographs.train)
+    return Photographs(list(train), several[0].test)
 
 
 # -- by dataset and shots --

@@ -93,15 +93,29 @@ class Desk:
     # -- photographs --
 
     def upload(self, visit: Visit, path: str, name: str) -> Image.Image:
-        """Take an uploaded file as the visitor's photograph, and return it; InputError if it cannot be read."""
+        """Take an uploaded file as the visitor's photograph, and return it.
+
+        InputError if it cannot be read; the visitor has no photograph then.
+        """
+        self.forget(visit)
         return self._taken(visit, opened(path, name), ("", ""))
 
     def example(self, visit: Visit, number: int) -> Image.Image:
-        """Take one of the examples as the visitor's photograph, and return it; InputError if it cannot be read."""
+        """Take one of the examples as the visitor's photograph, and return it; the same error."""
+        self.forget(visit)
         if not 0 <= number < len(self.examples):
             raise InputError("There is no such example; reload the page.")
         path, task, classname = self.examples[number]
-        return self._taken(visit, read_image(path), (task, classname))
+        try:
+            image = read_image(path)
+        except InputError:  # says where it lies on this computer
+            raise InputError("This example cannot be read any more.") from None
+        return self._taken(visit, image, (task, classname))
+
+    @staticmethod
+    def forget(visit: Visit) -> None:
+        """Take the visitor's photograph away; the tasks stay."""
+        visit.pixels, visit.label = None, ("", "")
 
     def _taken(self, visit: Visit, image: Image.Image, label: tuple[str, str]) -> Image.Image:
         visit.pixels, visit.label = self.classifier.view(image), label

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +18,8 @@ from page.desk import Desk
 from page.photos import UPLOAD_BYTES
 
 HOST, PORT = "127.0.0.1", 7860
+LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+REFUSED = b"This page answers to localhost alone; scripts/demo.sh --host ADDRESS opens it to others.\n"
 # Without these, Gradio would ask its makers' hosts and keep what was asked.
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -32,6 +35,7 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'none'; form-action 'self'; "
     "base-uri 'self'"
 )
+PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 HEADERS = [
     (b"content-security-policy", POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -113,7 +117,11 @@ def serve(desk: Desk, listener: socket.socket, opened: Callable[[], object] = la
                 opened()
 
         config = uvicorn.Config(
-            application(desk), log_level="critical", access_log=False, timeout_graceful_shutdown=1, lifespan="on"
+            application(desk, names_of(listener)),
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            lifespan="on",
         )
         if desk.neighbours is not None:
             desk.neighbours.begin()
@@ -123,8 +131,18 @@ def serve(desk: Desk, listener: socket.socket, opened: Callable[[], object] = la
             pass
 
 
-def application(desk: Desk) -> Callable[..., Any]:
-    """The page as an ASGI application."""
+def names_of(listener: socket.socket) -> frozenset[str]:
+    """The hosts that requests may name: those of this computer if only it reaches the page, else none, for any.
+
+    Otherwise a page elsewhere could have its own name resolve to this computer, and read what the browser gets here.
+    """
+    if not is_local(listener):
+        return frozenset()
+    return LOCAL | {host_of(address_of(listener).split("//")[1])}
+
+
+def application(desk: Desk, names: Set[str] = frozenset()) -> Callable[..., Any]:
+    """The page as an ASGI application that answers to these hosts, without any to all."""
     import gradio
     from fastapi import FastAPI
 
@@ -145,11 +163,26 @@ def application(desk: Desk) -> Callable[..., Any]:
         css=blocks.style(),
         js=blocks.script(),
     )
-    return with_headers(app)
+    return with_headers(app, names)
 
 
-def with_headers(app: Callable[..., Any]) -> Callable[..., Any]:
-    """An ASGI application whose answers have HEADERS too."""
+def host_of(text: str) -> str:
+    """The host of "host:port", in lower case; an IPv6 address stays in its brackets."""
+    return re.sub(r":[0-9]*$", "", text).lower()
+
+
+def is_refused(scope: Any, names: Set[str]) -> bool:
+    """True for a request that names another host, or that a page of another host makes."""
+    if not names or scope["type"] == "lifespan":
+        return False
+    given = [(key.lower(), value.decode("latin-1")) for key, value in scope["headers"]]
+    hosts = [host_of(value) for key, value in given if key == b"host"]
+    origins = [host_of(value.partition("//")[2]) for key, value in given if key == b"origin"]
+    return not hosts or not names >= {*hosts, *origins}
+
+
+def with_headers(app: Callable[..., Any], names: Set[str] = frozenset()) -> Callable[..., Any]:
+    """An ASGI application whose answers have HEADERS too, and that answers to these hosts, without any to all."""
 
     async def answered(scope: Any, receive: Any, send: Any) -> None:
         async def sent(message: Any) -> None:
@@ -157,6 +190,13 @@ def with_headers(app: Callable[..., Any]) -> Callable[..., Any]:
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
+        if is_refused(scope, names):
+            if scope["type"] == "http":
+                await sent({"type": "http.response.start", "status": 403, "headers": [PLAIN]})
+                await sent({"type": "http.response.body", "body": REFUSED})
+            else:
+                await send({"type": "websocket.close"})
+            return
         await app(scope, receive, sent)
 
     return answered

@@ -17,6 +17,7 @@ from page import server
 from page.desk import Desk
 from tests.support.eyes import Watcher
 from tests.support.finished import Finished
+from tests.support.launching import raises
 from tests.support.runs import MakeRun
 from tests.support.training import Workplace
 
@@ -90,6 +91,22 @@ def test_a_bundle(eye: None, served: Served, tmp_path: Path, capsys: Shown) -> N
     (tmp_path / "mine" / trained.BUNDLE).write_text('{"tower": {"name": "RN50"}}')
     assert call(tmp_path / "mine") == 0
     assert served.desks[0].about == str(tmp_path / "mine") and "that was saved has none" in capsys.readouterr().err
+
+
+def test_folders_with_brackets_are_named_in_full(eye: None, served: Served, tmp_path: Path) -> None:
+    folder = tmp_path / "my (copy)" / "x"
+    folder.mkdir(parents=True)
+    (folder / trained.BUNDLE).write_text("{}")
+    assert call(folder) == 0
+    assert served.desks[0].about == str(folder)
+
+
+def test_ctrl_c_before_the_page_is_there(
+    served: Served, run: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "load", raises(KeyboardInterrupt()))
+    assert call(run) == 130
+    assert capsys.readouterr().err.endswith("\nInterrupted.\n")
 
 
 def test_other_computers_are_told_of(eye: None, served: Served, run: Path, capsys: Shown) -> None:

@@ -10,9 +10,12 @@ import pytest
 
 from classifier import Classifier
 from common.files import read_record
+from launcher import export, trained
 from launcher.main import main
 from prompting.photographs import read_image
+from runs import pictured
 from tests.support.finished import Finished
+from tests.support.launching import raises
 from tests.support.runs import MakeRun
 
 pytest.importorskip("onnx")
@@ -68,6 +71,33 @@ def test_bad_input(make_run: MakeRun, finished: Callable[..., Finished], tmp_pat
     assert "is not an export" in refused(capsys, run, "--to", run)
     assert "is a file" in refused(capsys, run, "--to", tmp_path / "mine" / "thesis.txt")
     assert not to.exists() and [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_ctrl_c_leaves_nothing(
+    finished: Callable[..., Finished], tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.export._write", raises(KeyboardInterrupt()))
+    assert call(finished("CoOp-CA").folder, "--to", tmp_path / "to") == 130
+    assert capsys.readouterr().err.endswith("\nInterrupted.\n") and list(tmp_path.iterdir()) == []
+
+
+def test_pictures_of_all_seeds(finished: Callable[..., Finished]) -> None:
+    """Training pictures of each, once; test pictures of the first."""
+    one, two = (pictured.photographs_of(finished("CoOp-CA", seed).folder) for seed in (1, 2))
+    found = trained.of_folders([finished("CoOp-CA", seed).folder for seed in (1, 2)])
+    pictures = export.pictures_of(found, Classifier.load(*found.folders), None)
+    assert pictures is not None and [path for path, _ in pictures.test] == [photo.path for photo in one.test]
+    every = [photo.path for photo in (*one.train, *two.train)]
+    assert sorted(pictures.training) == sorted(set(every)) and len(every) > len(set(every))
+
+
+def test_a_bundle_among_runs_has_no_pictures(finished: Callable[..., Finished], tmp_path: Path, capsys: Shown) -> None:
+    """What it was trained on is not known, so nothing is measured on test images of the others."""
+    run = finished("CoOp-CA").folder
+    Classifier.load(finished("CoOp-CA", 2).folder).save(tmp_path / "bundle")
+    found = trained.of_folders([run, tmp_path / "bundle"])
+    assert export.pictures_of(found, Classifier.load(run), None) is None
+    assert "Nothing is measured on test images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxruntime"])

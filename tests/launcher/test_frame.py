@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,6 +13,7 @@ from common.paths import REPOSITORY
 from launcher import frame
 from launcher.main import MODULES, main
 from runs.results import RunError
+from tests.support.launching import raises
 
 # By command: bad arguments, part of the message, good arguments, and a function of its module that they lead to.
 COMMANDS = {
@@ -33,13 +33,6 @@ COMMANDS = {
     "show": (["dtdd"], "'dtdd'", ["dtd"], "launcher.data.show.find_items"),
     "datasets_page": (["--chek"], "--chek", ["--check"], "launcher.data.table.page"),
 }
-
-
-def raises(error: BaseException) -> Callable[..., NoReturn]:
-    def function(*_: object, **__: object) -> NoReturn:
-        raise error
-
-    return function
 
 
 def test_every_module_is_among_these() -> None:

@@ -126,6 +126,16 @@ def test_examples_and_overrides(command: str, capsys: pytest.CaptureFixture[str]
     assert "KEY VALUE" in out and "examples:\n  bash scripts/" in out
 
 
+@pytest.mark.parametrize("command", ["predict", "demo", "export"])
+def test_help_of_commands_that_use_what_was_trained(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All take the flags that choose among runs, plug-ins and the runs' settings."""
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    for words in ("--method NAME", "--seeds NUMBERS", "--plugin FILE", ": -- KEY VALUE [KEY VALUE ...]"):
+        assert words in out
+    assert f"examples:\n  bash scripts/{command}.sh garden8 4" in out
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_examples_can_be_called(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of a method's command, and those of scripts/train.sh with its name."""

@@ -72,6 +72,21 @@ def test_examples_are_spread_and_have_a_label(photos: dict[str, str]) -> None:
             desk.example(visit, number)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_example_that_cannot_be_read_takes_no_earlier_photographs_place(
+    photos: dict[str, str], tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    desk = made(test=[(str(tmp_path / name), "petal colour", "red") for name in ("gone.png", "notes.png")])
+    visit = Visit()
+    desk.upload(visit, photos["green"], "leaf.png")
+    desk.ask(visit, "mine", "one, two")
+    with pytest.raises(InputError) as error:
+        desk.example(visit, number)
+    assert str(error.value) == "This example cannot be read any more."
+    assert visit.pixels is None and desk.answers(visit) == [] and visit.asked == ["mine"]
+
+
 # -- the nearest --
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,32 @@ def test_the_usual_port_if_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_addresses_of_the_computer() -> None:
     with server.listening("0.0.0.0", None) as found:
         assert not server.is_local(found) and server.address_of(found).startswith("http://127.0.0.1:")
+
+
+def status_of(names: frozenset[str], *headers: tuple[bytes, bytes], kind: str = "http") -> object:
+    """The status with which a request is answered, or the type of the only answer."""
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": f"{kind}.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(server.with_headers(app, names)({"type": kind, "headers": headers}, None, send))
+    return sent[0].get("status", sent[0]["type"])
+
+
+def test_hosts_that_requests_may_name() -> None:
+    with server.listening("127.0.0.5", None) as found:
+        names = server.names_of(found)
+    assert names == {"localhost", "127.0.0.1", "[::1]", "127.0.0.5"}
+    assert status_of(names, (b"host", b"127.0.0.5:7860")) == status_of(names, (b"Host", b"[::1]")) == 200
+    assert status_of(names) == status_of(names, (b"host", b"localhost"), (b"host", b"evil.example")) == 403
+    assert status_of(names, (b"host", b"evil.example"), kind="websocket") == "websocket.close"
+    with server.listening("0.0.0.0", None) as found:
+        names = server.names_of(found)
+    assert not names and status_of(names, (b"host", b"garden.example")) == status_of(names) == 200
 
 
 @pytest.mark.parametrize("host", ["not a host", "256.1.1.1", "192.0.2.1", "\udcff"])

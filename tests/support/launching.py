@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -183,3 +184,12 @@ def rows_of(out: str) -> dict[str, list[str]]:
     """A table's rows as lists of cells, by their first."""
     lines = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
     return {line[0]: line[1:] for line in lines if len(line) > 2}
+
+
+def raises(error: BaseException) -> Callable[..., NoReturn]:
+    """A function that raises an error whatever its arguments are."""
+
+    def function(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return function
