@@ -34,10 +34,11 @@ class Questions:
     """What a method knows of names.
 
     kind: its name in a bundle. trained: the tasks that it was trained on, in order; empty if new tasks are answered
-    like these.
+    like these. images: a short hash of each image that it was trained on; empty if these are not recorded.
     """
 
     kind: ClassVar[str]
+    images: Sequence[str] = ()
 
     def __init__(self, trained: Sequence[str]):
         self.trained = tuple(trained)
@@ -84,7 +85,8 @@ class Questions:
     def state(self) -> State:
         """Return JSON values and tensors, on the CPU: all that `questions_of` needs."""
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.tensors().items()}
-        return {"kind": self.kind, "trained": list(self.trained), **self.values()}, tensors
+        images = {"images": list(self.images)} if self.images else {}
+        return {"kind": self.kind, "trained": list(self.trained), **self.values(), **images}, tensors
 
     @classmethod
     def built(
@@ -324,12 +326,16 @@ def questions_of(values: Mapping[str, Any], tensors: Mapping[str, Tensor], text:
         InputError: they are of a later version.
         LookupError, TypeError, ValueError: values or tensors make no sense, or do not fit the tower.
     """
-    kind, trained = values["kind"], values["trained"]
+    kind, trained, images = values["kind"], values["trained"], values.get("images", [])
     if kind not in KINDS:
         raise InputError(f"its prompts are written by a '{kind}', and this version knows {some(KINDS)}")
     if not (isinstance(trained, list) and all(isinstance(name, str) for name in trained)):
         raise ValueError("its trained tasks have no names")
-    return KINDS[kind].built(trained, values, tensors, text)
+    if not (isinstance(images, list) and all(isinstance(image, str) for image in images)):
+        raise ValueError("the hashes of its training images make no sense")
+    made = KINDS[kind].built(trained, values, tensors, text)
+    made.images = tuple(images)
+    return made
 
 
 def flag(values: Mapping[str, Any], key: str) -> bool:

@@ -84,6 +84,17 @@ def is_regular(path: Path | str) -> bool:
         return False
 
 
+def digest(path: Path) -> str | None:
+    """A hash of a file's content; None if there is no file."""
+    if not is_regular(path):
+        return None
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while part := file.read(1 << 22):
+            found.update(part)
+    return found.hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to: what is written there takes the place of ``path`` at the end.

@@ -22,7 +22,7 @@ RESULTS = "results.json"  # written last: its mark says that the run is finished
 EVALUATION = "evaluation.json"  # the same of an evaluation of another run's checkpoint
 TESTED = "tested"  # a folder: evaluations of this run's checkpoint
 TRACEBACK = "traceback.txt"  # of the error that ended it
-INPUTS = "configs.sha256"  # a hash of the config files that it was made from
+INPUTS = "configs.sha256"  # hashes of the config files, and of what it started from, that it was made from
 TENSORBOARD = "tensorboard"  # a folder
 LOCK = ".lock"  # held by the process that works in the folder
 # A folder with any of these is a run's, whether or not the run finished.

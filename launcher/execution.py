@@ -19,7 +19,7 @@ from reporting.measures import MEASURES
 from reporting.series import Series, make_series
 from runs import pictures
 from runs.results import read_run
-from runs.status import check_unused, forget, note_inputs, results_file, status
+from runs.status import check_unused, forget, hashes_of_inputs, note_inputs, results_file, status
 
 # Kinds of failures.
 FAILED, REFUSED, ELSEWHERE = "failed", "refused", "another process is running it"
@@ -152,9 +152,10 @@ def run_jobs(
             continue
         print(f"[{number}/{count}] {name}", flush=True)
         try:
+            inputs = hashes_of_inputs(job)  # files may change while it runs
             engine.run(job)
             read_run(job.folder, results_file(job).name)
-            note_inputs(job)
+            note_inputs(job, inputs)
             (job.folder / TRACEBACK).unlink(missing_ok=True)
         except BrokenPipeError:  # nobody reads any more, as after | head
             raise

@@ -16,11 +16,10 @@ from common.errors import InputError, unknown
 from common.files import read_text
 from common.knobs import read_knobs
 from common.paths import BANK, REPOSITORY
-from launcher import arguments, frame, trained
+from launcher import arguments, frame, starts
 from reporting.measures import ACCURACY, MEASURES
 
 COMPARE = "compare"
-FROM = "MODEL.FROM"  # the setting that --from makes
 COMPARE_EXAMPLES = (
     "garden8 4",
     "garden8 1,2,4,8,16",
@@ -65,6 +64,11 @@ class Job:
     def files(self) -> list[Path]:
         """The config files that it reads."""
         return [*configs.chain(self.dataset_file), *configs.chain(self.config, METHODS[self.method].trainer)]
+
+    @property
+    def source(self) -> Path | None:
+        """The run or classifier that its training starts from."""
+        return starts.source_in(self.pairs)
 
     def overrides(self) -> list[tuple[str, Any]]:
         """What `runs.config.load_config` merges over the files."""
@@ -115,14 +119,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Start:
-    """What training starts from: its ``name`` in the folders of runs, and a run or classifier for each seed."""
-
-    name: str
-    folders: dict[int, Path]
-
-
-@dataclass(frozen=True)
 class Request:
     """A command's arguments, checked; makes its runs. ``pairs`` are the KEY VALUE pairs after "--", ``configs`` the
     config of each trainer."""
@@ -138,7 +134,7 @@ class Request:
     output: Path
     left_out: tuple[str, ...] = ()
     redo: bool = False
-    start: Start | None = None
+    start: starts.Start | None = None
     show: str = ACCURACY.name
 
     @property
@@ -148,12 +144,7 @@ class Request:
     @property
     def part(self) -> str:
         """The config's part of the runs' folders."""
-        return arguments.folder_name(self.config.stem, [*self.pairs, *self.named_start])
-
-    @property
-    def named_start(self) -> list[tuple[str, str]]:
-        """What the name of a run's folder says of where its training starts."""
-        return [] if self.start is None else [("from", self.start.name)]
+        return arguments.folder_name(self.config.stem, [*self.pairs, *starts.in_names(self.start)])
 
     def job(
         self,
@@ -171,9 +162,8 @@ class Request:
         dataset_file = dataset_file or self.dataset_file
         pairs = (*self.pairs, *keys)
         if of is None:
-            part = arguments.folder_name(config.stem, [*pairs, *self.named_start])
-            if self.start is not None:
-                pairs = (*pairs, (FROM, str(self.start.folders[seed])))
+            part = arguments.folder_name(config.stem, [*pairs, *starts.in_names(self.start)])
+            pairs = (*pairs, *starts.settings(self.start, seed))
             folder = self.output / dataset_file.stem / method.name / part / f"{shots}shots" / f"seed{seed}"
         else:
             folder = of.folder / "tested" / arguments.folder_name(dataset_file.stem, keys)
@@ -224,12 +214,7 @@ def method_parser(command: str, program: str = "", choice: bool = True) -> frame
     add_arguments(parser, first.learns)
     add_show(parser)
     if first.learns:
-        parser.add_argument(
-            "--from",
-            metavar="FOLDER",
-            dest="start",
-            help="start from what a run or a classifier learned, by task and class names; seeds: each its own",
-        )
+        starts.add_argument(parser)
     if choice:
         add_choice(parser, command)
     assert parser.epilog is not None
@@ -439,27 +424,9 @@ def read_request(
     wanted = args.cfg or configs.default_config(dataset_file)
     found, methods, left_out = find_configs(wanted, methods, may_lack)
     data, output = arguments.usable_folders(args.data, args.output)
-    start = None if getattr(args, "start", None) is None else read_start(args.start, seeds, output)
+    start = starts.read(args, seeds, output)
     show = getattr(args, "show", ACCURACY.name)  # protocols have tables of their own
     if show not in MEASURES:
         raise unknown("Figure", show, MEASURES)
     places = (tuple(pairs), found, data, output, left_out, args.redo)
     return Request(script, dataset_file, methods, shots, seeds, *places, start, show)
-
-
-def read_start(words: str, seeds: Sequence[int], output: Path) -> Start:
-    """Where training starts from; InputError if it is not a finished run, a classifier, or a folder of runs."""
-    folder = frame.path(words).absolute()
-    found = trained.folders_in(folder)
-    if not found:
-        raise InputError(f"--from {words}: it is not a finished run, nor a classifier; give the folder of one.")
-    each = not trained.is_classifier(folder)
-    folders = {seed: folder / f"seed{seed}" if each else folder for seed in seeds}
-    for path in dict.fromkeys(folders.values()):
-        if path not in found:
-            known = ", ".join(place.name.removeprefix("seed") for place in found)
-            raise InputError(f"--from {words} has no {path.name}; --seeds takes some of {known}.")
-        if trained.is_run(path):
-            trained.finished(path)
-    inside = folder.is_relative_to(output)
-    return Start(str(folder.relative_to(output) if inside else folder), folders)

@@ -8,13 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from common import catalogue, configs, paths
 from common.catalogue import METHODS, Method
+from common.checkpoints import is_run
 from common.errors import InputError, unknown
 from common.files import is_regular, read_json
-from common.paths import TRACES
 from common.text import counted, some
 from launcher import arguments, frame
 from runs.results import DamagedRun, Run, RunError, read_run
@@ -147,12 +147,7 @@ def is_one_more(folder: Path) -> bool:
 
 def is_classifier(folder: Path) -> bool:
     """True for the folder of a run, finished or not, and for a bundle."""
-    return any(is_regular(folder / name) for name in (BUNDLE, *TRACES))
-
-
-def is_run(folder: Path) -> bool:
-    """True for the folder of a run, finished or not."""
-    return any(is_regular(folder / name) for name in TRACES)
+    return is_regular(folder / BUNDLE) or is_run(folder)
 
 
 def seeds_in(folder: Path) -> list[tuple[int, Path]]:
@@ -197,12 +192,25 @@ def names_openclip(folder: Path) -> bool:
     """True if the tower of a run or bundle is an OpenCLIP model; what is wrong with a bundle is reported later."""
     if is_run(folder):
         return read_run(folder, results_in(folder)).backbone.startswith("open_clip:")
+    tower = record_in(folder).get("tower")
+    return isinstance(tower, dict) and str(tower.get("name")).startswith("open_clip:")
+
+
+def seeds_of(folder: Path) -> list[int]:
+    """The seeds that a bundle holds side by side; empty if it has one, which serves any."""
+    seeds = record_in(folder).get("seeds")
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        return []
+    return seeds if len(seeds) > 1 else []
+
+
+def record_in(folder: Path) -> dict[str, Any]:
+    """What a bundle's record says, unchecked; empty if it cannot be read, which is reported when it is used."""
     try:
         record = read_json(folder / BUNDLE)
     except (OSError, ValueError):
-        return False
-    tower = record.get("tower") if isinstance(record, dict) else None
-    return isinstance(tower, dict) and str(tower.get("name")).startswith("open_clip:")
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def words_of(runs: Sequence[Run]) -> tuple[str, str]:

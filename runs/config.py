@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -19,8 +18,9 @@ from yacs.config import CfgNode
 import datasets  # noqa: F401  registers the data sets
 import trainers
 from common import catalogue, configs, paths, threads
+from common.checkpoints import learned_file
 from common.errors import InputError, unknown
-from common.files import is_regular
+from common.files import digest, is_regular
 from common.text import one_line
 from datasets.declared import register_collection
 from datasets.yaml_files import read_yaml
@@ -30,7 +30,6 @@ from runs import foreign
 from trainers.engine.image_trainer import search_folders
 from trainers.engine.knobs import check_settings
 from trainers.engine.settings import known_keys, set_value, value_of
-from trainers.engine.starting import learned_file
 
 # yacs's message for a value whose type differs from the default's.
 MISMATCH = re.compile(r"\(<class '(\w+)'> vs\. .*?\) with values \((.*) vs\. (.*)\) for config key: (\S+)")
@@ -106,17 +105,6 @@ def _refuse_empty(cfg: CfgNode, defaults: Mapping[str, Any]) -> None:
             node = node[part] if node is not None else None
         if node is None and default is not None:
             raise InputError(f"{key} is None or empty in these settings; give it a value, such as {default!s}.")
-
-
-def digest(path: Path) -> str | None:
-    """A hash of a file's content; None if there is no file."""
-    if not is_regular(path):
-        return None
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(1 << 22):
-            found.update(part)
-    return found.hexdigest()[:16]
 
 
 def _merge_dataset(cfg: CfgNode, dataset: Path | str) -> None:

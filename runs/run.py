@@ -26,15 +26,15 @@ from yacs.config import CfgNode
 
 from classifier.bundle import used, write_bundle
 from common import plugins
+from common.checkpoints import checkpoint_of
 from common.errors import FULL, InputError, of_system
-from common.files import sealed, write_atomically
+from common.files import digest, sealed, write_atomically
 from common.notices import notice
 from common.paths import CONFIG, EVALUATION, LOG, RESULTS
 from common.text import one_line
 from datasets.collection import layout_of
 from datasets.images import data_root
 from runs import pictures
-from runs.config import digest
 from runs.determinism import algorithms
 from runs.folder import check_same_pixels, check_same_settings, git_commit, opened, versions
 from runs.log import Tee
@@ -43,8 +43,8 @@ from runs.results import DamagedRun, RunError, read_record, read_run
 from runs.threads import threads_for
 from runs.wandb_log import wandb_log
 from trainers.engine.calibrating import Temperature
+from trainers.engine.checkpoint_fit import noted_images
 from trainers.engine.knobs import method_of
-from trainers.engine.resuming_trainer import checkpoint_of
 from trainers.engine.views import shown_in_tests
 
 MEASURED = {"accuracy", "overall_accuracy", "class_mean_accuracy", "correct", "total", "confusion"}  # of a task
@@ -230,6 +230,8 @@ def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> No
     keys = ("method", "trainer", "dataset", "config", "shots", "command", "versions", "device", "git_commit")
     tied = method_of(cfg.TRAINER.NAME, cfg).tied_to
     questions = None if tied == "classes" else trainer.questions()
+    if questions is not None:
+        questions.images = noted_images(results["evaluated"] or folder)
     needs_text = head.needs_text or questions is not None
     write_bundle(
         folder,

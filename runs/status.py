@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from common.checkpoints import learned_file
 from common.errors import Busy, InputError
-from common.files import is_regular, read_bytes, read_text, write_atomically
+from common.files import digest, is_regular, read_bytes, read_text, write_atomically
 from common.notices import notice
 from common.paths import (
     CHECKPOINTS,
@@ -43,8 +44,9 @@ WRITTEN = {
 
 
 class Planned(Protocol):
-    """A run as it is planned: ``files`` are the configs that it reads, ``of`` is the run whose checkpoint it evaluates,
-    and ``shots`` is 0 if it reads no training image."""
+    """A run as it is planned: ``files`` are the configs that it reads, ``source`` is the run or classifier that its
+    training starts from, ``of`` is the run whose checkpoint it evaluates, and ``shots`` is 0 if it reads no training
+    image."""
 
     @property
     def folder(self) -> Path: ...
@@ -57,12 +59,14 @@ class Planned(Protocol):
     @property
     def files(self) -> Sequence[Path]: ...
     @property
+    def source(self) -> Path | None: ...
+    @property
     def of(self) -> Planned | None: ...
 
 
 class Status(NamedTuple):
-    """``run``: the finished run, None if it has to run (again). ``settled``: its config files still have the content
-    that it was made from; if not, its settings have to be compared before it counts."""
+    """``run``: the finished run, None if it has to run (again). ``settled``: its config files, and what it started
+    from, still have the content that it was made from; if not, its settings have to be compared before it counts."""
 
     run: Run | None
     settled: bool
@@ -98,7 +102,8 @@ def status(planned: Planned) -> Status:
             return Status(None, False)
     try:
         # By content: another file of the same name may be older than the run.
-        settled = read_text(planned.folder / INPUTS) == hash_of_inputs(planned)
+        before, now = read_text(planned.folder / INPUTS).split(), hashes_of_inputs(planned)
+        settled = bool(now) and before[: len(now)] == now  # a source may be removed after it was used
     except (OSError, ValueError):
         settled = False
     return Status(run, settled)
@@ -208,14 +213,25 @@ def results_file(planned: Planned) -> Path:
     return planned.folder / (RESULTS if planned.of is None else EVALUATION)
 
 
-def hash_of_inputs(planned: Planned) -> str:
-    """A hash of the config files that a run reads."""
-    digest = hashlib.sha256()
-    for path in planned.files:
-        digest.update(read_bytes(path) + b"\0")
-    return digest.hexdigest()
+def hashes_of_inputs(planned: Planned) -> list[str]:
+    """A hash of the config files that a run reads, and one of what its training starts from, if that is there.
+
+    Empty if a config file cannot be read.
+    """
+    found = hashlib.sha256()
+    try:
+        for path in planned.files:
+            found.update(read_bytes(path) + b"\0")
+    except OSError:
+        return []
+    learned = None
+    if planned.source is not None:
+        with contextlib.suppress(InputError, OSError):
+            learned = digest(learned_file(planned.source))
+    return [found.hexdigest()] + ([learned] if learned else [])
 
 
-def note_inputs(planned: Planned) -> None:
-    """Record, in a finished run's folder, the config files that it was made from."""
-    write_atomically(planned.folder / INPUTS, hash_of_inputs(planned))
+def note_inputs(planned: Planned, hashes: Sequence[str]) -> None:
+    """Record, in a finished run's folder, the `hashes_of_inputs` that it was made from, as they were when it began."""
+    if hashes:
+        write_atomically(planned.folder / INPUTS, " ".join(hashes))

@@ -12,9 +12,9 @@ import train
 from common import plugins
 from common.catalogue import METHODS
 from common.errors import InputError
+from common.files import digest
 from common.paths import REPOSITORY
 from launcher import frame, main
-from runs.config import digest
 
 PLUGIN = '''
 """CoOp with a context that is half as long."""

@@ -8,8 +8,9 @@ from dassl.engine import TRAINER_REGISTRY
 from common import configs
 from common.catalogue import METHODS
 from common.errors import InputError
+from common.files import digest
 from common.paths import REPOSITORY
-from runs.config import digest, load_config
+from runs.config import load_config
 from tests.support.limits import in_time, make_pipe
 
 CONFIGS = REPOSITORY / "configs"

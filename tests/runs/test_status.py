@@ -13,9 +13,9 @@ import pytest
 
 from common.errors import Busy, InputError
 from common.files import sealed
-from common.paths import CHECKPOINTS, EVALUATION, INPUTS, LOCK, LOG, RESULTS, TENSORBOARD, TESTED
+from common.paths import CHECKPOINTS, EVALUATION, INPUTS, LOCK, LOG, RESULTS, TENSORBOARD, TESTED, WEIGHTS
 from runs import status as module
-from runs.status import Status, check_unused, forget, note_inputs, results_file, status
+from runs.status import Status, check_unused, forget, hashes_of_inputs, note_inputs, results_file, status
 from tests.support.limits import in_time, make_pipe
 
 HOLD = """
@@ -37,6 +37,7 @@ class Planned:
     seed: int = 1
     files: list[Path] = field(default_factory=list)
     of: Planned | None = None
+    source: Path | None = None
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def planned(make_run, tmp_path) -> Planned:
     file = tmp_path / "rn50.yaml"
     file.write_text("OPTIM: 1\n")
     run = Planned(make_run([50.0], "CoOp-CA", shots=4, seed=1), files=[file])
-    note_inputs(run)
+    note_inputs(run, hashes_of_inputs(run))
     return run
 
 
@@ -58,7 +59,7 @@ def evaluation_of(run: Planned, checkpoint: str = "1", seconds: int = 10) -> Pla
     after = (run.folder / RESULTS).stat().st_mtime_ns + seconds * 10**9
     os.utime(folder / EVALUATION, ns=(after, after))
     planned = Planned(folder, run.method, run.shots, run.seed, run.files, run)
-    note_inputs(planned)
+    note_inputs(planned, hashes_of_inputs(planned))
     return planned
 
 
@@ -75,6 +76,56 @@ def test_a_finished_run_is_settled_while_its_configs_are_the_same(planned):
     assert not status(planned).settled
     planned.files[1] = planned.files[0].with_name("gone.yaml")
     assert not status(planned).settled and status(planned).run == found.run
+
+
+def source_of(planned: Planned, folder: Path, kind: str) -> Path:
+    """Let a run start from another run or a classifier; returns the file that holds what that learned."""
+    planned.source = folder
+    (folder / CHECKPOINTS).mkdir(parents=True)
+    learned = folder / WEIGHTS
+    if kind == "run":
+        (folder / LOG).touch()
+        learned = folder / CHECKPOINTS / "model.pth.tar-2"
+        (folder / CHECKPOINTS / "checkpoint").write_text(learned.name)
+    learned.write_bytes(b"1")
+    note_inputs(planned, hashes_of_inputs(planned))
+    return learned
+
+
+@pytest.mark.parametrize("kind", ["run", "classifier"])
+def test_a_run_is_settled_while_its_source_is_the_same(planned, tmp_path, kind):
+    learned = source_of(planned, tmp_path / "source", kind)
+    assert status(planned).settled
+    learned.write_bytes(b"2")
+    assert not status(planned).settled and status(planned).run is not None
+    learned.unlink()  # a source may be removed after it was used
+    assert status(planned).settled
+    planned.files[0].write_text("OPTIM: 2\n")
+    assert not status(planned).settled
+
+
+def test_another_checkpoint_of_the_source(planned, tmp_path):
+    """A source that was trained for longer ends with another file."""
+    learned = source_of(planned, tmp_path / "source", "run")
+    learned.with_name("model.pth.tar-3").write_bytes(b"3")
+    learned.with_name("checkpoint").write_text("model.pth.tar-3")
+    assert not status(planned).settled
+
+
+def test_a_run_that_did_not_record_its_source_is_not_settled(planned, tmp_path):
+    before = hashes_of_inputs(planned)
+    source_of(planned, tmp_path / "source", "classifier")
+    note_inputs(planned, before)
+    assert not status(planned).settled
+
+
+def test_inputs_are_those_that_the_run_began_with(planned):
+    before = hashes_of_inputs(planned)
+    planned.files[0].write_text("OPTIM: 2\n")
+    note_inputs(planned, before)
+    assert not status(planned).settled
+    note_inputs(planned, [])  # they could not be read
+    assert (planned.folder / INPUTS).read_text() == before[0]
 
 
 def test_a_run_without_a_record_of_its_configs_is_not_settled(planned):

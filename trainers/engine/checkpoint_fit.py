@@ -131,13 +131,24 @@ def check_images(folder: Path | str, images: Parts, remedy: str) -> None:
         )
 
 
-def check_not_trained_on(folder: Path | str, names: Sequence[str], contents: Sequence[str]) -> None:
-    """InputError if a run's checkpoint was trained on some of the images that it would be tested on."""
-    before = set(_noted(folder, lambda noted: list(map(str, noted.get("trained", [])))) or [])
+def noted_images(folder: Path | str) -> list[str]:
+    """Return the `image_hashes` of the images that a run's checkpoint was trained on; empty if not recorded."""
+    return _noted(folder, lambda noted: list(map(str, noted.get("trained", [])))) or []
+
+
+def check_not_trained_on(what: str, trained: Sequence[str], names: Sequence[str], contents: Sequence[str]) -> None:
+    """InputError if something was ``trained`` on some of the images that it would be tested on.
+
+    Args:
+        what: for the message, such as "The checkpoint in ...".
+        trained: the `image_hashes` of its training images.
+        names, contents: of the images of the test, a name and a hash of each file.
+    """
+    before = set(trained)
     both = [name for name, hash_ in zip(names, image_hashes(names, contents), strict=True) if hash_ in before]
     if both:
         raise InputError(
-            f"The checkpoint in {folder} was trained on {counted(len(both), 'image')} of this test, such as {both[0]}: "
+            f"{what} was trained on {counted(len(both), 'image')} of this test, such as {both[0]}: "
             "the split was drawn again since, after images were added or removed; train the run again."
         )
 

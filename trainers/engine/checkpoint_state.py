@@ -18,21 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from common.errors import InputError
-from common.files import read_text
 from prompting.finite import not_finite
-
-POINTER = "checkpoint"  # names the newest file in the folder
-BEST = "model-best.pth.tar"
-POINTER_BYTES = 255  # the longest file name
-
-
-def named_by_pointer(folder: Path) -> str:
-    """Return the file that a folder's pointer names; "" if there is no pointer, or it does not name a file there."""
-    try:
-        name = read_text(folder / POINTER, POINTER_BYTES).strip()
-    except (OSError, ValueError):
-        return ""
-    return name if name == Path(name).name else ""
 
 
 def check_finite(state: Iterable[tuple[str, Any]], where: str, remedy: str) -> None:

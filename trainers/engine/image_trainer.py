@@ -207,8 +207,9 @@ class ImageTrainer(ResumingTrainer):
     def _trained_images(self) -> list[str]:
         return image_hashes(*self._names_and_contents(self.dm.dataset.train_x))
 
-    def check_tests(self, folder: Path) -> None:
-        check_not_trained_on(folder, *self._names_and_contents(self.dm.dataset.test))
+    def check_tests(self, trained: Sequence[str], what: str) -> None:
+        if trained:
+            check_not_trained_on(what, trained, *self._names_and_contents(self.dm.dataset.test))
 
     def _names_and_contents(self, items: Sequence[Any]) -> tuple[list[str], list[str]]:
         name_of = images_of(self.test_loader).name_of

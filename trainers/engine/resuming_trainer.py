@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from yacs.config import CfgNode
 
 from common.catalogue import Method
+from common.checkpoints import BEST, POINTER, checkpoint_of
 from common.errors import InputError, of_system
 from common.files import is_regular
 from common.knobs import Knob
@@ -36,16 +37,14 @@ from trainers.engine.checkpoint_fit import (
     check_tower,
     hash_of,
     note_tasks,
+    noted_images,
     noted_seconds,
 )
 from trainers.engine.checkpoint_state import (
-    BEST,
-    POINTER,
     check_best,
     check_epoch,
     check_finite,
     check_training_state,
-    named_by_pointer,
     position_of,
 )
 from trainers.engine.knobs import knobs_of, method_of
@@ -86,20 +85,6 @@ def on_disk(place: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise of_system(OSError(error.errno, error.strerror), place) from None
-
-
-def checkpoint_of(directory: Path | str, epoch: int | None = None) -> Path:
-    """Return the path of an epoch's checkpoint in a run's folder; the file need not exist.
-
-    Without an epoch, this is the run's final checkpoint: the best on validation images if there is one, else the
-    newest. ``directory`` may also be a checkpoint itself.
-    """
-    if is_regular(directory):
-        return Path(directory)
-    folder = Path(directory) / CHECKPOINTS
-    if epoch is not None:
-        return folder / f"model.pth.tar-{epoch}"
-    return folder / (BEST if is_regular(folder / BEST) else named_by_pointer(folder) or BEST)
 
 
 def _checkpoints_in(directory: Path | str) -> list[Path]:
@@ -174,8 +159,11 @@ class ResumingTrainer(TrainerX):
         """Return the `image_hashes` of the training images; empty if they are not known."""
         return ()
 
-    def check_tests(self, folder: Path) -> None:
-        """Raise InputError if a run's checkpoint was trained on images that are tested now."""
+    def check_tests(self, trained: Sequence[str], what: str) -> None:
+        """Raise InputError if ``what``, such as "The checkpoint in ...", was trained on images that are tested now.
+
+        ``trained`` are the `image_hashes` of its training images; without any, nothing is compared.
+        """
 
     def images_digest(self) -> str:
         """Return a hash of the images that were drawn: names, labels and contents."""
@@ -269,7 +257,7 @@ class ResumingTrainer(TrainerX):
             raise InputError(f"No trained model at {path}; {held} (--load-epoch names an epoch).")
         if path.parent.name == CHECKPOINTS:
             self._check_fits(str(path.parent.parent))
-            self.check_tests(path.parent.parent)
+            self.check_tests(noted_images(path.parent.parent), f"The checkpoint in {path.parent.parent}")
         with reading(f"Checkpoint {path} cannot be read", "choose another with --load-epoch, or train the run again"):
             state, trained_epochs = self.parameters_in(path)
             check_finite(

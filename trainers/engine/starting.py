@@ -10,17 +10,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from classifier.bundle import RECORD, TENSORS, Bundle, read_bundle
-from classifier.questions import questions_of
+from classifier.bundle import RECORD, Bundle, UsedTower, damaged, read_bundle
+from classifier.questions import Questions, questions_of
+from common.checkpoints import is_run
 from common.errors import InputError
 from common.files import is_regular
-from common.paths import TRACES
 from common.text import counted, some
 from prompting.padded_text import AnyText
-from trainers.engine.resuming_trainer import checkpoint_of
 
 Tasks = Sequence[tuple[str, Sequence[str]]]  # (name, class names)
 TASK = re.compile(r"(?<![^.])\d+(?![^.])")  # the first number in a parameter's name is its task's
@@ -83,39 +83,60 @@ def taken(
         InputError: a parameter that is shared, or of a task that both have, is missing or has another shape.
     """
     found = Taken()
-    then = {name: number for number, (name, _) in reversed([*enumerate(before)])}
     for key, initial in wanted.items():
         number = TASK.search(key) if tied_to != "nothing" else None
         if key.startswith(tuple(fresh)):
             continue
         if number is not None:
-            name, words = now[int(number.group())]
-            if name not in then:
-                continue
-            old = _of(saved, f"{key[: number.start()]}{then[name]}{key[number.end() :]}")
-            was = before[then[name]][1]
-            if tied_to == "classes" and (len(old), len(initial)) == (len(was), len(words)):
-                owned = [[(name, plain(word)) for word in listed] for listed in (was, words)]
-                found.state[key] = _rows(found.classes, old, initial, owned[0], owned[1], key)
-            else:
-                found.state[key] = _same_shape(old, initial, key)
-                found.tasks.add(name)
+            _take_of_task(found, saved, initial, number, before, now, of_classes=tied_to == "classes")
         elif key in rows:
-            of_tasks = rows[key] == "tasks"
-            owned = [
-                [(name, "") for name, _ in tasks]
-                if of_tasks
-                else [(name, plain(word)) for name, words in tasks for word in words]
-                for tasks in (before, now)
-            ]
-            owners: set[tuple[str, str]] = set()
-            found.state[key] = _rows(owners, _of(saved, key), initial, owned[0], owned[1], key)
-            found.tasks |= {name for name, _ in owners} if of_tasks else set()
-            found.classes |= owners if not of_tasks else set()
+            _take_rows(found, _of(saved, key), initial, key, before, now, of_tasks=rows[key] == "tasks")
         else:
             found.state[key] = _same_shape(_of(saved, key), initial, key)
             found.shared = True
     return found
+
+
+def _take_of_task(
+    found: Taken,
+    saved: Mapping[str, Tensor],
+    initial: Tensor,
+    number: re.Match[str],
+    before: Tasks,
+    now: Tasks,
+    of_classes: bool,
+) -> None:
+    """Take a parameter whose name has its task's ``number``, if both have a task of that name.
+
+    With ``of_classes``, one that has a row for each class is taken row by row.
+    """
+    key = number.string
+    name, words = now[int(number.group())]
+    place = next((place for place, (task, _) in enumerate(before) if task == name), None)
+    if place is None:
+        return
+    old, was = _of(saved, f"{key[: number.start()]}{place}{key[number.end() :]}"), before[place][1]
+    if of_classes and (len(old), len(initial)) == (len(was), len(words)):
+        found.state[key] = _rows(found.classes, old, initial, _classes([(name, was)]), _classes([(name, words)]), key)
+    else:
+        found.state[key] = _same_shape(old, initial, key)
+        found.tasks.add(name)
+
+
+def _take_rows(found: Taken, old: Tensor, initial: Tensor, key: str, before: Tasks, now: Tasks, of_tasks: bool) -> None:
+    """Take a parameter whose rows belong to tasks or classes: the rows of those that both have."""
+    were, are = ([(name, "") for name, _ in tasks] if of_tasks else _classes(tasks) for tasks in (before, now))
+    owners: set[tuple[str, str]] = set()
+    found.state[key] = _rows(owners, old, initial, were, are, key)
+    if of_tasks:
+        found.tasks |= {name for name, _ in owners}
+    else:
+        found.classes |= owners
+
+
+def _classes(tasks: Tasks) -> list[tuple[str, str]]:
+    """Return the owners of rows that belong to classes: (task, class name as it is compared)."""
+    return [(name, plain(word)) for name, words in tasks for word in words]
 
 
 def _of(saved: Mapping[str, Tensor], key: str) -> Tensor:
@@ -150,36 +171,69 @@ def _rows(
     return result
 
 
-def learned_file(folder: Path | str) -> Path:
-    """Return the file of a run or a classifier that holds what was learned; InputError if there is none."""
-    folder = Path(folder)
-    run = any(is_regular(folder / name) for name in TRACES)
-    path = checkpoint_of(folder) if run else folder / TENSORS
-    if not is_regular(path):
-        what = "a checkpoint" if run else "the folder of a run, nor of a classifier"
-        has = "has not" if run else "is neither"
-        raise InputError(f"MODEL.FROM: {folder} {has} {what}; give a finished run's folder, or a classifier's.")
-    return path
+@dataclass(frozen=True)
+class Learned:
+    """What another run learned: parameters by their names in a checkpoint, its tasks, and the hashes of its training
+    images (`checkpoint_fit.image_hashes`); these are empty if it does not record them."""
+
+    state: Mapping[str, Tensor]
+    tasks: Tasks
+    images: Sequence[str]
 
 
 def bundle_in(folder: Path) -> Bundle | None:
     """Return the bundle in a folder that is no run's; None for a run's folder."""
-    if any(is_regular(folder / name) for name in TRACES) or not is_regular(folder / RECORD):
+    if is_run(folder) or not is_regular(folder / RECORD):
         return None
     return read_bundle(folder)
 
 
-def learned_in(bundle: Bundle, seed: int, text: AnyText) -> Mapping[str, Tensor]:
-    """Return the parameters that a bundle holds, by the names of a checkpoint: those of this seed if it has several.
+def learned_in(bundle: Bundle, seed: int, text: AnyText, here: Questions | None) -> Learned:
+    """Return what a bundle holds: that of this seed if it has several.
+
+    Args:
+        text: the text tower.
+        here: the learner's own `questions`, which must have the same settings.
 
     Raises:
-        InputError: it holds not all that the method learned, or another seed.
+        InputError: it holds not all that the method learned, or another seed, or was trained with other settings.
     """
     seeds = bundle.record.get("seeds", [])
     if len(bundle.questions) > 1 and seed not in seeds:
         raise InputError(f"it has the seeds {', '.join(map(str, seeds))} and no seed {seed}")
-    state = bundle.questions[seeds.index(seed) if len(bundle.questions) > 1 else 0]
-    found = None if state is None else questions_of(*state, text).learned()
-    if found is None:
+    try:
+        state = bundle.questions[seeds.index(seed) if len(bundle.questions) > 1 else 0]
+        before = None if state is None else questions_of(*state, text)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise damaged(bundle.folder, error) from None
+    learned = None if before is None else before.learned()
+    if before is None or learned is None or here is None:
         raise InputError(f"the classifier does not hold all that {bundle.method} learned; give its run's folder")
-    return found
+    _check_same(before, here)
+    return Learned(learned, [(task.name, task.classnames) for task in bundle.layout.tasks], before.images)
+
+
+def _check_same(before: Questions, now: Questions) -> None:
+    """Raise InputError if two learners write prompts with other settings; shapes alone would not tell them apart."""
+    then, here = ({"kind": one.kind, **_flat(one.values())} for one in (before, now))
+    for key in dict.fromkeys([*then, *here]):
+        if then.get(key) != here.get(key):
+            raise InputError(f"it was trained with another {key}, {then.get(key)}; here it is {here.get(key)}")
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without their groups."""
+    groups = [_flat(value) if isinstance(value, Mapping) else {key: value} for key, value in values.items()]
+    return {key: value for group in groups for key, value in group.items()}
+
+
+def check_tower(before: UsedTower, here: UsedTower) -> None:
+    """Raise InputError if a bundle was trained with another tower.
+
+    Weights are compared where they were read in the same dtype, for text and for images; without any, the names are.
+    """
+    digests = [(before.text_digest, here.text_digest)] if before.text_digest and before.dtype == here.dtype else []
+    digests += [(before.image_digest, here.image_digest)] if before.image_dtype == here.image_dtype else []
+    same = all(then == now for then, now in digests) if digests else before.name == here.name
+    if not same or before.activation != here.activation:
+        raise InputError(f"it was trained with another tower, {before.name}")

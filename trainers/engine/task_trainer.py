@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from yacs.config import CfgNode
 
-from classifier.bundle import used
+from classifier.bundle import Bundle, used
 from classifier.heads import Head, LinearHead
 from classifier.questions import Questions
+from common.checkpoints import checkpoint_of
 from common.errors import InputError
 from common.notices import notice
 from common.paths import CHECKPOINTS
@@ -37,14 +38,14 @@ from prompting.prompts import check_distinct
 from prompting.templates import template_features
 from prompting.transfers import on_host, upload
 from trainers.engine.calibrating import Temperature, by_task, fitted, some_of, taken_over
-from trainers.engine.checkpoint_fit import check_compatible, noted_tasks
+from trainers.engine.checkpoint_fit import check_compatible, noted_images, noted_tasks
 from trainers.engine.checkpoint_state import check_finite
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
 from trainers.engine.image_trainer import ImageTrainer, images_of
 from trainers.engine.knobs import check_settings, knobs_of
-from trainers.engine.resuming_trainer import checkpoint_of, reading
+from trainers.engine.resuming_trainer import reading
 from trainers.engine.settings import plain
-from trainers.engine.starting import Tasks, bundle_in, learned_in, taken
+from trainers.engine.starting import Learned, bundle_in, check_tower, learned_in, taken
 from trainers.engine.tasks_of_batch import rows_of_tasks
 
 EXAMPLES = 3  # wrongly classified test images per class that results.json names
@@ -102,48 +103,49 @@ class TaskTrainer(ImageTrainer):
         if cfg.MODEL.INIT_WEIGHTS:
             raise InputError("MODEL.FROM and MODEL.INIT_WEIGHTS do not go together; give one of them.")
         try:
-            saved, before = self._learned_in(folder)
+            source = self._learned_in(folder)
+            self.check_tests(source.images, "it")
             now = [(task.name, task.classnames) for task in self.layout.tasks]
             rows, fresh = getattr(self.model, "rows", {}), getattr(self.model, "fresh", ())
-            found = taken(saved, wanted, before, now, self.method(cfg).tied_to, rows, fresh)
+            found = taken(source.state, wanted, source.tasks, now, self.method(cfg).tied_to, rows, fresh)
             if not found.state:
                 raise InputError("it has none of these tasks")
         except InputError as error:
             raise InputError(f"MODEL.FROM: {folder} cannot be used: {str(error).rstrip('.')}.") from None
         self.model.load_state_dict({**wanted, **found.state})
         shared = getattr(self.model, "shared_words", "what all tasks share")
-        self.started_from = found.line(folder, shared, before, now)
+        self.started_from = found.line(folder, shared, source.tasks, now)
+        if not source.images:
+            self.started_from += (
+                "; not checked: whether it was trained on images of this test, as it does not record them"
+            )
         notice(self.started_from)
 
     def trained_in_steps(self) -> bool:
         """Return whether what is learned starts from initial values; False if it is computed at once."""
         return count_num_param(self.model) > 0
 
-    def _learned_in(self, folder: Path) -> tuple[Mapping[str, Tensor], Tasks]:
-        """Return the parameters in a run's folder or a classifier, and their tasks; InputError if they do not fit."""
+    def _learned_in(self, folder: Path) -> Learned:
+        """Return what a run's folder or a classifier holds; InputError if it does not fit."""
         bundle = bundle_in(folder)
-        if bundle is None:
-            path = checkpoint_of(folder)
-            check_compatible(folder, self.cfg, self.section, knobs_of(type(self)))
-            self.check_tests(folder)
-            before = noted_tasks(folder)
-            if before is None:
-                raise InputError("it does not record its tasks; train it again")
-            with reading(f"{path} cannot be read", "train it again"):
-                saved, _ = self.parameters_in(path)
-                check_finite(saved.items(), str(path), "train it again")
-            return saved, before
+        return self._learned_in_run(folder) if bundle is None else self._learned_in_bundle(bundle)
+
+    def _learned_in_run(self, folder: Path) -> Learned:
+        path = checkpoint_of(folder)
+        check_compatible(folder, self.cfg, self.section, knobs_of(type(self)))
+        before = noted_tasks(folder)
+        if before is None:
+            raise InputError("it does not record its tasks; train it again")
+        with reading(f"{path} cannot be read", "train it again"):
+            saved, _ = self.parameters_in(path)
+            check_finite(saved.items(), str(path), "train it again")
+        return Learned(saved, before, noted_images(folder))
+
+    def _learned_in_bundle(self, bundle: Bundle) -> Learned:
         if bundle.method != self.label(self.cfg):
             raise InputError(f"it is of {bundle.method}, and this is {self.label(self.cfg)}")
-        here = used(self.tower, self.knobs.PREC, needs_text=True, data_root="")
-        if here.dtype != bundle.tower.dtype:  # digests cannot be compared
-            same = here.name == bundle.tower.name
-        else:
-            same = (here.text_digest, here.activation) == (bundle.tower.text_digest, bundle.tower.activation)
-        if not same:
-            raise InputError(f"it was trained with another tower, {bundle.tower.name}")
-        learned = learned_in(bundle, self.cfg.SEED, self.tower.text)
-        return learned, [(task.name, task.classnames) for task in bundle.layout.tasks]
+        check_tower(bundle.tower, used(self.tower, self.knobs.PREC, needs_text=True, data_root=""))
+        return learned_in(bundle, self.cfg.SEED, self.tower.text, self.questions())
 
     def make_optimizer(self) -> tuple[Optimizer | None, Any]:
         """Build the optimiser and its learning-rate schedule; (None, None) if nothing is trained in steps."""

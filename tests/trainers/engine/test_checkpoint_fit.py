@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from common.catalogue import METHODS
+from common.checkpoints import checkpoint_of
 from common.errors import InputError
 from prompting.tasks import Task, TaskLayout
 from tests.support.towers import random_clip
 from tests.support.training import Workplace, same_state
 from trainers.engine.checkpoint_fit import check_tied, note_tasks, noted_tasks
-from trainers.engine.resuming_trainer import checkpoint_of
 
 SHORT = {"epochs": 1}
 SETTINGS = {"PLOT": ("TRAINER.PLOT.N", "2"), "LP-CLIP": ("TRAINER.LINEARPROBE.C", "1.0")}

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from common.checkpoints import checkpoint_of
 from common.errors import InputError
-from trainers.engine.resuming_trainer import checkpoint_of
 
 
 def test_a_damaged_checkpoint_is_one_line(workplace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import torch
 from torch import Tensor
 
 from classifier import Classifier
+from classifier.bundle import RECORD, UsedTower
 from common.catalogue import METHODS
 from common.errors import InputError
-from common.files import read_json
+from common.files import read_json, read_record, write_record
 from common.paths import RESULTS
 from tests.support.finished import Finished, finished, place
 from tests.support.training import AT_ONCE, SETTINGS, Workplace
-from trainers.engine.starting import taken
+from trainers.engine.checkpoint_fit import noted_images
+from trainers.engine.starting import check_tower, taken
 
 __all__ = ["finished", "place"]
 Trained = Callable[..., Finished]
@@ -136,11 +139,14 @@ def test_a_run_that_started_from_another(finished: Trained, place: Workplace) ->
 
 @pytest.mark.parametrize("method", ["SoftCPT-NATA", "SoftCPT-NATS", "CoOp-CA", "CoOp-MT", "KgCoOp"])
 def test_from_a_classifier(finished: Trained, place: Workplace, tmp_path: Path, method: str) -> None:
-    """Of several seeds, the one with the run's own."""
+    """Of several seeds, the one with the run's own: what it learned, and the images that it was trained on."""
     runs = [finished(method, seed) for seed in (1, 2)]
     Classifier.load(*(run.folder for run in runs)).save(tmp_path / "both")
+    images = [list(q.images) for q in Classifier.load(tmp_path / "both").questions if q is not None]
+    assert images == [noted_images(run.folder) for run in runs] and images[0] and images[0] != images[1]
     for seed in (1, 2):
-        _, state = initial(place, method, "MODEL.FROM", str(tmp_path / "both"), seed=seed)
+        trainer, state = initial(place, method, "MODEL.FROM", str(tmp_path / "both"), seed=seed)
+        assert trainer.started_from.endswith("new: nothing")
         learned = place.learned(runs[seed - 1].folder.name, 2)
         assert all(torch.equal(value, learned[name]) for name, value in state.items())
     with pytest.raises(InputError, match="no seed 3"):
@@ -170,6 +176,58 @@ def test_what_training_cannot_start_from(finished: Trained, place: Workplace, tm
     assert "does not hold all that MaPLe learned" in refused(place, "MaPLe", tmp_path / "maple")
 
 
+@pytest.mark.parametrize(
+    ("method", "key", "value", "message"),
+    [
+        ("SoftCPT-NATA", "SOFTCPT.FEATURES", "unit", "another features, raw; here it is unit"),
+        ("SoftCPT-NATA", "SOFTCPT.N_CTX", "8", "another n_ctx, 16; here it is 8"),
+        ("CoOp-CA", "COOP.CLASS_TOKEN_POSITION", "front", "another position, end; here it is front"),
+    ],
+)
+def test_other_settings_are_refused_for_a_run_and_for_its_classifier(
+    finished: Trained, place: Workplace, tmp_path: Path, method: str, key: str, value: str, message: str
+) -> None:
+    """Shapes alone would not tell them apart."""
+    run = finished(method)
+    Classifier.load(run.folder).save(tmp_path / "saved")
+    assert f"TRAINER.{key}" in refused(place, method, run.folder, f"TRAINER.{key}", value)
+    assert message in refused(place, method, tmp_path / "saved", f"TRAINER.{key}", value)
+
+
+def test_what_only_training_reads_may_differ(finished: Trained, place: Workplace, tmp_path: Path) -> None:
+    run = finished("KgCoOp")
+    Classifier.load(run.folder).save(tmp_path / "saved")
+    for folder in (run.folder, tmp_path / "saved"):
+        initial(place, "KgCoOp", "MODEL.FROM", str(folder), "TRAINER.KGCOOP.W", "1.0", "TRAINER.KGCOOP.PREC", "fp32")
+
+
+def test_images_that_are_tested_now(workplace: Workplace, tmp_path: Path) -> None:
+    """After images were removed, the split is drawn again: a run is refused, and so is its classifier."""
+    workplace.run("CoOp-MT", "run", epochs=1)
+    run, saved = workplace.output / "run", tmp_path / "saved"
+    workplace.evaluate("run", "CoOp-MT", "tested", epochs=1)
+    for folder, copy in ((run, saved), (workplace.output / "tested", tmp_path / "evaluation")):
+        Classifier.load(folder).save(copy)
+    initial(workplace, "CoOp-MT", "MODEL.FROM", str(saved))
+    for name in ("rose", "tulip", "ox-eye_daisy"):
+        for path in sorted((workplace.root / "tiny" / "kinds" / name).iterdir())[:3]:
+            path.unlink()
+    for folder in (run, saved, tmp_path / "evaluation"):
+        message = refused(workplace, "CoOp-MT", folder)
+        assert "cannot be used: it was trained on " in message and " of this test, such as tiny/kinds" in message
+    record = read_record(saved / RECORD)  # as an earlier version left it
+    images = record["questions"][0].pop("images")
+    assert images == noted_images(run)
+    for nonsense in ("rose", [1], None):
+        write_record(saved / RECORD, {**record, "questions": [{**record["questions"][0], "images": nonsense}]})
+        assert "is damaged or was changed (the hashes of" in refused(workplace, "CoOp-MT", saved)
+        with pytest.raises(InputError, match="is damaged or was changed"):
+            Classifier.load(saved)
+    write_record(saved / RECORD, record)
+    trainer, _ = initial(workplace, "CoOp-MT", "MODEL.FROM", str(saved))
+    assert "; not checked: whether it was trained on images of this test" in trainer.started_from
+
+
 def test_another_tower(finished: Trained, place: Workplace, tmp_path: Path) -> None:
     from tests.support.towers import random_clip
 
@@ -180,3 +238,23 @@ def test_another_tower(finished: Trained, place: Workplace, tmp_path: Path) -> N
     words = ("MODEL.BACKBONE.NAME", str(other))
     assert "MODEL.BACKBONE.DIGEST" in refused(place, "CoOp-CA", run.folder, *words)
     assert "another tower" in refused(place, "CoOp-CA", tmp_path / "coop", *words)
+    torch.save({**state, "visual.proj": state["visual.proj"] + 1}, other)  # its images' side alone
+    assert "another tower" in refused(place, "CoOp-CA", tmp_path / "coop", *words)
+
+
+def test_towers_are_compared_where_they_can_be() -> None:
+    """Weights in another dtype have other digests."""
+    tower = UsedTower("RN50", "fp16", "float16", "float16", "image", "text", "QuickGELU", "")
+    check_tower(tower, tower)
+    check_tower(tower, replace(tower, dtype="float32", image_dtype="float32", image_digest="i", text_digest="t"))
+    check_tower(tower, replace(tower, image_dtype="bfloat16", image_digest="i", name="moved.pt"))
+    check_tower(replace(tower, text_digest=""), tower)
+    for other in (
+        replace(tower, image_digest="i"),
+        replace(tower, text_digest="t"),
+        replace(tower, activation="GELU"),
+        replace(tower, image_dtype="bfloat16", image_digest="i", text_digest="t"),
+        replace(tower, dtype="float32", image_dtype="float32", name="ViT-B/32"),
+    ):
+        with pytest.raises(InputError, match="another tower, RN50"):
+            check_tower(tower, other)
