@@ -360,8 +360,10 @@ def _check_alike(first: Bundle, other: Bundle) -> None:
 
 
 def _settings(bundle: Bundle) -> list[object]:
-    """What writes prompts, without what was learned: seeds of one command agree in it."""
-    return [
-        None if state is None else (state[0], {name: tuple(t.shape) for name, t in state[1].items()})
-        for state in bundle.questions
-    ]
+    """What writes prompts, without what was learned and from which images: seeds of one command agree in it."""
+
+    def of_seed(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> object:
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        return {key: value for key, value in values.items() if key != "images"}, shapes
+
+    return [None if state is None else of_seed(*state) for state in bundle.questions]
