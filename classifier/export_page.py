@@ -70,13 +70,13 @@ for task, probabilities in zip(classifier.tasks, classifier.predict(images)):
 {more}
 `classify.Classifier(providers=["CUDAExecutionProvider"])` computes on a GPU, with `onnxruntime-gpu`.
 
-In other languages: the model's input `pixels` is (images, height, width, 3) of unsigned bytes, RGB, resized and cropped
-as `pixels` in `classify.py` does; its output `probabilities` is (images, classes), with the classes of all tasks in the
-order of `classifier.json`."""
+In other languages: the model's input `pixels` is (images, height, width, 3) in unsigned bytes, RGB. Resize and crop
+images as the method `pixels` in `classify.py` does. The output `probabilities` is (images, classes), with the classes
+of all tasks in the order of `classifier.json`."""
 
 INDEXING = """
-`classifier.run("features", map(classifier.pixels, images))` gives (images, d) image features of unit norm, whose
-products are cosines: to index photographs, or to find similar ones.
+`classifier.run("features", map(classifier.pixels, images))` gives the features of images, (images, d), of unit
+norm. The product of two is their cosine, so you can index photographs or find similar ones.
 """
 
 
@@ -90,7 +90,7 @@ def _what(classifier: Classifier) -> str:
     what = f"the class of a photograph in {counted(len(names), 'task')}: {', '.join(map(one_line, names))}"
     return (
         f"A classifier that names {what}. It is a CLIP image tower with what {classifier.bundles[0].method} learned "
-        f"from {_examples(classifier)}. It runs with numpy, Pillow and onnxruntime alone."
+        f"from {_examples(classifier)}. It needs only numpy, Pillow and onnxruntime."
     )
 
 
@@ -148,15 +148,17 @@ def _models(classifier: Classifier, made: Made) -> str:
     lines += [f"{note}" for note in made.notes]
     check = made.checked
     lines.append(
-        f"`classify.py` was compared with PyTorch on {check['images']} {check['source']}: the largest difference of a "
-        f"probability is {check['largest difference']:.1g}."
+        f"`classify.py` was compared with PyTorch on {check['images']} {check['source']}: the largest difference "
+        f"in a probability is {check['largest difference']:.1g}."
     )
     if len(made.models) > 1:
-        lines.append("`--model NAME` takes another one than `image_tower.onnx`; the others can then be deleted.")
+        lines.append(
+            "`--model NAME` uses another model than `image_tower.onnx`. You can delete the models that you do not use."
+        )
     if made.class_features:
         lines.append(
-            "`class_features.safetensors` holds a feature of unit norm for each class. For users of OpenCLIP: its "
-            "product with the normalised `encode_image` gives the cosines of all classes, in the order of "
+            "`class_features.safetensors` holds a feature of unit norm for each class. With OpenCLIP, multiply it "
+            "with the normalised result of `encode_image`: this gives the cosines of all classes, in the order of "
             "`classifier.json`."
         )
     return "\n\n".join(lines)
@@ -176,7 +178,7 @@ def _training(classifier: Classifier) -> str:
     ]
     return (
         _table(["", ""], rows)
-        + "\n\nWhich pictures these are, and what may be done with them, the data set's own pages say."
+        + "\n\nThe data set's own pages say which pictures these are and what may be done with them."
     )
 
 
@@ -191,13 +193,13 @@ def _terms(name: str) -> str:
         )
     if name in HUGGING_FACE or name in import_clip().available_models():
         return (
-            f"{intro} OpenAI published it under the MIT License. Its model card calls deployed use without tests for "
-            "the purpose out of scope."
+            f"{intro} OpenAI published it under the MIT License. Its model card puts any deployed use out of scope, and "
+            "asks for thorough tests with fixed classes before other uses."
         )
     if name.startswith(OPEN_CLIP) or hub_of(name):
         return (
-            f"{intro} It is one of OpenCLIP's; each set of weights has a licence of its own, which its model card "
-            "names. Read it before you hand this folder on."
+            f"{intro} It is one of OpenCLIP's; each set of weights has its own licence, named in its model card. "
+            "Read it before you hand this folder on."
         )
     return f"{intro} Its licence is not known here; ask where the checkpoint came from before you hand this folder on."
 

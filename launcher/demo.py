@@ -1,4 +1,4 @@
-"""Opens a page in the browser: what was trained classifies photographs there."""
+"""Starts a web page that classifies photographs with what was trained."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EXAMPLES = (
     f"bash {SCRIPT} garden8 4 --method coop --top 5 --min-confidence 0.6",
     f"bash {SCRIPT} my_classifier --port 8000",
 )
-WORDS = "<dataset> <shots> or <run's folder>"
+WORDS = "<dataset> <shots>, or folders of runs or classifiers"
 LOCAL = "127.0.0.1"
 TOP = "3"
 MOST_PORT = 65535
 # What the page says in the place of the nearest training photographs.
 NOT_AT_HAND = "The training photographs are not at hand, so the nearest ones are not shown."
-LEARNED_FROM_NONE = "This method learned from no photographs, so none can be the nearest."
+LEARNED_FROM_NONE = "This method learned from no photographs, so there are no nearest ones to show."
 
 
 class Options(NamedTuple):
@@ -54,7 +54,7 @@ def answer(argv: Sequence[str], check: bool) -> int:
     options = read_options(args)
     found, rest = trained.asked(args, argv, USAGE)
     if rest:
-        raise InputError(f"'{rest[0]}' is one word too many; photographs are given on the page itself.")
+        raise InputError(f"'{rest[0]}' is one word too many; photographs are chosen on the page itself.")
     if check:
         return NEEDS_PAGE_AND_OPENCLIP if found.needs_openclip else NEEDS_PAGE
     return frame.once(lambda: show(found, options), SCRIPT)
@@ -67,7 +67,10 @@ def make_parser() -> frame.OneLineParser:
     parser.add_argument("--top", metavar="K", default=TOP, help=f"the K most probable classes; default: {TOP}")
     arguments.add_min_confidence(parser)
     parser.add_argument(
-        "--host", metavar="ADDRESS", default=LOCAL, help=f"where the page is; default: {LOCAL}, this computer alone"
+        "--host",
+        metavar="ADDRESS",
+        default=LOCAL,
+        help=f"where the page listens; default: {LOCAL}, so only this computer reaches it",
     )
     parser.add_argument("--port", metavar="N", help="default: 7860, or a free one if that is taken")
     arguments.add_data_of_runs(parser)
@@ -96,7 +99,7 @@ def show(found: Trained, options: Options) -> int:
         desk = desk_of(found, options)
         print(one_line(found.about), file=sys.stderr, flush=True)
         if not server.is_local(listener):
-            print(f"Everybody who reaches {options.host} of this computer can use the page.", file=sys.stderr)
+            print(f"Everybody who reaches {options.host} on this computer can use the page.", file=sys.stderr)
         address = server.address_of(listener)
         server.serve(desk, listener, lambda: print(f"{address}  (Ctrl-C ends it)", flush=True))
     print("\nThe page is closed.", file=sys.stderr)

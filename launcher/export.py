@@ -56,7 +56,7 @@ def make_parser() -> frame.OneLineParser:
     parser.add_argument("--int8", action="store_true", help="also a model with weights in 8 bits")
     arguments.add_data_of_runs(parser)
     parser.add_argument(
-        "--no-test", dest="test", action="store_false", help="do not classify the test images with each model"
+        "--no-test", dest="test", action="store_false", help="do not test the models on the test images"
     )
     trained.add_wish(parser)
     return parser
@@ -91,7 +91,7 @@ def export(found: Trained, folder: Path, formats: Sequence[str], data: Path | No
         print(note)
     check = made.checked
     print(f"Probabilities differ from PyTorch's by at most {check['largest difference']:.1g} on {check['source']}.")
-    print(f"{folder}: README.md there says how to use it.")
+    print(f"{folder}: its README.md says how to use it.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Classifies photographs with what was trained: every task names the class of each photograph."""
+"""Classifies photographs with what was trained: each photograph gets a class from every task."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXAMPLES = (
     f"bash {SCRIPT} garden8 4 photos/ --task weather --min-confidence 0.6 --copy-to sorted",
     f"bash {SCRIPT} garden8 4 photos/ --task 'soil type' --classes 'sand,clay,loam'",
 )
-WORDS = "<dataset> <shots> <photographs> or <run's folder> <photographs>; photographs: files, folders, patterns, or -"
+WORDS = "<dataset> <shots> <photographs>, or <run's folder> <photographs>; photographs: files, folders, patterns, or -"
 PROGRESS_ABOVE = 50  # photographs
 FIRST, EVERY = 5.0, 20.0  # seconds until the first plain line of progress, and between lines
 TERMINAL_EVERY = 0.2  # seconds between updates of a line on a terminal
@@ -81,7 +81,7 @@ def make_parser() -> frame.OneLineParser:
     arguments.add_min_confidence(parser)
     parser.add_argument("--per-task", action="store_true", help="each task has a table, or a CSV file, of its own")
     parser.add_argument("--csv", metavar="FILE", type=frame.path, help="write a CSV file instead of the table")
-    parser.add_argument("--json", action="store_true", help="print a JSON object for each photograph, one in a line")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each photograph, one on each line")
     parser.add_argument(
         "--copy-to", metavar="DIR", type=frame.path, help="also copy photographs into DIR/<class>; needs a single task"
     )
@@ -98,7 +98,7 @@ def read_options(args: argparse.Namespace) -> Options:
     if args.csv is not None:
         check_csv(args.csv)
     if args.per_task and args.json:
-        raise InputError("--per-task is for tables and CSV files; each line of --json has the tasks apart anyway.")
+        raise InputError("--per-task is for tables and CSV files; --json keeps the tasks apart anyway.")
     return Options(top, tuple(args.task), least, question, args.csv, args.json, copy_to, args.per_task)
 
 
@@ -147,7 +147,7 @@ def load(found: Trained) -> Classifier:
 def predict(found: Trained, photos: Found, options: Options) -> int:
     """Classify photographs, and return the exit status: 1 if some cannot be read."""
     if left_out := photos.left_out():
-        print(f"Left out in folders: {left_out}.", file=sys.stderr)
+        print(f"Skipped in folders: {left_out}.", file=sys.stderr)
     classifier = load(found)
     tasks = chosen(classifier.tasks, options.tasks) if options.question is None else asked(classifier, options.question)
     if options.copy_to is not None and len(tasks) > 1:

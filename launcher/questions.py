@@ -24,11 +24,15 @@ class Question(NamedTuple):
 def add_question(parser: frame.OneLineParser) -> None:
     """The flags of a `Question`, besides --task."""
     parser.add_argument(
-        "--classes", metavar="NAMES", help='the classes of --task, new or its own: "sand,clay"; quotes hold a comma'
+        "--classes",
+        metavar="NAMES",
+        help='the classes of --task, which may be new: "sand,clay"; put a name with a comma in quotes',
     )
-    parser.add_argument("--classes-file", metavar="FILE", type=frame.path, help="a file with a class in each line")
+    parser.add_argument("--classes-file", metavar="FILE", type=frame.path, help="a file with one class on each line")
     parser.add_argument(
-        "--template", metavar="TEXT", help='of these classes, for methods that read it; default: "a photo of a {}."'
+        "--template",
+        metavar="TEXT",
+        help='the sentence for these classes, in methods that use one; default: "a photo of a {}."',
     )
 
 
@@ -38,13 +42,11 @@ def read_question(args: argparse.Namespace) -> Question | None:
         raise InputError("--classes and --classes-file do not go together; give one of them.")
     if args.classes is None and args.classes_file is None:
         if args.template is not None:
-            raise InputError("--template goes with --classes, whose prompts it is for.")
+            raise InputError("--template goes with --classes; it is the sentence for them.")
         return None
     flag = "--classes" if args.classes is not None else "--classes-file"
     if len(args.task) != 1:
-        raise InputError(
-            f"{flag} goes with one --task, whose classes they are: --task 'soil type' --classes 'sand,clay'."
-        )
+        raise InputError(f"{flag} goes with one --task; for example: --task 'soil type' --classes 'sand,clay'.")
     classes = names_in(args.classes) if args.classes is not None else names_in_file(args.classes_file)
     if len(classes) < 2:
         raise InputError(f"{flag} needs at least two names; it has {len(classes)}.")
@@ -71,7 +73,7 @@ def names_in(text: str) -> list[str]:
     except csv.Error as error:
         raise InputError(f"--classes cannot be read ({error}); for example: --classes 'sand,clay'.") from None
     if len(rows) > 1:
-        raise InputError("--classes is one line; --classes-file takes a file with a name in each line.")
+        raise InputError("--classes must be one line; --classes-file takes a file with one name on each line.")
     return [name.strip() for row in rows for name in row]
 
 

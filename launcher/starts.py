@@ -27,7 +27,7 @@ def add_argument(parser: frame.OneLineParser) -> None:
         "--from",
         metavar="FOLDER",
         dest="start",
-        help="start from what a run or a classifier learned, by task and class names; seeds: each its own",
+        help="start from what a run or classifier learned; tasks and classes match by name, and seeds by number",
     )
 
 
@@ -42,7 +42,7 @@ def read(args: argparse.Namespace, seeds: Sequence[int], output: Path) -> Start 
         return None
     folder = frame.path(words).absolute()
     if not trained.folders_in(folder):
-        raise InputError(f"--from {words}: it is not a finished run, nor a classifier; give the folder of one.")
+        raise InputError(f"--from {words} is neither a finished run nor a classifier; give the folder of one.")
     if trained.is_classifier(folder):
         folders = dict.fromkeys(seeds, folder)
         known = list(seeds) if trained.is_run(folder) else trained.seeds_of(folder) or list(seeds)

@@ -22,8 +22,8 @@ FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "
 KEPT = (60, 300)  # every minute, uploads that are older than five minutes are removed
 VISIT_SECONDS = 3600  # after an hour of silence, a visitor's photograph and tasks are forgotten
 PLACEHOLDER = "Drop a photograph here\nor click to choose one"
-LIMITS = "Paste works as well. Up to 20 MB and 64 megapixels; photographs are not kept."
-WAIT = "The training photographs are still being read; the next photograph shows the nearest ones."
+LIMITS = "You can also paste one. Up to 20 MB and 64 megapixels; photographs are not kept."
+WAIT = "The training photographs are still being read; the nearest ones will appear with your next photograph."
 SHOW_ANSWER = "() => { document.querySelector('.card.asked')?.scrollIntoView({block: 'nearest', behavior: 'smooth'}); }"
 CHOOSE = """
 element.addEventListener('click', event => {
@@ -108,8 +108,8 @@ class Events:
         except InputError as error:
             return gr.skip(), markup.problem(str(error)), visit
         if visit.pixels is None:
-            return gr.skip(), markup.remark(f"“{task}” will answer too, once there is a photograph."), visit
-        return self._answered(visit)[0], markup.remark(f"“{task}” answers first among the tasks."), visit
+            return gr.skip(), markup.remark(f"“{task}” will answer once you add a photograph."), visit
+        return self._answered(visit)[0], markup.remark(f"“{task}” is now the first task."), visit
 
     def _answered(self, visit: Visit) -> tuple[str, str]:
         """-> answers, nearest ones."""
@@ -158,10 +158,10 @@ def laid_out(desk: Desk, nothing: str) -> Parts:
             row = markup.strip("Or try one of these", "", desk.examples, chosen=True)
             examples = html(row, js_on_load=CHOOSE, elem_id="examples", visible=bool(row))
             with gr.Column(elem_id="ask"):
-                html("<h2>Ask something else</h2>" + markup.remark("A task that was never trained, in your words."))
+                html("<h2>Ask something else</h2>" + markup.remark("A new task, in your own words."))
                 name = gr.Textbox(label="Task", placeholder="kind of herb", max_lines=1, elem_id="ask-name")
                 classes = gr.Textbox(
-                    label="Classes, with commas between them",
+                    label="Classes, separated by commas",
                     placeholder="basil, mint, thyme",
                     lines=1,
                     max_lines=6,

@@ -168,16 +168,16 @@ class Desk:
         """
         name, classnames = tidy(name), [tidy(part) for part in re.split(r"[,;\n]", classes) if tidy(part)]
         if not name:
-            raise InputError("Give the task a name, such as kind of herb.")
+            raise InputError("Give the task a name, such as “kind of herb”.")
         if len(classnames) < 2:
-            raise InputError("List two classes or more, with commas between them.")
+            raise InputError("List two classes or more, separated by commas.")
         if len(classnames) > MOST_CLASSES:
-            raise InputError(f"These are {len(classnames):,} classes; the page takes up to {MOST_CLASSES}.")
+            raise InputError(f"There are {len(classnames):,} classes; the page takes at most {MOST_CLASSES}.")
         if max(map(len, [name, *classnames])) > MOST_LETTERS:
             raise InputError(f"A name may have up to {MOST_LETTERS} letters.")
         others = [one for one in visit.asked if one != name]
         if len(others) >= MOST_ASKED:
-            raise InputError(f"You have {MOST_ASKED} tasks of your own; reload the page to begin again.")
+            raise InputError(f"You already have {MOST_ASKED} tasks of your own; reload the page to begin again.")
         changed = copied(visit.classifier or self.classifier)
         with self._tower:
             changed.add_task(name, classnames)

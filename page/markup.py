@@ -33,7 +33,7 @@ def percent(probability: float) -> str:
 def header(about: str, tasks: int) -> str:
     """The top of the page."""
     return (
-        f'<header class="top"><h1>Classify a photograph</h1><p>{counted(tasks, "task")} answer at once'
+        f'<header class="top"><h1>Classify a photograph</h1><p>{counted(tasks, "task")} for each photograph'
         f'<span class="about">{words(about)}</span></p></header>'
     )
 

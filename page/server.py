@@ -19,7 +19,7 @@ from page.photos import UPLOAD_BYTES
 
 HOST, PORT = "127.0.0.1", 7860
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
-REFUSED = b"This page answers to localhost alone; scripts/demo.sh --host ADDRESS opens it to others.\n"
+REFUSED = b"This page answers only to localhost; scripts/demo.sh --host ADDRESS opens it to others.\n"
 # Without these, Gradio would ask its makers' hosts and keep what was asked.
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",

@@ -93,7 +93,7 @@ def refused(start: Path | str, output: Path, *words: str) -> str:
 
 
 def test_bad_folders(seeds: Path, make_run: MakeRun, tmp_path: Path) -> None:
-    assert "not a finished run, nor a classifier" in refused(tmp_path / "gone", tmp_path)
+    assert "neither a finished run nor a classifier" in refused(tmp_path / "gone", tmp_path)
     assert "has no seed 3; --seeds takes some of 1, 2." in refused(seeds, tmp_path, "--seeds", "1,3")
     unfinished = make_run([50.0], "CoOp-CA", finished=False)
     assert "is not finished" in refused(unfinished, tmp_path)

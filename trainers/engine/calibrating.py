@@ -74,7 +74,7 @@ def fitted(tasks: Sequence[Labelled], layout: TaskLayout) -> list[Temperature]:
         elif len(labels):
             found.append(Temperature(value, counted(len(labels), "validation image")))
         elif any(len(others) for _, others in tasks):
-            found.append(Temperature(value, "no validation images; those of the other tasks"))
+            found.append(Temperature(value, "no validation images of its own; those of the other tasks"))
         else:
             found.append(Temperature(1.0, "no validation images"))
     return found

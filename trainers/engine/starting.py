@@ -200,7 +200,7 @@ def learned_in(bundle: Bundle, seed: int, text: AnyText, here: Questions | None)
     """
     seeds = bundle.record.get("seeds", [])
     if len(bundle.questions) > 1 and seed not in seeds:
-        raise InputError(f"it has the seeds {', '.join(map(str, seeds))} and no seed {seed}")
+        raise InputError(f"it has seeds {', '.join(map(str, seeds))} but no seed {seed}")
     try:
         state = bundle.questions[seeds.index(seed) if len(bundle.questions) > 1 else 0]
         before = None if state is None else questions_of(*state, text)

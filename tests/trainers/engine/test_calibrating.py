@@ -29,7 +29,7 @@ def test_the_record_says_what_a_temperature_is_from() -> None:
     logits = torch.tensor([[3.0, 0, -1, -1, -1, -1]] * 4)
     found = fitted(by_task([(logits, torch.tensor([0, 0, 1, 1]))], LAYOUT), LAYOUT)
     assert [one.source for one in found] == [
-        "4 validation images", "no validation images; those of the other tasks", "one class"
+        "4 validation images", "no validation images of its own; those of the other tasks", "one class"
     ]  # fmt: skip
     assert found[0].value > found[1].value > 1 == found[2].value  # the common one is pulled towards 1
     assert {one[:2] for one in fitted(by_task([], LAYOUT), LAYOUT)[:2]} == {(1.0, "no validation images")}
