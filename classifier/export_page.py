@@ -193,8 +193,8 @@ def _terms(name: str) -> str:
         )
     if name in HUGGING_FACE or name in import_clip().available_models():
         return (
-            f"{intro} OpenAI published it under the MIT License. Its model card puts any deployed use out of scope, and "
-            "asks for thorough tests with fixed classes before other uses."
+            f"{intro} OpenAI published it under the MIT License. Its model card puts any deployed use out of scope, "
+            "and asks for thorough tests with fixed classes before other uses."
         )
     if name.startswith(OPEN_CLIP) or hub_of(name):
         return (
