@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from classifier.bundle import DTYPES, RECORD, WRITTEN, Bundle, check_seeds, damaged, read_bundle, write_bundle
 from classifier.calibration import merged_temperature
+from classifier.heads import FEATURES, RAW, Head, LinearHead, head_of, read
 from classifier.heads import KINDS as HEADS
-from classifier.heads import Head, LinearHead, head_of, read
 from classifier.predictions import Predictions, TaskPredictions
 from classifier.questions import Questions, questions_of
 from common.catalogue import METHODS
@@ -31,12 +32,14 @@ from prompting.image_precision import dtype_of, in_bfloat16
 from prompting.losses import unit
 from prompting.padded_text import AnyText
 from prompting.prompts import check_distinct
+from prompting.side_by_side import side_by_side
 from prompting.tasks import Task, TaskLayout, check_classnames, normal_form
 from prompting.towers import Tower, load_tower
 from prompting.transfers import sent
 from prompting.views import images_at_a_time
 
 MOST_THREADS = 8  # that read and resize images while the tower encodes others; each holds a decoded photograph
+MOST_AT_ONCE = 8  # photographs on a CPU, so that a few occupy all of its threads
 NARROWEST = 1000  # longer side / shorter side: Resize first scales the shorter one to the tower's size
 
 T = TypeVar("T")
@@ -305,49 +308,67 @@ class Classifier:
             (photo, predictions of this one image), in the order of ``photos``.
         """
 
-        def pixels(photo: T) -> Tensor:
-            return self.view(image_of(photo))
-
-        waiting = iter(photos)
-        size = images_at_a_time(self.device, self.tower.preprocessing.size)
-        threads = max(1, min(MOST_THREADS, int(allowed())))
-        ahead = size * math.ceil(threads / size)
-        with ThreadPoolExecutor(threads) as pool:
-
-            def begun() -> list[tuple[T, Future[Tensor]]]:
-                return [(photo, pool.submit(pixels, photo)) for photo in islice(waiting, ahead)]
-
-            portion = begun()
+        def opened(photo: T) -> Tensor | InputError:
             try:
-                while portion:
-                    following = begun()  # decoded while this portion is encoded
-                    for first in range(0, len(portion), size):
-                        yield from self._answered(portion[first : first + size], tasks, refused)
-                    portion = following
+                return self.view(image_of(photo))
+            except InputError as error:
+                return error
+
+        rest = iter(photos)
+        size = images_at_a_time(self.device, self.tower.preprocessing.size)
+        if self.device.type == "cpu":
+            size = min(size, MOST_AT_ONCE)
+        batches = iter(lambda: list(islice(rest, size)), [])
+        for photo, result in chain.from_iterable(self._answers(batches, opened, size, tasks)):
+            if not isinstance(result, InputError):
+                yield photo, result
+            elif refused is None:
+                raise result
+            else:
+                refused(photo, result)
+
+    def _answers(
+        self,
+        batches: Iterator[list[T]],
+        opened: Callable[[T], Tensor | InputError],
+        size: int,
+        tasks: Sequence[int] | None,
+    ) -> Iterator[list[tuple[T, Predictions | InputError]]]:
+        """Yield the answers to batches of ``size`` photos, in order; a few batches are read ahead."""
+        threads = max(1, min(MOST_THREADS, int(allowed())))
+        reads_features = all(head.reads in (FEATURES, RAW) and not head.needs_text for head in self.heads)
+        if self.device.type == "cpu" and reads_features:
+            # Each thread reads and encodes batches of its own. If all encoded the same one, readers would hold them up.
+            def answered(batch: list[T]) -> list[tuple[T, Predictions | InputError]]:
+                return self._answered([(photo, opened(photo)) for photo in batch], tasks)
+
+            yield from side_by_side(answered, batches, min(threads, torch.get_num_threads()))
+            return
+        begun: deque[list[tuple[T, Future[Tensor | InputError]]]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for batch in chain(batches, repeat(None, math.ceil(threads / size))):
+                    if batch is not None:  # read while those before are encoded
+                        begun.append([(photo, pool.submit(opened, photo)) for photo in batch])
+                    if begun and (batch is None or len(begun) > math.ceil(threads / size)):
+                        seen = [(photo, future.result()) for photo, future in begun.popleft()]
+                        yield self._answered(seen, tasks)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _answered(
-        self,
-        photos: Sequence[tuple[T, Future[Tensor]]],
-        tasks: Sequence[int] | None,
-        refused: Callable[[T, InputError], None] | None,
-    ) -> Iterator[tuple[T, Predictions]]:
-        opened, pixels = [], []
-        for photo, future in photos:
-            try:
-                pixels.append(future.result())
-                opened.append(photo)
-            except InputError as error:
-                if refused is None:
-                    raise
-                refused(photo, error)
-        if not opened:
-            return
-        answers = self.answer(torch.stack(pixels), tasks)
-        for number, photo in enumerate(opened):
-            mine = (TaskPredictions(p.task, p.probabilities[number : number + 1]) for p in answers.per_task)
-            yield photo, Predictions(tuple(mine))
+        self, seen: Sequence[tuple[T, Tensor | InputError]], tasks: Sequence[int] | None
+    ) -> list[tuple[T, Predictions | InputError]]:
+        """Answer a batch of photos, of which some could not be read."""
+        pixels = [view for _, view in seen if isinstance(view, Tensor)]
+        answers = self.answer(torch.stack(pixels), tasks).per_task if pixels else ()
+        rows = iter(range(len(pixels)))
+
+        def of_next() -> Predictions:
+            row = next(rows)
+            return Predictions(tuple(TaskPredictions(p.task, p.probabilities[row : row + 1]) for p in answers))
+
+        return [(photo, view if isinstance(view, InputError) else of_next()) for photo, view in seen]
 
 
 def _itself(image: Image.Image) -> Image.Image:

@@ -22,11 +22,11 @@ from prompting.file_digests import FileDigests, digest_of
 from prompting.finite import is_finite
 from prompting.image_precision import advise, name_of
 from prompting.losses import unit
+from prompting.side_by_side import side_by_side
 from prompting.towers import Tower
 from prompting.transfers import read_one_late, sent
 from prompting.views import images_at_a_time
 from prompting.vision_transformer import is_fast
-from trainers.engine.side_by_side import side_by_side
 
 TRIAL = 2  # the batch, counted from 0, whose time estimates the whole
 ONCE_BYTES = 4 << 30  # limit of what `once` computes from a training set, which is kept for the whole run

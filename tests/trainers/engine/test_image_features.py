@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prompting.feature_bank import FeatureBank
-from trainers.engine.side_by_side import side_by_side
+from prompting.side_by_side import side_by_side
 
 
 @pytest.mark.parametrize("augmentation", ["cutout", "randaugment", "gaussian_noise"])

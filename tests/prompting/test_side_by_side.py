@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from trainers.engine.side_by_side import side_by_side
+from prompting.side_by_side import side_by_side
 
 
 @pytest.fixture(autouse=True)
