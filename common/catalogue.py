@@ -41,6 +41,7 @@ class Method:
         family: methods of a family share a colour.
         learns: False for zero-shot methods: they read no training image and run once.
         compared: part of the default comparison.
+        residual: its prompts may carry a residual of the images: its command takes --residual.
         towers: beginnings of the names of shared configs that the method can use (configs/trainers/<tower>_....yaml);
             empty: all.
         needs: what these towers are, to complete "it needs ...".
@@ -59,6 +60,7 @@ class Method:
     family: str = "other"
     learns: bool = True
     compared: bool = False
+    residual: bool = False
     towers: tuple[str, ...] = ()
     needs: str = ""
 
@@ -98,7 +100,9 @@ CHOICES = {
         "task: a context for every task (default); class: one for every class; shared: one for all tasks",
     ),
     "softcpt": Choice(
-        "--variant", "Variant", "NATA (default), NATS, CATA, CATS, CSTA, CSTS, or STAR, which is SoftCPT*"
+        "--variant",
+        "Variant",
+        "NATA (default), R, which is NATA with --residual, NATS, CATA, CATS, CSTA, CSTS, or STAR, which is SoftCPT*",
     ),
 }
 
@@ -123,6 +127,7 @@ _tip_adapter = partial(
 )
 _coop = partial(
     Method,
+    residual=True,
     trainer="CoOp",
     command="coop",
     about="Trains and tests CoOp, once per seed, and prints accuracy by task.",
@@ -131,6 +136,7 @@ _coop = partial(
 )
 _softcpt = partial(
     Method,
+    residual=True,
     trainer="SoftCPT",
     command="softcpt",
     about="Trains and tests SoftCPT, once per seed, and prints accuracy by task.",
@@ -144,6 +150,8 @@ _softcpt = partial(
 )
 _VISION_TRANSFORMERS = ("garden_vit", "vit_")
 
+
+RESIDUAL = ("RESIDUAL.FIT", "True")  # the setting that adds a residual of the images to a method's prompts
 
 METHODS: dict[str, Method] = {}  # by name, in display order; plug-ins add theirs
 
@@ -199,6 +207,16 @@ add(
             "Zero-shot CLIP (ensemble)",
             choice="imagenet",
             keys=(("TRAINER.ZEROSHOT.TEMPLATES", "imagenet"),),
+        ),
+        Method(
+            "Residual",
+            "Residual",
+            "Residual",
+            "residual",
+            "Fits a residual of the images on top of zero-shot CLIP, and prints accuracy by task.",
+            ("garden8 4", "plants7 4 --data ~/data"),
+            keys=(RESIDUAL,),
+            family="probe",
         ),
         Method(
             "LP-CLIP",
@@ -302,6 +320,7 @@ add(
             tied_to="tasks",
             ties="a context for every task",
             family="context-variant",
+            residual=True,
         ),
         Method(
             "KgCoOp",
@@ -313,6 +332,7 @@ add(
             tied_to="tasks",
             ties="a context for every task",
             family="context-variant",
+            residual=True,
         ),
         Method(
             "PLOT",
@@ -372,13 +392,20 @@ add(
             tied_to="tasks",
             ties="a context for every task",
             family="multitask",
+            residual=True,
         ),
         _softcpt(
             "SoftCPT-NATA",
             "SoftCPT-NATA",
             choice="NATA",
-            keys=(("TRAINER.SOFTCPT.VARIANT", "NATA"),),
+            keys=(("TRAINER.SOFTCPT.VARIANT", "NATA"), ("RESIDUAL.FIT", "False")),
             compared=True,
+        ),
+        _softcpt(
+            "SoftCPT-R",
+            "SoftCPT-R",
+            choice="R",
+            keys=(("TRAINER.SOFTCPT.VARIANT", "NATA"), RESIDUAL),
         ),
         _softcpt(
             "SoftCPT-NATS",
@@ -443,6 +470,14 @@ def chosen(command: str, choice: str) -> Method:
     if choice.lower() not in lower:
         raise unknown(CHOICES[command].kind, choice, by_choice)
     return lower[choice.lower()]
+
+
+def with_residual(method: Method) -> Method:
+    """The entry of a method with a residual, if it has one of its own; else the method, to which RESIDUAL is added."""
+    keys = dict(method.keys) | dict([RESIDUAL])
+    return next(
+        (other for other in METHODS.values() if other.trainer == method.trainer and dict(other.keys) == keys), method
+    )
 
 
 def named(name: str) -> Method:

@@ -25,6 +25,7 @@ OWN_KEYS = {
     "DATASET.ROOT": "--data",
     "OUTPUT_DIR": "--output",
     "MODEL.FROM": "--from",
+    "RESIDUAL.FIT": "--residual",
     "MODEL.FROM_DIGEST": "--from",
     "SEED": "--seeds",
     "TRAINER.NAME": "the script",
@@ -38,7 +39,7 @@ def own_keys() -> dict[str, str]:
         for method in catalogue.METHODS.values()
         for key, _ in method.keys
     }
-    return OWN_KEYS | chosen
+    return chosen | OWN_KEYS
 
 
 def add_places(parser: OneLineParser) -> None:

@@ -215,6 +215,7 @@ def method_parser(command: str, program: str = "", choice: bool = True) -> frame
     add_show(parser)
     if first.learns:
         starts.add_argument(parser)
+    add_residual(parser, command)
     if choice:
         add_choice(parser, command)
     assert parser.epilog is not None
@@ -228,6 +229,19 @@ def add_choice(parser: frame.OneLineParser, command: str) -> None:
     if flag is not None:
         name, default = flag.flag.strip("-").upper(), catalogue.methods_of(command)[0].choice
         parser.add_argument(flag.flag, metavar=name, default=default, help=flag.help, dest="choice")
+
+
+def add_residual(parser: frame.OneLineParser, command: str) -> None:
+    """The flag --residual, if the methods of a command can carry one."""
+    if any(method.residual for method in catalogue.methods_of(command)):
+        parser.add_argument(
+            "--residual", action="store_true", help="add a residual of the images to the prompts' class features"
+        )
+
+
+def asked_for(args: argparse.Namespace, method: Method) -> Method:
+    """The method, or its entry with a residual if that is asked for and there is one."""
+    return catalogue.with_residual(method) if getattr(args, "residual", False) else method
 
 
 def add_show(parser: frame.OneLineParser) -> None:
@@ -312,6 +326,7 @@ def method_plan(command: str, argv: Sequence[str], method: Method | None = None)
     parser = method_parser(command, program, choice=method is None)
     args = parser.parse_intermixed_args(arguments.before_dashes(argv))
     chosen = method or (catalogue.chosen(command, args.choice) if command in catalogue.CHOICES else first)
+    chosen = asked_for(args, chosen)
     usage = f"bash {program} {first.examples[0]}"
     request = read_request(args, argv, [chosen], program.split()[0], usage)
     return Plan(**request.fields(request.all_jobs()))
@@ -410,6 +425,8 @@ def read_request(
         sets: further keys that the command sets itself, and what sets them.
     """
     pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys() | (sets or {}))
+    if getattr(args, "residual", False) and catalogue.RESIDUAL not in methods[0].keys:
+        pairs.append(catalogue.RESIDUAL)
     if args.dataset is None:
         raise InputError(f"Which dataset? For example: {usage}")
     dataset_file = configs.find_dataset(args.dataset)

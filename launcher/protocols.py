@@ -118,6 +118,7 @@ def make_parser(name: str, command: str) -> OneLineParser:
     if not known:
         parser.add_argument("method", help=f"one of {', '.join(catalogue.commands())}")
     plan.add_arguments(parser, learns=not known or catalogue.methods_of(command)[0].learns)
+    plan.add_residual(parser, command)
     plan.add_choice(parser, command)
     if name == NEW_TASKS:
         parser.add_argument(
@@ -154,6 +155,7 @@ def make_plan(name: str, argv: Sequence[str], task_names: TaskNames | None) -> B
     args = make_parser(name, command).parse_intermixed_args(arguments.before_dashes(rest))
     first = catalogue.methods_of(command)[0]
     method = catalogue.chosen(command, args.choice) if command in catalogue.CHOICES else first
+    method = plan.asked_for(args, method)
     request = plan.read_request(args, rest, [method], protocol.script, usage, sets=protocol.sets)
     refuse(name, method)
     if name == BASE_TO_NEW:

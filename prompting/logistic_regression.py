@@ -30,27 +30,31 @@ class LogisticRegression:
 
     If there are two classes, the first has W_0 = 0 and b_0 = 0, as in scikit-learn.
 
+    With (n, n_classes) ``offset``, logits are o_i + W x_i: no b, and a row of W for each of two classes too.
+
     Work that does not depend on C is done once. If n < d, the rows of W are combinations of the features (at the
     minimum W = C sum_i (onehot_i - p_i) x_i^T), so with x^T = Q R the problem is solved for W Q, with n columns, not
     d. |W| = |W Q|, so it is the same problem. The first two points of the path from zero are the same for every C too,
     since the penalty has no gradient at zero; their cross-entropy is kept.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, n_classes: int):
+    def __init__(self, x: Tensor, y: Tensor, n_classes: int, offset: Tensor | None = None):
         x = x.double()
         self.n, self.d = x.shape
-        self.fixed = int(n_classes == 2)
+        self.fixed = int(n_classes == 2 and offset is None)
+        self.offset = None if offset is None else offset.double()
         self.basis: Tensor | None = None  # (d, n) orthonormal columns
         if self.n < self.d:
             self.basis, triangle = torch.linalg.qr(x.t())
             x = triangle.t()
-        self.x = F.pad(x, (0, 1), value=1.0).contiguous()  # the last column multiplies b
+        self.x = F.pad(x, (0, 1), value=1.0 if offset is None else 0.0).contiguous()  # the last column multiplies b
         self.target = F.one_hot(y, n_classes).double()
         self.rows = np.arange(self.n)
         self.shape = (n_classes - self.fixed, self.x.shape[1])
         self.small = self.x.numel() * n_classes < SMALL
         if self.small:
             self.host_x, self.host_y, self.host_target = (t.cpu().numpy() for t in (self.x, y, self.target))
+            self.host_offset = None if self.offset is None else self.offset.cpu().numpy()
         self.host_basis = None if self.basis is None else np.ascontiguousarray(self.basis.t().cpu().numpy())
         self.first: dict[bytes, tuple[float, np.ndarray]] = {}
 
@@ -61,6 +65,8 @@ class LogisticRegression:
         logits = self.host_x @ weights.T
         if self.fixed:
             logits = np.pad(logits, ((0, 0), (1, 0)))
+        if self.host_offset is not None:
+            logits += self.host_offset
         logits -= logits.max(1, keepdims=True)
         right = logits[self.rows, self.host_y].sum()
         p = np.exp(logits, out=logits)
@@ -71,14 +77,15 @@ class LogisticRegression:
 
     def loss_on_device(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         logits = self.x @ torch.from_numpy(weights).to(self.x.device).t()
-        log_p = F.log_softmax(F.pad(logits, (self.fixed, 0)), dim=1)
+        logits = F.pad(logits, (self.fixed, 0))
+        log_p = F.log_softmax(logits if self.offset is None else logits + self.offset, dim=1)
         value = -(log_p * self.target).sum()
         gradient = (log_p.exp() - self.target)[:, self.fixed :].t() @ self.x
         read = torch.cat([value.view(1), gradient.flatten()]).cpu().numpy()
         return float(read[0]), read[1:].reshape(weights.shape)
 
     def fit(self, c: float, max_iter: int = 1000, tolerance: float = 1e-4) -> tuple[Tensor, Tensor]:
-        """Return the (n_classes, d) W and (n_classes,) b, float64, on the features' device.
+        """Return the (n_classes, d) W and (n_classes,) b, float64, on the features' device; b is 0 with an offset.
 
         They are the first iterate of L-BFGS, started at zero, at which no entry of the gradient of (objective / n) with
         respect to W and b exceeds ``tolerance``. These are the iterates of scikit-learn's `lbfgs`, to rounding.

@@ -159,12 +159,17 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
         check_same_pixels(built, folder)
         write_atomically(folder / CONFIG, built.dump())
         if request.evaluate:
-            if not request.model_dir and count_num_param(trainer.model):
+            if not request.model_dir and (count_num_param(trainer.model) or cfg.RESIDUAL.FIT):
                 raise InputError(
                     "--eval-only needs --model-dir, the folder of the run whose checkpoint is to be evaluated."
                 )
             if request.model_dir:
                 trainer.load_model(request.model_dir, epoch=request.load_epoch)
+                if cfg.RESIDUAL.FIT and request.load_epoch is not None:
+                    raise InputError(
+                        "A residual is fitted once training has ended; omit --load-epoch, or the residual."
+                    )
+                trainer.trained_in = Path(request.model_dir)
                 if request.load_epoch is None:  # those of another epoch are not recorded
                     trainer.trained_temperatures = _temperatures_in(Path(request.model_dir))
             trainer.test()

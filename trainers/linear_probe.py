@@ -35,7 +35,8 @@ from classifier.heads import RAW, LinearHead
 from common.errors import InputError
 from common.knobs import Knob
 from prompting.logistic_regression import LogisticRegression
-from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
+from trainers.engine.fitted_trainer import FittedTrainer, accuracy
+from trainers.engine.image_trainer import split_features
 
 MAX_FOLDS = 5
 DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)

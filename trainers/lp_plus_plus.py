@@ -44,7 +44,8 @@ from yacs.config import CfgNode
 
 from classifier.heads import LinearHead
 from common.knobs import Knob
-from trainers.engine.fitted_trainer import FittedTrainer, accuracy, split_features
+from trainers.engine.fitted_trainer import FittedTrainer, accuracy
+from trainers.engine.image_trainer import split_features
 
 
 @dataclass

@@ -24,7 +24,8 @@ from yacs.config import CfgNode
 from classifier.heads import FEATURES, RAW, LinearHead
 from common.knobs import Knob
 from prompting.losses import unit
-from trainers.engine.fitted_trainer import FittedTrainer, split_features
+from trainers.engine.fitted_trainer import FittedTrainer
+from trainers.engine.image_trainer import split_features
 
 DISTANCES = {"euclidean": "squared distance of features", "cosine": "cosine similarity"}
 

@@ -38,8 +38,8 @@ from common.knobs import Knob
 from prompting.adapters import Cache
 from prompting.losses import unit, within_task
 from prompting.transfers import upload
-from trainers.engine.fitted_trainer import accuracy, split_features
-from trainers.engine.image_trainer import images_of
+from trainers.engine.fitted_trainer import accuracy
+from trainers.engine.image_trainer import images_of, split_features
 from trainers.engine.task_trainer import TaskTrainer
 from trainers.engine.tasks_of_batch import tasks_of
 

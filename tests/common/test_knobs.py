@@ -8,6 +8,7 @@ from common.catalogue import METHODS
 from common.errors import InputError
 from common.knobs import Knob, check, read_knobs
 from common.paths import REPOSITORY
+from trainers.engine.knobs import COMMON
 
 TRAINERS = sorted({method.trainer for method in METHODS.values()})
 
@@ -73,6 +74,7 @@ def test_keys_of_the_catalogue_are_knobs():
     for method in METHODS.values():
         kind = TRAINER_REGISTRY.get(method.trainer)
         by_key = {f"TRAINER.{kind.section}.{knob.name}": knob for knob in kind.KNOBS}
+        by_key |= {knob.name: knob for knob in COMMON}
         for key, value in method.keys:
             knob = by_key[key]
             assert value in knob.among if knob.among else value in (str(knob.default), str(not knob.default))

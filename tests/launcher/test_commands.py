@@ -45,6 +45,8 @@ from tests.support.launching import Launch, run_folder
         (["softcpt", "tiny8", "4", "--", "OPTIM.LR"], "'OPTIM.LR', has no value"),
         (["softcpt", "tiny8", "4", "--", "dataset.num_shots", "8"], "the shots after the dataset sets it"),
         (["softcpt", "tiny8", "4", "--", "TRAINER.COOP.CONTEXT", "task"], "--context sets it"),
+        (["softcpt", "tiny8", "4", "--", "RESIDUAL.FIT", "True"], "--residual sets it"),
+        (["plot", "tiny8", "4", "--residual"], "--residual"),
         (["zsclip", "tiny8", "--templates", "imagnet"], "did you mean 'imagenet'?"),
         (["tip_adapter", "tiny8", "4", "--finetune", "maybe"], "--finetune 'maybe' is unknown"),
         (["nonsense"], "Command 'nonsense' is unknown"),
@@ -110,6 +112,17 @@ def test_the_settings_of_a_run(launch: Launch, tmp_path: Path, monkeypatch: pyte
         "DATASET.NUM_SHOTS", "2", "TRAINER.SOFTCPT.VARIANT", "NATS",
         "BANK.DIR", str(tmp_path / "o/.bank"), "OPTIM.LR", "0.1",
     ]  # fmt: skip
+
+
+def test_a_residual_is_an_entry_or_a_setting(launch: Launch) -> None:
+    """SoftCPT has an entry for it; other methods' runs are told apart by their folders."""
+    for words in (["softcpt"], ["softcpt", "--variant", "R"], ["coop"], ["train", "kgcoop"]):
+        assert launch(*words, "tiny8", 4, "--seeds", "1", *([] if "R" in words else ["--residual"])) == 0
+    first, *others = launch.calls  # the second command finds the first one's run
+    assert first.settings.method == "SoftCPT-R" and first.folder == run_folder(launch.output, method="SoftCPT-R")
+    for call, method in zip(others, ("CoOp-CA", "KgCoOp"), strict=True):
+        assert call.folder == run_folder(launch.output, method=method, config="small+RESIDUAL.FIT=True")
+        assert ("RESIDUAL.FIT", "True") in call.settings.overrides
 
 
 def test_configs_by_default_and_by_path(launch: Launch, tmp_path: Path) -> None:

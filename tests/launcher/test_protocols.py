@@ -77,12 +77,12 @@ def test_bad_input_is_one_line_before_anything_runs(
         ("new_tasks", ["prograd"], "ProGrad has"),
         ("new_tasks", ["plot"], "PLOT has contexts"),
         ("new_tasks", ["cocoop"], "CoCoOp has a context and a meta-net for every task"),
-        ("new_tasks", ["softcpt", "--variant", "NATS"], "task context .* use --variant NATA or CATA or STAR"),
+        ("new_tasks", ["softcpt", "--variant", "NATS"], "task context .* use --variant NATA or R or CATA or STAR"),
         ("new_tasks", ["softcpt", "--variant", "CSTA"], "class context"),
         ("new_tasks", ["linear_probe"], "LP-CLIP has weights"),
         ("new_tasks", ["tip_adapter", "--finetune", "yes"], "Tip-Adapter-F has a cache"),
         ("base_to_new", ["coop", "--context", "class"], "for classes that .* use --context task or shared"),
-        ("base_to_new", ["softcpt", "--variant", "CSTS"], "use --variant NATA or NATS or CATA or CATS or STAR"),
+        ("base_to_new", ["softcpt", "--variant", "CSTS"], "use --variant NATA or R or NATS or CATA or CATS or STAR"),
         ("base_to_new", ["linear_probe"], "LP-CLIP has weights for every class .* use softcpt or coop"),
         ("base_to_new", ["protonet"], "ProtoNet has"),
         ("base_to_new", ["tip_adapter"], "Tip-Adapter has"),
@@ -122,7 +122,7 @@ def test_base_to_new_trains_once_and_tests_twice(launch: Launch, capsys: pytest.
     assert second.keys | {"DATASET.NUM_SHOTS": "4", "DATASET.SUBSAMPLE_CLASSES": "base"} == first.keys
     assert "DATASET.NUM_SHOTS" not in second.keys and second.keys["DATASET.SUBSAMPLE_CLASSES"] == "new"
     for call in (first, second):
-        variant = {"TRAINER.SOFTCPT.VARIANT": "NATA"}
+        variant = {"TRAINER.SOFTCPT.VARIANT": "NATA", "RESIDUAL.FIT": "False"}
         of = None if call.of is None else str(call.of)
         assert in_command(call) == (of, str(call.folder), call.keys | variant)
     assert len(launch.calls) == 4

@@ -15,6 +15,7 @@ import torch
 from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 
+from common import catalogue
 from common.catalogue import METHODS, Method
 from prompting.losses import within_task
 from prompting.text_memory import TextMemory
@@ -88,7 +89,9 @@ def test_training_moves_the_learner_alone(trained: Trained) -> None:
     end = trained.trainer.model.state_dict()
     for name, parameter in trained.trainer.model.named_parameters():
         assert parameter.requires_grad and not torch.equal(end[name], trained.start[name]), name
-    assert same_state(end, trained.start) == (not trained.method.learns)
+    with_residual = catalogue.RESIDUAL in trained.method.keys
+    assert with_residual == (trained.trainer.residual is not None)
+    assert same_state(end, trained.start) == (not trained.method.learns or trained.name == "Residual")
 
 
 def test_a_killed_run_resumes_to_the_very_same_result(trained: Trained) -> None:

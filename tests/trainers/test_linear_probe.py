@@ -13,7 +13,7 @@ from common.errors import InputError
 from prompting import logistic_regression as regression
 from prompting.logistic_regression import LogisticRegression
 from trainers import linear_probe
-from trainers.engine.fitted_trainer import split_features
+from trainers.engine.image_trainer import split_features
 from trainers.linear_probe import logistic_regression, search
 
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from tests.support.methods import batch, handwritten, layout_of_sizes
-from trainers.engine.fitted_trainer import accuracy, split_features
+from trainers.engine.fitted_trainer import accuracy
+from trainers.engine.image_trainer import split_features
 from trainers.lp_plus_plus import Probe
 
 KEY = "TRAINER.LPPLUSPLUS."

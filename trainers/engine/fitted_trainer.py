@@ -10,12 +10,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from datasets.images import SeededImages
-from trainers.engine.image_trainer import images_of
 from trainers.engine.task_trainer import TaskTrainer
 
 
@@ -27,25 +24,6 @@ def accuracy(predicted: Tensor, label: Tensor, metric: str) -> float:
     total = torch.bincount(label)
     hits = torch.bincount(label[correct], minlength=len(total)).double()
     return float((hits / total)[total > 0].mean())
-
-
-def split_features(trainer: TaskTrainer, split: str) -> tuple[Tensor, Tensor]:
-    """Return the (images, d) features and (images,) flat class indices of the un-augmented "train" or "val" images.
-
-    Features are on the trainer's device, and normalised unless it uses raw features. Without such images there are no
-    rows.
-    """
-    data = trainer.dm.dataset
-    items = data.train_x if split == "train" else data.val or []
-    if not items:
-        features = torch.empty(0, trainer.tower.text.feature_dim, device=trainer.device)
-        return features, torch.empty(0, dtype=torch.long, device=trainer.device)
-    assert trainer.test_loader is not None
-    images = SeededImages(trainer.cfg, items, transform=images_of(trainer.test_loader).transform)
-    loader = trainer.cfg.DATALOADER
-    batches: DataLoader = DataLoader(images, batch_size=loader.TEST.BATCH_SIZE, num_workers=loader.NUM_WORKERS)
-    parts, labels = zip(*trainer.test_batches(batches), strict=True)
-    return torch.cat(parts), torch.cat(labels)
 
 
 class FittedTrainer(TaskTrainer):

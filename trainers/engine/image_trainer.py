@@ -253,3 +253,22 @@ class ImageTrainer(ResumingTrainer):
         lacking = [task.name for index, task in enumerate(self.layout.tasks) if index not in tested]
         if lacking and not self.cfg.TEST.NO_TEST:
             raise InputError(f"Task '{lacking[0]}' has no test images; check its test split, or leave the task out.")
+
+
+def split_features(trainer: ImageTrainer, split: str) -> tuple[Tensor, Tensor]:
+    """Return the (images, d) features and (images,) flat class indices of the un-augmented "train" or "val" images.
+
+    Features are on the trainer's device, and normalised unless it uses raw features. Without such images there are no
+    rows.
+    """
+    data = trainer.dm.dataset
+    items = data.train_x if split == "train" else data.val or []
+    if not items:
+        features = torch.empty(0, trainer.tower.text.feature_dim, device=trainer.device)
+        return features, torch.empty(0, dtype=torch.long, device=trainer.device)
+    assert trainer.test_loader is not None
+    images = SeededImages(trainer.cfg, items, transform=images_of(trainer.test_loader).transform)
+    loader = trainer.cfg.DATALOADER
+    batches: DataLoader = DataLoader(images, batch_size=loader.TEST.BATCH_SIZE, num_workers=loader.NUM_WORKERS)
+    parts, labels = zip(*trainer.test_batches(batches), strict=True)
+    return torch.cat(parts), torch.cat(labels)

@@ -67,6 +67,8 @@ COMMON = (
         least=0,
         most=1e6,
     ),
+    Knob("RESIDUAL.FIT", False, "add a residual of the images to the class features; it is fitted after training"),
+    Knob("RESIDUAL.C", 0.0, "inverse weight of the residual's penalty; 0: choose it by cross-validation", least=0),
     Knob("TRAIN.DETERMINISTIC", False, "bit-identical results on a GPU, at some cost; a CPU's always are"),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),

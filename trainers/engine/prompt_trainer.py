@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from yacs.config import CfgNode
 
 from classifier.heads import Head, LinearHead
 from classifier.questions import ContextQuestions, Questions
@@ -38,6 +39,10 @@ class PromptTrainer(TaskTrainer):
     """Trains a `PromptLearner`."""
 
     model: PromptLearner
+
+    @classmethod
+    def carries_residual(cls, cfg: CfgNode) -> bool:
+        return cls.head is PromptTrainer.head and not cls._has_own_logits()
 
     def build_learner(self) -> PromptLearner:
         raise NotImplementedError
@@ -157,9 +162,10 @@ class PromptTrainer(TaskTrainer):
         text = self.text_features(range(len(self.layout)))
         return lambda image_features, task: self.class_logits(image_features, task, text)[0]
 
-    def _has_own_logits(self) -> bool:
+    @classmethod
+    def _has_own_logits(cls) -> bool:
         """Return whether a subclass, such as a plug-in's, changes the logits and leaves `head` as it was before."""
-        classes = type(self).__mro__
+        classes = cls.__mro__
         head, *logits = (
             next(place for place, kind in enumerate(classes) if name in vars(kind))
             for name in ("head", "class_logits", "logits")

@@ -37,11 +37,12 @@ from prompting.pixels import KEYS
 from prompting.prompts import check_distinct
 from prompting.templates import template_features
 from prompting.transfers import on_host, upload
+from trainers.engine import residuals
 from trainers.engine.calibrating import Temperature, by_task, fitted, some_of, taken_over
 from trainers.engine.checkpoint_fit import check_compatible, noted_images, noted_tasks
 from trainers.engine.checkpoint_state import check_finite
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
-from trainers.engine.image_trainer import ImageTrainer, images_of
+from trainers.engine.image_trainer import ImageTrainer, images_of, split_features
 from trainers.engine.knobs import check_settings, knobs_of
 from trainers.engine.resuming_trainer import reading
 from trainers.engine.settings import plain
@@ -61,6 +62,9 @@ class TaskTrainer(ImageTrainer):
     """
 
     tested_head: Head | None = None
+    residual: Tensor | None = None  # (classes, d) weights with the images' residual, see RESIDUAL.FIT
+    trained_in: Path | None = None  # the folder of the run whose checkpoint is evaluated
+    choosing = False  # among epochs, by the validation images
     started_from = ""  # a line on what was taken from another run, see `start_by_name`
 
     def __init__(self, cfg: CfgNode):
@@ -73,6 +77,16 @@ class TaskTrainer(ImageTrainer):
 
     def check_cfg(self, cfg: CfgNode) -> None:
         check_settings(cfg, type(self))
+        if cfg.RESIDUAL.FIT and not self.carries_residual(cfg):
+            raise InputError(
+                f"{self.label(cfg)} does not compare images with a feature of each class, which a residual is added "
+                f"to; omit {residuals.FIT}."
+            )
+
+    @classmethod
+    def carries_residual(cls, cfg: CfgNode) -> bool:
+        """Return whether `head` is a `LinearHead` of class features, to which RESIDUAL.FIT can add a residual."""
+        return False
 
     def build_model(self) -> None:
         cfg = self.cfg
@@ -217,10 +231,36 @@ class TaskTrainer(ImageTrainer):
         It applies `head`. Logits of other tasks' classes are ignored. A method that overrides it can be trained and
         tested, but its runs leave no classifier.
         """
-        head = self.tested_head = self.head().eval()
+        head = self.head()
+        if self.cfg.RESIDUAL.FIT and not self.choosing:
+            head = self.with_residual(head)
+        self.tested_head = head.eval()
         if isinstance(head, LinearHead):
             return lambda image_features, task: head.flat(image_features)
         return lambda image_features, task: self.task_by_task(image_features, task, lambda t, x: head.logits(x, t))
+
+    def with_residual(self, head: Head) -> Head:
+        """Return a head with the residual of the images, which is fitted now unless a trained run is evaluated."""
+        assert isinstance(head, LinearHead)
+        if self.trained_in is not None:
+            self.residual = residuals.rows_in(self.trained_in, self.layout, head.weight)
+        elif self.residual is None:
+            began = time.time()
+            self.fit_residual(head)
+            self.seconds["train"] += time.time() - began
+        assert self.residual is not None
+        return LinearHead(self.layout, self.residual, head.scale)
+
+    @torch.no_grad()
+    def fit_residual(self, head: LinearHead | None = None) -> None:
+        """Set ``residual`` to the weights that suit the shots; see `prompting.residual`."""
+        learned = self.handwritten_features if head is None else head.weight
+        shots, scale = split_features(self, "train"), self.tower.logit_scale
+        found = residuals.fitted(
+            self.layout, shots, self.handwritten_features, learned.float(), scale, self.cfg.RESIDUAL.C
+        )
+        print("\n".join(residuals.lines(self.layout, found)))
+        self.residual = torch.cat([one.weight for one in found]).to(learned)
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return a batch's loss, its within-task logits (batch, n) and each image's true column of these."""
@@ -304,7 +344,7 @@ class TaskTrainer(ImageTrainer):
         began = time.time()
         self.set_model_mode("eval")
         self.evaluator.reset()
-        chooses = split == "val"  # an epoch, and more will follow
+        chooses = self.choosing = split == "val"  # an epoch, and more will follow
         split = split or self.cfg.TEST.SPLIT
         if split != "val" or self.val_loader is None:
             split = "test"
@@ -382,7 +422,8 @@ class TaskTrainer(ImageTrainer):
             **{key: sum(task[key] for task in tasks) / len(tasks) for key in ("ece", "ece_uncalibrated")},
             "contexts": self.contexts_learned(),
             "counts": {
-                "trainable_parameters": count_num_param(self.model),
+                "trainable_parameters": count_num_param(self.model)
+                + (0 if self.residual is None else self.residual.numel()),
                 "tasks": len(self.layout),
                 "classes": self.layout.n_classes,
                 "train_images": len(data.train_x),

@@ -3,7 +3,8 @@
 import torch
 
 from datasets.images import read_image
-from trainers.engine.fitted_trainer import accuracy, split_features
+from trainers.engine.fitted_trainer import accuracy
+from trainers.engine.image_trainer import split_features
 
 
 def test_the_metrics_of_accuracy():
