@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from classifier.classifier import Classifier
+from common.chance import chance
 from common.text import counted, one_line
 from prompting.open_clip_towers import OPEN_CLIP, hub_of
 from prompting.towers import HUGGING_FACE, import_clip
@@ -114,13 +115,13 @@ def _tasks(classifier: Classifier, made: Made) -> str:
     head = ["task", "classes", "chance", *(["this classifier"] if here else []), *_runs_head(classifier)]
     rows = []
     for number, task in enumerate(classifier.tasks):
-        cells = [one_line(task.name), str(len(task.classnames)), f"{100 / len(task.classnames):.1f}"]
+        cells = [one_line(task.name), str(len(task.classnames)), f"{chance(len(task.classnames)):.1f}"]
         cells += [_percent(here[number])] if here else []
         rows.append([*cells, *(_percent(run[number]) for run in runs)])
     if len(rows) > 1:
-        chance = sum(100 / len(task.classnames) for task in classifier.tasks) / len(rows)
+        guessed = sum(chance(len(task.classnames)) for task in classifier.tasks) / len(rows)
         means = [_percent(_mean(part)) for part in ([here] if here else []) + runs]
-        rows.append(["**mean**", "", f"{chance:.1f}", *means])
+        rows.append(["**mean**", "", f"{guessed:.1f}", *means])
     metrics = {task.metric for task in classifier.tasks}
     kinds = " and ".join(METRICS.get(metric, metric) for metric in sorted(metrics))
     listed = "\n".join(f"- **{one_line(task.name)}**: {_classes(task.classnames)}" for task in classifier.tasks)

@@ -251,6 +251,17 @@ add(
             ties="weights for every class",
             family="probe",
         ),
+        Method(
+            "CLAP",
+            "CLAP",
+            "CLAP",
+            "clap",
+            "Fits CLAP, a linear probe that is held at zero-shot CLIP, and prints accuracy by task.",
+            ("garden8 4", "plants7 4 --data ~/data", "garden8 4 -- TRAINER.CLAP.PENALTY 0.0"),
+            tied_to="classes",
+            ties="weights for every class",
+            family="probe",
+        ),
         _tip_adapter("Tip-Adapter", "Tip-Adapter", choice="no", keys=(("TRAINER.TIPADAPTER.FINETUNE", "False"),)),
         _tip_adapter("Tip-Adapter-F", "Tip-Adapter-F", choice="yes", keys=(("TRAINER.TIPADAPTER.FINETUNE", "True"),)),
         Method(

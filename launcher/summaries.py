@@ -62,8 +62,7 @@ def comparison_summary(plan: Plan, failures: Sequence[Failure]) -> tuple[str, st
         markdown += [tables.shots_table(rows, plan.shots).markdown(), ""]
     for n, table in by_task.items():
         markdown += [f"## {counted(n, 'shot')}", ""] if len(plan.shots) > 1 else []
-        # If tasks are rows, a line above the means: after a method's tasks come mean, parameters, seconds.
-        markdown += [table.fit_width(200, [len(table.header) - 4]).markdown(), ""]
+        markdown += [(table if table.width <= 200 else tables.tasks_as_rows(table)).markdown(), ""]
     zero_shot = any(not job.shots for job in plan.jobs)
     seeds = f"Seeds {', '.join(map(str, plan.seeds))}"
     seeds += " (zero-shot CLIP is deterministic, so it runs once)." if zero_shot else "."

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from reporting.series import Series
-from reporting.tables import SHORT_NOTES, Table, method_table, shots_table
+from reporting.tables import SHORT_NOTES, Table, method_table, shots_table, tasks_as_rows
 
 FEW = 5  # up to this many methods may be columns, with tasks as rows
 
@@ -22,8 +22,7 @@ def one_shot_count(many: Rows, columns: int, bold: bool = False) -> str:
     """
     if len(many) <= FEW:
         table = method_table(many)
-        # If tasks become rows, the line goes above the last three: mean, parameters and seconds.
-        return table.fit_width(columns, rules=[len(table.header) - 4]).text(bold)
+        return (table if table.width <= columns else tasks_as_rows(table)).text(bold)
     table = method_table(many, short=True)
     tasks = range(1, len(table.header) - 3)
     numbered = table.with_headings({c: str(c) for c in tasks})

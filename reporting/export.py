@@ -7,10 +7,12 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 
+from common.chance import chance
 from common.text import printable
 from reporting.collection import Group, Row
-from reporting.series import Series
+from reporting.series import Series, guessed
 from reporting.tables import FIXED_SPACE, Table
 
 LATEX = {
@@ -23,11 +25,11 @@ FORMULA = ("=", "+", "-", "@")
 FIGURE = re.compile(rf"-|[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?(?: ± [\d.]+)?(?:[ {FIXED_SPACE}]\(\d+ of \d+ seeds\))?")
 RUN_FIELDS = (
     "dataset", "method", "config", "variant", "backbone", "shots", "seed", "task", "metric", "accuracy", "parameters",
-    "train_seconds", "test_seconds", "folder", "temperature", "ece", "ece_uncalibrated",
+    "train_seconds", "test_seconds", "folder", "temperature", "ece", "ece_uncalibrated", "chance",
 )  # fmt: skip
 SUMMARY_FIELDS = (
     "group", "method", "config", "variant", "shots", "seeds_finished", "seeds_asked", "mean", "std", "parameters",
-    "seconds",
+    "seconds", "chance",
 )  # fmt: skip
 
 
@@ -81,7 +83,17 @@ def runs_csv(groups: Sequence[Group]) -> str:
         for task in run.tasks:
             score = (task.name, task.metric, number(task.accuracy))
             calibration = ("" if x is None else x for x in (task.temperature, task.ece, task.ece_uncalibrated))
-            lines.append((*about, *score, run.parameters, *map(number, seconds), run.folder.as_posix(), *calibration))
+            lines.append(
+                (
+                    *about,
+                    *score,
+                    run.parameters,
+                    *map(number, seconds),
+                    run.folder.as_posix(),
+                    *calibration,
+                    number(chance(task.classes)),
+                )
+            )
     return _csv([RUN_FIELDS, *lines])
 
 
@@ -100,7 +112,8 @@ def _summary(group: Group, row: Row, shots: int, series: Series) -> tuple:
     parameters = series.runs[0].parameters if series.runs else ""
     about = (group.title, row.method, row.config, row.variant, shots, finished, requested)
     std = number(series.mean.std) if finished > 1 else ""
-    return (*about, number(series.mean.mean), std, parameters, number(seconds))
+    guess = number(fmean(guessed([series]) or [math.nan]))
+    return (*about, number(series.mean.mean), std, parameters, number(seconds), guess)
 
 
 def number(value: float) -> float | str:

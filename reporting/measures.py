@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
+from common.chance import chance
 from runs.results import Run, TaskScore
 
 SPREAD = "± is the population standard deviation over seeds."
@@ -22,6 +23,8 @@ class Measure:
         legend: what it is, below a table.
         of: its value for a task; NaN if the run did not record it.
         lowest: True if less is better.
+        guessed: its value for a task if classes are guessed; NaN if the run did not record their number, None if that
+            has no meaning.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Measure:
     legend: str
     of: Callable[[TaskScore], float]
     lowest: bool = False
+    guessed: Callable[[TaskScore], float] | None = None
 
     def at(self, task: int) -> Callable[[Run], float]:
         """A function from a run to its value on a task, given by its index."""
@@ -48,6 +52,7 @@ ACCURACY = Measure(
     "accuracy",
     f"Accuracy in percent (C: mean over classes, otherwise overall); {SPREAD}",
     lambda task: task.accuracy,
+    guessed=lambda task: chance(task.classes),
 )
 ERROR = "Expected calibration error in percent, 15 bins, {}; less is better, -: not recorded; " + SPREAD
 MEASURES = {

@@ -11,7 +11,16 @@ from reporting.collection import Group, Row
 from reporting.measures import Measure
 from reporting.paired import paired
 from reporting.series import Series
-from reporting.tables import OVER_SEEDS, PAIRED_LEGEND, Table, method_table, paired_table, series_table, shots_table
+from reporting.tables import (
+    OVER_SEEDS,
+    PAIRED_LEGEND,
+    Table,
+    method_table,
+    paired_table,
+    series_table,
+    shots_table,
+    tasks_as_rows,
+)
 from reporting.word_filter import is_left_out, shown
 from runs.results import Example, Words
 
@@ -38,10 +47,11 @@ def by_task(group: Group, shots: int) -> tuple[Table, int]:
 
     Lines are tasks if there are many, otherwise methods.
     """
-    table = method_table(group.table_rows(shots))
-    if len(group.tasks) <= max(FEW_TASKS, len(table.rows)):
+    rows = group.table_rows(shots)
+    table = method_table(rows)
+    if len(group.tasks) <= max(FEW_TASKS, len(rows)):
         return table, 0
-    return table.transposed(rules=[len(group.tasks)]), 3
+    return tasks_as_rows(table), 3
 
 
 def differences(group: Group) -> tuple[Table, Table, str] | None:

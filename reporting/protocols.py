@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reporting.series import Series, Stat, accuracy_of, check_same_tasks, seeds_text
-from reporting.tables import FIXED_SPACE, METRICS, NOTHING, Table, percent, spread
+from common.chance import chance
+from reporting.series import Series, Stat, accuracy_of, check_same_tasks, guessed, seeds_text
+from reporting.tables import CHANCE, FIXED_SPACE, METRICS, NOTHING, Table, chance_cell, percent, spread
 from runs.results import Run, RunError, TaskScore
 
 SPREAD = "± is the population standard deviation over seeds."
@@ -40,55 +41,69 @@ def harmonic_mean(first: float, second: float) -> float:
 
 
 def base_to_new_table(base: Series, new: Series) -> Table:
-    """A row per task and one for their mean: base, new and their harmonic mean H.
+    """A row per task and one for their mean: chance among base and among new classes, base, new, their harmonic mean H.
 
-    All three are over the seeds that have both. H is computed from the means over seeds, its deviation from each
+    The last three are over the seeds that have both. H is computed from the means over seeds, its deviation from each
     seed's own H.
     """
     of_new = {run.seed: run for run in new.runs}
     pairs = [(run, of_new[run.seed]) for run in base.runs if run.seed in of_new]
     note = missing(len(pairs), len(base.seeds)).replace(" ", FIXED_SPACE)
     names = check_same_tasks([base, new])
-    headings = [f"{heading} {note}".strip() for heading in ("base", "new", "H")]
+    chances = [guessed([base]), guessed([new])]
+    chances = chances if all(chances) else []
+    headings = ["base chance", "new chance"] * bool(chances)
+    headings += [f"{heading} {note}".strip() for heading in ("base", "new", "H")]
     table = Table(["task", "metric", *headings], [], left=2)
     table.rules = {len(names)}
 
-    def add(name: str, metric: str, value: Callable[[Run], float]) -> None:
+    def add(name: str, metric: str, value: Callable[[Run], float], tasks: slice) -> None:
         bases, news = ([value(pair[part]) for pair in pairs] for part in (0, 1))
         first, second = Stat.of(bases), Stat.of(news)
         deviation = Stat.of(map(harmonic_mean, bases, news)).std
         h = Stat(harmonic_mean(first.mean, second.mean), deviation, len(pairs))
-        table.rows.append([name, METRICS.get(metric, metric), *map(spread, (first, second, h))])
+        guesses = [chance_cell(fmean(part[tasks])) for part in chances]
+        table.rows.append([name, METRICS.get(metric, metric), *guesses, *map(spread, (first, second, h))])
 
     for i, (name, metric) in enumerate(names):
-        add(name, metric, accuracy_of(i))
-    add("mean", "", lambda run: run.mean)
+        add(name, metric, accuracy_of(i), slice(i, i + 1))
+    add("mean", "", lambda run: run.mean, slice(None))
     return table
 
 
 def base_to_new_summary(many: Sequence[tuple[str, Series, Series]]) -> Table:
-    """A row per method (label, base, new): the last row of its table, with the best of each column marked."""
+    """A row for chance, and one per method (label, base, new): the last row of its table.
+
+    The best of each column is marked.
+    """
     table = Table(["method", "base", "new", "H"], [])
+    parts = [guessed(base for _, base, _ in many), guessed(new for *_, new in many)]
+    if all(parts):
+        first, second = map(fmean, parts)
+        table.rows.append([CHANCE, *map(chance_cell, (first, second, harmonic_mean(first, second)))])
     for label, base, new in many:
         both = len({run.seed for run in base.runs} & {run.seed for run in new.runs})
         mean = base_to_new_table(base, new).rows[-1]
-        table.rows.append([f"{label} {missing(both, len(base.seeds))}".strip(), *mean[2:]])
+        table.rows.append([f"{label} {missing(both, len(base.seeds))}".strip(), *mean[-3:]])
     mark_best(table, (1, 2, 3))
     return table
 
 
 def new_tasks_summary(many: Sequence[tuple[str, Table]]) -> Table:
-    """A row per method (label, table of its held-out tasks): the last row of its table."""
+    """A row for chance, and one per method (label, table of its held-out tasks): the last row of its table."""
     table = Table(["method", "held out", "zero-shot", "difference"], [])
-    table.rows = [[label, *whole.rows[-1][2:]] for label, whole in many]
+    chances = {whole.rows[-1][2] for _, whole in many if whole.header[2] == CHANCE.lower()} - {""}
+    if len(chances) == 1:  # the methods' tasks are the same
+        table.rows.append([CHANCE, *chances, *chances, ""])
+    table.rows += [[label, *whole.rows[-1][-3:]] for label, whole in many]
     mark_best(table, (1,))
     return table
 
 
 def mark_best(table: Table, columns: Iterable[int]) -> None:
-    """Mark the highest values of each column, as printed, if there are at least two."""
+    """Mark the highest values of each column, as printed, if there are at least two; chance is not marked."""
     for column in columns:
-        shown = [row[column].split(" ")[0] for row in table.rows]
+        shown = [NOTHING if row[0] == CHANCE else row[column].split(" ")[0] for row in table.rows]
         values = [float(text) if text != NOTHING else -math.inf for text in shown]
         if sum(value > -math.inf for value in values) > 1:
             table.best |= {(row, column) for row, value in enumerate(values) if value == max(values)}
@@ -110,27 +125,43 @@ def base_to_new_report(base: Series, new: Series) -> list[str]:
 def new_tasks_table(
     zero_shot: Run | None, parts: Sequence[HeldOut], seeds: Sequence[int], names: Sequence[str] = ()
 ) -> Table:
-    """A row per held-out task and one for their mean: held out, zero-shot, and the difference.
+    """A row per held-out task and one for their mean: chance, held out, zero-shot, and the difference.
 
     The mean is over the seeds that have all tasks. ``names`` are the tasks' names, used if no run has them.
     """
     tasks, values = grid(zero_shot, parts, names)
-    table = Table(["task", "metric", "held out", "zero-shot", "difference"], [], left=2, rules={len(tasks)})
+    known = chances_of(zero_shot, parts)
+    headings = [CHANCE.lower()] * bool(known) + ["held out", "zero-shot", "difference"]
+    table = Table(["task", "metric", *headings], [], left=2, rules={len(tasks)})
 
-    def add(name: str, metric: str, by_seed: Iterable[float], zero: float) -> None:
+    def add(name: str, metric: str, by_seed: Iterable[float], zero: float, guess: float) -> None:
         stat = Stat.of(by_seed)
         cell = f"{spread(stat)} {missing(stat.count, len(seeds))}".strip()
         gain = stat.mean - zero
         difference = NOTHING if math.isnan(gain) else f"{round(gain, 1) + 0:+.1f}"
-        table.rows.append([name, METRICS.get(metric, metric), cell, percent(zero), difference])
+        first = [chance_cell(guess)] * bool(known)
+        table.rows.append([name, METRICS.get(metric, metric), *first, cell, percent(zero), difference])
 
     zeros = [math.nan if zero_shot is None else zero_shot.tasks[number].accuracy for number in tasks]
     for (number, (name, metric)), zero in zip(tasks.items(), zeros, strict=True):
-        add(name, metric, values[number].values(), zero)
+        add(name, metric, values[number].values(), zero, known.get(number, math.nan))
     whole = [seed for seed in seeds if tasks and all(seed in values[number] for number in tasks)]
     mean = [fmean(values[number][seed] for number in tasks) for seed in whole]
-    add("mean", "", mean, fmean(zeros) if zeros else math.nan)
+    guesses = [known.get(number, math.nan) for number in tasks]
+    add("mean", "", mean, *(fmean(part) if part else math.nan for part in (zeros, guesses)))
     return table
+
+
+def chances_of(zero_shot: Run | None, parts: Sequence[HeldOut]) -> dict[int, float]:
+    """What guessing gives on held-out tasks, by index, in percent, where a test or zero-shot CLIP's run recorded it."""
+    found: dict[int, float] = {}
+    for part in parts:
+        for run in part.runs.values():
+            numbers = range(len(run.tasks)) if part.held is None else part.held
+            found |= {n: chance(task.classes) for n, task in zip(numbers, run.tasks, strict=True) if task.classes}
+    if zero_shot:
+        found |= {n: chance(task.classes) for n, task in enumerate(zero_shot.tasks) if task.classes}
+    return found
 
 
 def grid(

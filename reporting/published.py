@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import fmean
 
 from reporting.collection import Group
-from reporting.series import Series
-from reporting.tables import NOTHING, Table, signed
+from reporting.series import Series, guessed
+from reporting.tables import CHANCE, NOTHING, Table, signed
 
 FILE = Path(__file__).with_suffix(".csv")
 SOURCE = "arXiv 2208.13474 (Neurocomputing 603, 2024, 128290)"
@@ -70,7 +70,7 @@ def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, st
     """Each published figure for which we have runs: ours, the published one, and the difference in points.
 
     Zero-shot CLIP has one figure. Our average over shots is shown only with runs at all five; a mean over fewer seeds
-    than requested has a note.
+    than requested has a note. The first row is chance, on the classes of our runs.
     """
     figures = read_published() if figures is None else figures
     table = Table(["method", "shots", "ours", "published", "difference"], [])
@@ -84,6 +84,9 @@ def published_table(dataset: str, group: Group, figures: dict[tuple[str, str, st
             figure = figures.get((*key, n))
             if figure is not None:
                 table.rows.append([row.label, n, text, str(figure), signed(mean - float(figure.mean), 2)])
+    chance = fmean(guessed(series for row in group.rows for series in row.by_shots.values()) or [math.nan])
+    if table.rows and not math.isnan(chance):
+        table.rows.insert(0, [CHANCE, "", f"{chance:.2f}", "", ""])
     return table
 
 

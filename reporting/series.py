@@ -93,6 +93,23 @@ def make_series(method: str, seeds: Sequence[int], runs: Iterable[Run], measure:
     return series
 
 
+def guessed(many: Iterable[Series]) -> list[float]:
+    """What guessing gives on each task of the runs, in percent; NaN if they do not agree on its number of classes.
+
+    Empty if no run recorded a number of classes, or what the series show is no accuracy.
+    """
+    found: list[set[float]] = []
+    for series in many:
+        of = series.measure.guessed
+        if of is None:
+            return []
+        for run in series.runs:
+            found = found or [set() for _ in run.tasks]
+            for known, task in zip(found, run.tasks, strict=True):
+                known |= {value for value in [of(task)] if not math.isnan(value)}
+    return [next(iter(known)) if len(known) == 1 else math.nan for known in found] if any(found) else []
+
+
 def check_same_tasks(many: Iterable[Series]) -> tuple[tuple[str, str], ...]:
     """(name, metric) of the tasks of all runs, empty without runs; RunError naming two folders if tasks differ."""
     runs = [run for series in many for run in series.runs]

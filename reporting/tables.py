@@ -12,10 +12,11 @@ from statistics import fmean
 from common.text import columns_of, counted, printable
 from reporting.measures import ACCURACY
 from reporting.paired import Paired
-from reporting.series import Series, Stat, check_same_tasks
+from reporting.series import Series, Stat, check_same_tasks, guessed
 from runs.results import Run
 
 NOTHING = "-"
+CHANCE = "Chance"  # the row; as a column it is in lower case
 FIXED_SPACE = "\N{NO-BREAK SPACE}"
 LEGEND = ACCURACY.legend
 SHORT_NOTES = "[n]: mean over n finished seeds, fewer than requested."
@@ -46,10 +47,6 @@ class Table:
     def width(self) -> int:
         """Width of the text in terminal columns."""
         return max(map(columns_of, self.text().splitlines()))
-
-    def fit_width(self, columns: int, rules: Iterable[int] = ()) -> Table:
-        """This table if its text is at most ``columns`` wide, otherwise the transposed table."""
-        return self if self.width <= columns else self.transposed(rules)
 
     def select(self, columns: Sequence[int]) -> Table:
         """The given columns, in the given order."""
@@ -138,6 +135,11 @@ def seconds(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def chance_cell(value: float) -> str:
+    """What guessing gives, with one decimal; empty if it is not known."""
+    return "" if math.isnan(value) else percent(value)
+
+
 def _task_heading(name: str, metric: str) -> str:
     return f"{name} (C)" if metric == "C" else name
 
@@ -157,34 +159,41 @@ def seed_table(series: Series, together: Sequence[float] = ()) -> Table:
     """One method: a row per task and one for their mean, a column per finished seed, then mean ± std.
 
     If only one seed was requested, its figures are the only column. ``together``: each task's figure for all seeds as
-    one classifier, in a further column.
+    one classifier, in a further column. Before accuracies comes chance.
     """
-    tasks = check_same_tasks([series])
+    tasks, chances = check_same_tasks([series]), guessed([series])
     several = len(series.seeds) > 1
     headings = [f"seed {run.seed}" if several else series.measure.title for run in series.runs]
     headings += [f"mean ± std {_unbroken(series.note)}".strip()] * several + ["together"] * bool(together)
+    headings = [CHANCE.lower()] * bool(chances) + headings
     table = Table(["task", "metric", *headings], [], left=2, rules={len(tasks)})
 
-    def add(name: str, metric: str, value: Callable[[Run], float], whole: Sequence[float]) -> None:
+    def add(
+        name: str, metric: str, value: Callable[[Run], float], whole: Sequence[float], chance: Sequence[float]
+    ) -> None:
         stat = [spread(series.over_seeds(value))] * several
         stat += [percent(fmean(whole))] if whole else []
-        table.rows.append([name, metric, *(percent(value(run)) for run in series.runs), *stat])
+        first = [chance_cell(fmean(chance))] if chance else []
+        table.rows.append([name, metric, *first, *(percent(value(run)) for run in series.runs), *stat])
 
     for i, (name, metric) in enumerate(tasks):
-        add(name, METRICS.get(metric, metric), series.measure.at(i), together[i : i + 1])
-    add("mean", "", series.measure.mean, together)
+        add(name, METRICS.get(metric, metric), series.measure.at(i), together[i : i + 1], chances[i : i + 1])
+    add("mean", "", series.measure.mean, together, chances)
     return table
 
 
 def method_table(many: Sequence[tuple[str, Series]], short: bool = False) -> Table:
     """A row per method (label, runs): accuracy by task, mean ± std over seeds, trainable parameters, seconds a run.
 
-    ``short``: missing seeds are noted as in SHORT_NOTES.
+    Before accuracies comes a row for chance. ``short``: missing seeds are noted as in SHORT_NOTES.
     """
     tasks = check_same_tasks([series for _, series in many])
     headings = [_task_heading(*task) for task in tasks]
     table = Table(["method", *headings, "mean ± std", "parameters", "seconds a run"], [])
     columns: dict[int, list[float]] = {c: [] for c in range(1, len(tasks) + 2)}
+    chances = guessed(series for _, series in many)
+    if chances:
+        _add_chance(table, [*chances, fmean(chances)], columns)
     for label, series in many:
         stats = series.tasks() or [Stat.of([])] * len(tasks)
         for c, stat in enumerate([*stats, series.mean], start=1):
@@ -198,6 +207,20 @@ def method_table(many: Sequence[tuple[str, Series]], short: bool = False) -> Tab
     return table
 
 
+def _add_chance(table: Table, values: Sequence[float], columns: dict[int, list[float]]) -> None:
+    """Add the row of what guessing gives, which is never marked as the best."""
+    cells = [CHANCE, *map(chance_cell, values)]
+    table.rows.append(cells + [""] * (len(table.header) - len(cells)))
+    for column in columns.values():
+        column.append(math.nan)
+
+
+def tasks_as_rows(table: Table) -> Table:
+    """A `method_table` with a row per task, and a line above mean, parameters and seconds."""
+    turned = table.transposed(rules=[len(table.header) - 4])
+    return turned.with_headings({1: CHANCE.lower()}) if turned.header[1:2] == [CHANCE] else turned
+
+
 def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[int], short: bool = False) -> Table:
     """A row per method (label, runs at each shot count): mean ± std over seeds at each shot count, then parameters.
 
@@ -205,7 +228,10 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
     """
     table = series_table(many, [counted(n, "shot") for n in shots], short)
     table.header.append("parameters")
-    for cells, (_, row) in zip(table.rows, many, strict=True):
+    lines = table.rows[len(table.rows) - len(many) :]
+    for cells in table.rows[: -len(many)]:
+        cells.append("")
+    for cells, (_, row) in zip(lines, many, strict=True):
         counts = [series.runs[0].parameters for series in row if series.runs]
         cells.append(f"{counts[-1]:,}" if counts else NOTHING)
     return table
@@ -214,11 +240,14 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
 def series_table(many: Sequence[tuple[str, Sequence[Series]]], headings: Sequence[str], short: bool = False) -> Table:
     """Mean ± std over seeds, with a row per entry (label, runs in each column).
 
-    ``short``: missing seeds are noted as in SHORT_NOTES.
+    Before accuracies comes a row for chance. ``short``: missing seeds are noted as in SHORT_NOTES.
     """
     check_same_tasks([series for _, row in many for series in row])
     table = Table(["method", *headings], [])
     columns: dict[int, list[float]] = {c: [] for c in range(1, len(headings) + 1)}
+    chances = guessed(series for _, row in many for series in row)
+    if chances:
+        _add_chance(table, [fmean(chances)] * len(headings), columns)
     for label, row in many:
         cells = []
         for c, series in enumerate(row, start=1):

@@ -67,5 +67,14 @@ def test_csv_has_a_line_per_run_and_task_and_counts_seeds(make_run, tmp_path):
     assert (coop["seeds_finished"], coop["mean"], coop["std"]) == ("1", "1.5", "")
 
 
+def test_csv_has_chance_where_classes_were_recorded(make_run, make_full_run, tmp_path):
+    make_run([50.0, 60.0], seed=1)
+    make_full_run([50.0, 60.0], "CoOp-CA", seed=1, classes=4)
+    groups = read_collection(tmp_path).groups
+    runs, summary = lines_of(runs_csv(groups)), lines_of(summary_csv(groups))
+    assert [(line["method"], line["chance"]) for line in runs] == [("CoOp-CA", "25.0")] * 2 + [("SoftCPT-NATA", "")] * 2
+    assert {line["method"]: line["chance"] for line in summary} == {"CoOp-CA": "25.0", "SoftCPT-NATA": ""}
+
+
 def test_a_table_as_csv_has_the_printed_cells():
     assert table_csv(Table(["a", "b"], [["x, y", "1 ± 2"]])) == 'a,b\n"x, y",1 ± 2\n'

@@ -50,13 +50,13 @@ def test_it_renders_without_errors_or_requests_and_fits_the_window(browser, page
 def test_a_click_sorts_and_another_reverses_the_order(browser, page):
     browser.open(page, 1280)
     initial = browser.run(COLUMN)
-    assert initial == [COOP, "KgCoOp", "PLOT", "SoftCPT-NATA"]
+    assert initial == ["Chance", COOP, "KgCoOp", "PLOT", "SoftCPT-NATA"]
     head = "#accuracy table.sortable th:nth-child(3)"  # 4 shots
     browser.click(f"{head} button")
-    assert browser.run(COLUMN) == ["KgCoOp", "SoftCPT-NATA", COOP, "PLOT"]  # rows without a number are last
+    assert browser.run(COLUMN) == ["KgCoOp", "SoftCPT-NATA", COOP, "Chance", "PLOT"]  # rows without a number are last
     assert browser.run(f"document.querySelector('{head}').getAttribute('aria-sort')") == "descending"
     browser.click(f"{head} button")
-    assert browser.run(COLUMN) == [COOP, "SoftCPT-NATA", "KgCoOp", "PLOT"]
+    assert browser.run(COLUMN) == ["Chance", COOP, "SoftCPT-NATA", "KgCoOp", "PLOT"]
     assert browser.run(f"document.querySelector('{head}').getAttribute('aria-sort')") == "ascending"
     browser.click("#accuracy table.sortable th:first-child button")
     assert browser.run(COLUMN) == initial
@@ -72,7 +72,7 @@ def test_the_keyboard_sorts_too(browser, page):
     browser.press("Tab")  # from the table's box past the first heading to the second, 1 shot
     browser.press("Enter")
     assert browser.run(f"{FIRST}.tHead.rows[0].cells[1].getAttribute('aria-sort')") == "descending"
-    assert browser.run(COLUMN) == ["SoftCPT-NATA", COOP, "KgCoOp", "PLOT"]
+    assert browser.run(COLUMN) == ["SoftCPT-NATA", "Chance", COOP, "KgCoOp", "PLOT"]
 
 
 def test_numbers_sort_as_numbers(browser, page):

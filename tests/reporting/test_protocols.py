@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -7,9 +8,11 @@ from common.paths import EVALUATION, RESULTS
 from reporting.protocols import (
     HeldOut,
     base_to_new_report,
+    base_to_new_summary,
     base_to_new_table,
     harmonic_mean,
     new_tasks_report,
+    new_tasks_summary,
     new_tasks_table,
 )
 from reporting.series import make_series
@@ -102,6 +105,52 @@ def test_new_tasks(make_run):
     assert re.search(r"Not new: .* \(b\)\.", notes)
     with pytest.raises(RunError, match="different tasks"):
         new_tasks_report(zero_shot, [HeldOut((1, 2), parts[0].runs)], [1, 2])
+
+
+def with_classes(run, *counts):
+    """The run, which recorded these numbers of classes."""
+    return replace(run, tasks=tuple(replace(task, classes=n) for task, n in zip(run.tasks, counts, strict=True)))
+
+
+def test_chance_among_base_and_among_new_classes(make_series_of):
+    base = make_series_of("base", [[90, 50], [90, 70]])
+    new = make_series_of("new", [[30, 50], [30, 70]])
+    base = replace(base, runs=tuple(with_classes(run, 4, 3) for run in base.runs))
+    new = replace(new, runs=tuple(with_classes(run, 2, 2) for run in new.runs))
+    table = base_to_new_table(base, new)
+    assert table.header[:5] == ["task", "metric", "base chance", "new chance", "base"]
+    assert [row[2:5] for row in table.rows] == [
+        ["25.0", "50.0", "90.0 ± 0.0"],
+        ["33.3", "50.0", "60.0 ± 10.0"],
+        ["29.2", "50.0", "75.0 ± 5.0"],
+    ]
+    summary = base_to_new_summary([("A", base, new), ("B", base, new)])
+    assert summary.rows[0] == ["Chance", "29.2", "50.0", "36.8"]  # H(29.17, 50)
+    assert summary.rows[1] == ["A", "75.0 ± 5.0", "45.0 ± 5.0", "56.2 ± 5.3"]
+    assert {row for row, _ in summary.best} == {1, 2}  # although chance on new classes is above 45
+
+
+def test_chance_on_held_out_tasks(make_run):
+    def run(row, names, *counts, **more):
+        return with_classes(read_run(make_run(row, names=list(names), **more)), *counts)
+
+    zero_shot = run([40, 60, 50], "abc", 4, 5, None, method="Z", shots=0)
+    parts = [
+        HeldOut((0, 2), {1: run([42, 50], "ac", 4, 10, method="S", seed=1)}),
+        HeldOut((1,), {1: run([50], "b", 5, method="T", seed=1)}),
+    ]
+    table = new_tasks_table(zero_shot, parts, [1])
+    assert table.header == ["task", "metric", "chance", "held out", "zero-shot", "difference"]
+    assert [row[2:4] for row in table.rows] == [["25.0", "42.0"], ["20.0", "50.0"], ["10.0", "50.0"], ["18.3", "47.3"]]
+    summary = new_tasks_summary([("A", table), ("B", table)])
+    assert summary.rows == [
+        ["Chance", "18.3", "18.3", ""],
+        ["A", "47.3", "50.0", "-2.7"],
+        ["B", "47.3", "50.0", "-2.7"],
+    ]
+    assert summary.best == {(1, 1), (2, 1)}
+    unknown = new_tasks_table(zero_shot, [HeldOut((0, 2), {}), parts[1]], [1])
+    assert [row[2] for row in unknown.rows] == ["25.0", "20.0", "", ""]
 
 
 def test_an_evaluation_is_not_a_run(make_run, tmp_path):

@@ -1,7 +1,11 @@
+import math
+from dataclasses import replace
+
 import pytest
 
-from reporting.series import make_series
-from reporting.tables import Table, method_table, seconds, seed_table, shots_table
+from reporting.measures import MEASURES
+from reporting.series import guessed, make_series
+from reporting.tables import CHANCE, Table, method_table, seconds, seed_table, series_table, shots_table, tasks_as_rows
 from runs.results import read_run
 
 
@@ -12,6 +16,75 @@ def make_series_of(make_run):
         return make_series(method, seeds, runs)
 
     return make
+
+
+def with_classes(series, *counts):
+    """The series, whose runs recorded these numbers of classes."""
+
+    def of(run):
+        tasks = tuple(replace(task, classes=n) for task, n in zip(run.tasks, counts, strict=True))
+        return replace(run, tasks=tasks)
+
+    return replace(series, runs=tuple(map(of, series.runs)))
+
+
+def test_chance_is_what_guessing_gives_by_either_metric(make_series_of):
+    series = make_series_of("A", [[50, 80], [52, 80]], names=["petal colour", "leaf"], metrics=["A", "C"])
+    assert guessed([series]) == []  # these runs did not record their classes
+    known = with_classes(series, 8, 3)
+    assert guessed([known]) == pytest.approx([12.5, 100 / 3])
+    assert guessed([series, known]) == guessed([known])
+    assert guessed([make_series("none", (1,), [])]) == []
+    # A task whose number of classes is not known, or not the same in all runs, has no figure.
+    one, two = guessed([with_classes(series, None, 3)])
+    assert math.isnan(one) and two == pytest.approx(100 / 3)
+    assert math.isnan(guessed([known, with_classes(series, 4, 3)])[0])
+    for name in ("ece", "ece-uncalibrated"):
+        assert guessed([replace(known, measure=MEASURES[name])]) == []
+
+
+def test_chance_is_a_column_before_the_seeds(make_series_of):
+    series = make_series_of("A", [[50, 80], [52, 80], [54, 80]], names=["petal colour", "leaf"], metrics=["A", "C"])
+    table = seed_table(with_classes(series, 8, 3), [60.0, 81.0])
+    assert table.header == ["task", "metric", "chance", "seed 1", "seed 2", "seed 3", "mean ± std", "together"]
+    assert [row[:4] for row in table.rows] == [
+        ["petal colour", "overall", "12.5", "50.0"],
+        ["leaf", "class mean", "33.3", "80.0"],
+        ["mean", "", "22.9", "65.0"],
+    ]
+    assert {len(row) for row in table.rows} == {8}
+    partly = seed_table(with_classes(series, None, 3))
+    assert [row[2] for row in partly.rows] == ["", "33.3", ""]
+    assert "chance" not in seed_table(series).header
+    ece = replace(with_classes(series, 8, 3), measure=MEASURES["ece"])
+    assert "chance" not in seed_table(ece).header
+
+
+def test_chance_is_the_first_row_of_methods_and_never_the_best(make_series_of):
+    low = with_classes(make_series_of("A", [[1.0, 50.0]], (1,)), 8, 3)
+    high = with_classes(make_series_of("B", [[2.0, 20.0]], (1,)), 8, 3)
+    table = method_table([("A", low), ("B", high)])
+    assert table.rows[0] == [CHANCE, "12.5", "33.3", "22.9", "", ""]
+    assert [row[0] for row in table.rows] == [CHANCE, "A", "B"]
+    assert table.best == {(2, 1), (1, 2), (1, 3)} and table.second == {(1, 1), (2, 2), (2, 3)}
+    assert method_table([("A", low)]).best == set()  # it is not compared with chance
+    tall = tasks_as_rows(table)
+    assert tall.header == ["method", "chance", "A", "B"] and tall.rows[0][1:] == ["12.5", "1.0", "2.0"]
+    assert [row[1] for row in tall.rows] == ["12.5", "33.3", "22.9", "", ""] and tall.rules == {2}
+
+
+def test_chance_is_the_first_row_at_several_shot_counts(make_series_of):
+    rows = [(m, [with_classes(make_series_of(m, [[v, v]], (1,), shots=n), 4, 4) for n in (1, 2)])
+            for m, v in (("A", 10.0), ("B", 20.0))]  # fmt: skip
+    table = shots_table(rows, [1, 2])
+    assert table.rows == [
+        [CHANCE, "25.0", "25.0", ""],
+        ["A", "10.0", "10.0", "8,390,656"],
+        ["B", "20.0", "20.0", "8,390,656"],
+    ]
+    assert table.best == {(2, 1), (2, 2)}
+    of_errors = [(label, [replace(one, measure=MEASURES["ece"]) for one in row]) for label, row in rows]
+    assert [row[0] for row in series_table(of_errors, ["1 shot", "2 shots"]).rows] == ["A", "B"]
 
 
 def cells(line):
@@ -70,8 +143,7 @@ def test_a_wide_table_is_transposed(make_series_of):
     names = [f"attribute number {i}" for i in range(44)]
     series = [(m, make_series_of(m, [[float(i) for i in range(44)]], (1,), names=names)) for m in "AB"]
     wide = method_table(series)
-    assert wide.fit_width(10_000) is wide
-    tall = wide.fit_width(100, rules=[44])
+    tall = tasks_as_rows(wide)
     assert tall.header == ["method", "A", "B"]
     assert tall.rows[43] == ["attribute number 43", "43.0", "43.0"]
     assert tall.rows[44][0] == "mean ± std"
