@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from classifier.classifier import Classifier
+from common.catalogue import METHODS
 from common.chance import chance
 from common.text import counted, one_line
 from prompting.open_clip_towers import OPEN_CLIP, hub_of
@@ -97,7 +98,10 @@ def _what(classifier: Classifier) -> str:
 
 def _examples(classifier: Classifier) -> str:
     shots = classifier.bundles[0].record.get("shots")
-    return f"{counted(shots, 'image')} per class" if isinstance(shots, int) and shots > 0 else "no images"
+    if isinstance(shots, int) and shots > 0:
+        return f"{counted(shots, 'image')} per class"
+    method = METHODS.get(str(classifier.bundles[0].record.get("method")))
+    return "all images" if method is not None and method.learns else "no images"
 
 
 def _seeds(classifier: Classifier) -> list[Any]:
@@ -171,7 +175,10 @@ def _training(classifier: Classifier) -> str:
     rows = [
         ["method", str(record["method"])],
         ["data set", str(record.get("dataset", "not recorded"))],
-        ["training images per class", str(record.get("shots", "not recorded"))],
+        [
+            "training images per class",
+            "all" if _examples(classifier) == "all images" else str(record.get("shots", "not recorded")),
+        ],
         ["seeds", f"{', '.join(map(str, seeds))}" + (", together as one classifier" if len(seeds) > 1 else "")],
         ["config", str(record.get("config", "not recorded"))],
         ["versions", ", ".join(f"{name} {version}" for name, version in dict(record.get("versions", {})).items())],

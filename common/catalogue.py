@@ -19,6 +19,7 @@ from common.errors import InputError, unknown
 from common.paths import REPOSITORY
 
 Reach = Literal["nothing", "tasks", "classes"]
+Candidate = Literal["", "default", "seconds", "minutes"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class Method:
         learns: False for zero-shot methods: they read no training image and run once.
         compared: part of the default comparison.
         residual: its prompts may carry a residual of the images: its command takes --residual.
+        candidate: not empty if `train.sh <dataset> <shots>` may choose the method. "seconds" or "minutes": what a run
+            costs; those of minutes are given up once they are clearly behind. "default": the one, of seconds, that is
+            taken where the shots do not tell.
         towers: beginnings of the names of shared configs that the method can use (configs/trainers/<tower>_....yaml);
             empty: all.
         needs: what these towers are, to complete "it needs ...".
@@ -61,6 +65,7 @@ class Method:
     learns: bool = True
     compared: bool = False
     residual: bool = False
+    candidate: Candidate = ""
     towers: tuple[str, ...] = ()
     needs: str = ""
 
@@ -201,6 +206,7 @@ add(
             choice="task",
             keys=(("TRAINER.ZEROSHOT.TEMPLATES", "task"),),
             compared=True,
+            candidate="seconds",
         ),
         _zero_shot(
             "ZeroshotCLIP-ensemble",
@@ -217,6 +223,7 @@ add(
             ("garden8 4", "plants7 4 --data ~/data"),
             keys=(RESIDUAL,),
             family="probe",
+            candidate="default",
         ),
         Method(
             "LP-CLIP",
@@ -228,6 +235,7 @@ add(
             tied_to="classes",
             ties="weights for every class",
             family="probe",
+            candidate="seconds",
         ),
         Method(
             "ProtoNet",
@@ -239,6 +247,7 @@ add(
             tied_to="classes",
             ties="a mean feature for every class",
             family="probe",
+            candidate="seconds",
         ),
         Method(
             "LPPlusPlus",
@@ -250,6 +259,21 @@ add(
             tied_to="classes",
             ties="weights for every class",
             family="probe",
+            candidate="seconds",
+        ),
+        _tip_adapter(
+            "Tip-Adapter",
+            "Tip-Adapter",
+            choice="no",
+            keys=(("TRAINER.TIPADAPTER.FINETUNE", "False"),),
+            candidate="seconds",
+        ),
+        _tip_adapter(
+            "Tip-Adapter-F",
+            "Tip-Adapter-F",
+            choice="yes",
+            keys=(("TRAINER.TIPADAPTER.FINETUNE", "True"),),
+            candidate="seconds",
         ),
         Method(
             "CLAP",
@@ -261,9 +285,8 @@ add(
             tied_to="classes",
             ties="weights for every class",
             family="probe",
+            candidate="seconds",
         ),
-        _tip_adapter("Tip-Adapter", "Tip-Adapter", choice="no", keys=(("TRAINER.TIPADAPTER.FINETUNE", "False"),)),
-        _tip_adapter("Tip-Adapter-F", "Tip-Adapter-F", choice="yes", keys=(("TRAINER.TIPADAPTER.FINETUNE", "True"),)),
         Method(
             "CLIP-Adapter",
             "CLIP-Adapter",
@@ -417,6 +440,7 @@ add(
             "SoftCPT-R",
             choice="R",
             keys=(("TRAINER.SOFTCPT.VARIANT", "NATA"), RESIDUAL),
+            candidate="minutes",
         ),
         _softcpt(
             "SoftCPT-NATS",

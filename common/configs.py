@@ -66,6 +66,11 @@ def find_dataset(name: str) -> Path:
     return find_file(name, (paths.CONFIGS / "datasets", paths.CONFIGS / "collections"), "Dataset")
 
 
+def datasets() -> list[str]:
+    """The names of all data sets and collections."""
+    return [file.stem for kind in ("datasets", "collections") for file in choosable(paths.CONFIGS / kind)]
+
+
 def find_config(name: str, method: Method) -> Path:
     """The config of a method called ``name``: its own, or one that all methods share; or the file at that path.
 

@@ -21,6 +21,7 @@ TOGETHER = "together.json"  # beside the folders of seeds: what they reach as on
 RESULTS = "results.json"  # written last: its mark says that the run is finished
 EVALUATION = "evaluation.json"  # the same of an evaluation of another run's checkpoint
 TESTED = "tested"  # a folder: evaluations of this run's checkpoint
+FOLDS = "folds"  # a folder beside those of seeds: runs that hold some of the shots out
 TRACEBACK = "traceback.txt"  # of the error that ended it
 INPUTS = "configs.sha256"  # hashes of the config files, and of what it started from, that it was made from
 TENSORBOARD = "tensorboard"  # a folder

@@ -14,7 +14,7 @@ from dassl.data.datasets import DatasetBase, Datum
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from datasets.fewshot import TaskImages, own_shots
+from datasets.fewshot import TaskImages, all_images, own_shots, without_fold
 from datasets.images import data_root
 from datasets.published_draws import name_unused, published_shots
 from prompting.tasks import Task, TaskLayout
@@ -34,21 +34,32 @@ class TaskCollection(DatasetBase):
         tasks = select_tasks(self.read_tasks(cfg, root), getattr(cfg.DATASET, "SUBSAMPLE_TASKS", "all"))
         # ImageNet's variants have test images only. The released code trains on those; we never do (see
         # TaskTrainer.refuse_test_only), but Dassl counts classes in the training images and needs some.
-        self.test_only = not any(images.train for images in tasks)
-        if not self.test_only and shots >= 1:
+        self.untested = getattr(cfg.DATASET, "ALL_IMAGES", False)
+        self.test_only = not self.untested and not any(images.train for images in tasks)
+        fold = getattr(cfg.DATASET, "FOLD", "")
+        if fold and (self.untested or self.test_only):
+            reason = "DATASET.ALL_IMAGES is set" if self.untested else "there are no training images"
+            raise InputError(f"DATASET.FOLD is {fold}, but {reason}; leave it out.")
+        if self.untested:
+            tasks = [all_images(images) for images in tasks]
+        elif not self.test_only and shots >= 1:
             draws = getattr(cfg.DATASET, "DRAWS", "")
             if draws:
                 tasks = [published_shots(images, draws, shots, seed, root, allow_fewer) for images in tasks]
             else:
                 tasks = [own_shots(images, shots, seed, root, allow_fewer) for images in tasks]
                 name_unused(tasks, shots, seed, root)
+        if fold:
+            tasks = [without_fold(images, fold) for images in tasks]
         tasks = [images.with_classes(select_classes(images.task, classes)) for images in tasks]
         self.layout = TaskLayout(tuple(images.task for images in tasks))
         parts: dict[str, list[Datum]] = {
             part: [datum for t, images in enumerate(tasks) for datum in self._data(t, getattr(images, part))]
             for part in ("train", "val", "test")
         }
-        super().__init__(train_x=parts["train"] or parts["test"], val=parts["val"], test=parts["test"])
+        # Dassl's loaders need some images in both; trainers test nothing if the collection is `untested`.
+        test = parts["train"] if self.untested else parts["test"]
+        super().__init__(train_x=parts["train"] or parts["test"], val=parts["val"], test=test)
 
     def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
         """The collection's tasks with all their images, in a fixed order; InputError when something is missing."""

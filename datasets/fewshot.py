@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -119,6 +120,48 @@ def own_shots(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer
     val = validation_shots(images, shots, seed)
     record_draw(train, val, (images.train, images.val), root, images.source, f"shots_{shots}-seed_{seed}")
     return replace(images, train=train, val=val)
+
+
+def without_fold(images: TaskImages, fold: str) -> TaskImages:
+    """The task for one fold of a cross-validation on its training images, such as the few shots.
+
+    The i-th training image of a class (from 0) is held out by fold i modulo the number of folds. Held-out images take
+    the place of the test images, and there are no validation images: nothing but the training images is used. The only
+    image of a class is never held out.
+
+    Args:
+        fold: "2/5" is the second of five folds.
+
+    Raises:
+        InputError: ``fold`` is not like that, or it would hold no image out.
+    """
+    number, count = read_fold(fold)
+    train: Samples = []
+    held: Samples = []
+    for group in by_class(images.train).values():
+        for i, sample in enumerate(group):
+            (held if len(group) > 1 and i % count == number - 1 else train).append(sample)
+    if not held:
+        raise InputError(
+            f"DATASET.FOLD is {fold}, but no class of task '{images.task.name}' has {counted(max(number, 2), 'image')} "
+            "for training; ask for fewer shots, so that there are fewer folds."
+        )
+    return replace(images, train=train, val=[], test=held)
+
+
+def read_fold(fold: str) -> tuple[int, int]:
+    """The number of a fold, from 1 on, and the number of folds; InputError if it is not like "2/5"."""
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", fold)
+    if match:
+        number, count = map(int, match.groups())
+        if count >= 2 and 1 <= number <= count:
+            return number, count
+    raise InputError(f"DATASET.FOLD is '{fold}'; it must be one of at least two folds, such as 2/5.")
+
+
+def all_images(images: TaskImages) -> TaskImages:
+    """The task with every image for training, each once, and none left for validation or testing."""
+    return replace(images, train=list(dict.fromkeys([*images.train, *images.val, *images.test])), val=[], test=[])
 
 
 def split_in_three(

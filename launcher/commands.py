@@ -6,11 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from common import catalogue
+from common import catalogue, configs
 from common.catalogue import METHODS
-from common.errors import InputError, unknown
+from common.errors import InputError, nearest
 from common.files import write_atomically
 from launcher import arguments, frame, protocols
+from launcher import pick as picking
 from launcher import plan as planning
 from launcher.execution import closing_line, names_of_tasks, run_missing
 from launcher.plan import COMPARE, Plan
@@ -56,25 +57,62 @@ def parser_of(command: str, argv: Sequence[str]) -> frame.OneLineParser:
 
 
 def train(argv: Sequence[str], check: bool) -> int:
-    """scripts/train.sh: any method by its name, its label or its command."""
+    """scripts/train.sh: any method by its name, its label or its command; or a dataset, for which one is chosen."""
     command, *rest = argv or ["--help"]
     if command in ("-h", "--help"):
-        print("usage: bash scripts/train.sh <method> <dataset> <shots> [options]\n\nmethods:")
+        print("usage: bash scripts/train.sh <method> <dataset> <shots> [options]   trains and tests a method")
+        print("       bash scripts/train.sh <dataset> <shots> [options]            chooses the method, and does that")
+        print("\nmethods:")
         for name in catalogue.commands():
             methods = catalogue.methods_of(name)
             print(f"  {name:14}{methods[0].about}")
             print("".join(f"      {method.name}\n" for method in methods if len(methods) > 1), end="")
-        print("\nbash scripts/train.sh <method> --help lists a method's options and keys.")
+        print("\nbash scripts/train.sh <method> --help lists a method's options and keys,")
+        print("bash scripts/train.sh <dataset> --help those of the choice, such as for garden8.")
         return ANSWERED if check else 0
     if command.startswith("-"):
-        raise InputError("Which method? It comes first, for example: bash scripts/train.sh softcpt garden8 4")
+        raise InputError(
+            "Which method or dataset? It comes first, for example: bash scripts/train.sh softcpt garden8 4"
+        )
     if command.lower() in catalogue.commands():
         return answer(command.lower(), rest, check)
     try:
         method = catalogue.named(command)
     except InputError:
-        raise unknown("Method", command, [*catalogue.commands(), *METHODS]) from None
+        return pick(argv, check)
     return answer(method.name, rest, check)
+
+
+def pick(argv: Sequence[str], check: bool) -> int:
+    """scripts/train.sh with a dataset: choose a method on the shots, and train and test it."""
+    if not picking.names_dataset(argv[0]):
+        known = [*catalogue.commands(), *METHODS, *configs.datasets()]
+        guess = nearest(argv[0], known)
+        hint = f"; did you mean '{guess}'?" if guess else "."
+        raise InputError(
+            f"'{argv[0]}' is neither a method nor a dataset{hint} bash scripts/train.sh --help lists the methods, and "
+            "the datasets are in configs/datasets and configs/collections."
+        )
+    if arguments.asks_for_help(argv):
+        picking.make_parser().print_help()
+        return ANSWERED if check else 0
+    plan = picking.make_plan(argv)
+    if check:
+        return NEEDS_OPENCLIP if plan.needs_openclip else 0
+    started = time.monotonic()
+    chosen, failures = picking.choose(plan)
+    if chosen is None:
+        print(closing_line(failures, len(plan.jobs)), file=sys.stderr)
+        return frame.FAILED
+    final = picking.final_plan(plan, chosen)
+    print(f"\nTraining {chosen.label} on {'all labelled images' if plan.all_images else 'all shots'}", flush=True)
+    missing = run_missing(final)
+    text = picking.untested_summary(final) if plan.all_images and chosen.learns else method_summary(final)
+    print(f"\n{text}", *([] if missing else picking.in_use(final)), sep="\n")
+    print(f"Done in {time.monotonic() - started:.0f} s", flush=True)
+    if missing:
+        print(closing_line(missing, len(final.jobs)), file=sys.stderr)
+    return frame.FAILED if failures or missing else 0
 
 
 def carry_out(plan: Plan) -> int:

@@ -303,13 +303,13 @@ def compare_parser() -> frame.OneLineParser:
     return parser
 
 
-def add_arguments(parser: frame.OneLineParser, learns: bool, several: bool = False) -> None:
-    """Dataset, shots, seeds and places; ``several``: more than one number of shots."""
+def add_arguments(parser: frame.OneLineParser, learns: bool, several: bool = False, seeds: str = "1,2,3") -> None:
+    """Dataset, shots, seeds and places; ``several``: more than one number of shots; ``seeds``: the default."""
     parser.add_argument("dataset", nargs="?", help="a name in configs/datasets or configs/collections, or a .yaml file")
     if learns:
         more = ", or several: 1,2,4,8,16" if several else ""
         parser.add_argument("shots", nargs="?", help="training images per class" + more)
-        parser.add_argument("--seeds", default="1,2,3", help="default: 1,2,3")
+        parser.add_argument("--seeds", default=seeds, help=f"default: {seeds}")
     else:
         parser.add_argument("shots", nargs="?", help="ignored")
         parser.add_argument("--seeds", help="ignored")

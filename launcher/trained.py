@@ -219,7 +219,8 @@ def words_of(runs: Sequence[Run]) -> tuple[str, str]:
     if len({run.folder.parent for run in runs}) > 1:
         return ", ".join(str(run.folder) for run in runs), ""
     seeds = ", ".join(str(run.seed) for run in runs)
-    shots = f", {counted(first.shots, 'shot')}, seed{'s' * (len(runs) > 1)} {seeds}" if learns(first) else ""
+    images = "all images" if first.shots < 1 else counted(first.shots, "shot")
+    shots = f", {images}, seed{'s' * (len(runs) > 1)} {seeds}" if learns(first) else ""
     variant = f"{first.config}+{first.variant}" if first.variant else first.config
     return f"{first.method} on {first.dataset}{shots}", variant
 

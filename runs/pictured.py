@@ -57,7 +57,8 @@ def photographs_of(folder: Path, data: Path | None = None) -> Photographs:
             raise InputError(f"the photographs in {root} changed since this run")
         with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
             dataset = _declared(declaration)(cfg) if declaration else DATASET_REGISTRY.get(str(cfg.DATASET.NAME))(cfg)
-        items = {"train": [] if dataset.test_only else dataset.train_x, "test": dataset.test}
+        train = [] if dataset.test_only else dataset.train_x
+        items = {"train": train, "test": [] if dataset.untested else dataset.test}
         tasks = dataset.layout.tasks
         return Photographs(
             **{

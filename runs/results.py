@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from common.files import SEAL, read_text, unsealed
-from common.paths import EVALUATION, RESULTS, TESTED, TRACES
+from common.paths import EVALUATION, FOLDS, RESULTS, TESTED, TRACES
 from common.text import one_line, printable
 
 LARGEST = 1 << 62  # of a number in a record; larger ones are damage
@@ -219,6 +219,8 @@ def _task(record: Any, where: str) -> TaskScore:
     """A task's results; malformed optional fields are treated as absent, so that the accuracy can still be shown."""
     names, classes = _strings(record.get("classnames") if isinstance(record, dict) else None), None
     name, metric = (_field(record, key, str, where) for key in ("name", "metric"))
+    if "accuracy" in record and record["accuracy"] is None:  # of a run that was trained on all images
+        record = record | {"accuracy": math.nan}
     accuracy = _field(record, "accuracy", (int, float), where)
     accuracy = math.nan if accuracy in (math.inf, -math.inf) else _number(record, "accuracy", 100.0 + 1e-6, where)
     if isinstance(record.get("classes"), int) and 0 < record["classes"] <= LARGEST:
@@ -289,13 +291,14 @@ def _dict(value: Any) -> dict:
 
 
 def run_folders(root: str | Path) -> list[Path]:
-    """All run folders under ``root``, finished or not, sorted by path; folders of evaluations are excluded."""
+    """All run folders under ``root``, finished or not, sorted by path; evaluations and folds are excluded."""
     root = Path(root)
     folders = {path.parent for trace in TRACES for path in root.rglob(trace)}
     return sorted(
         folder
         for folder in folders
         if TESTED not in folder.relative_to(root).parts
+        and folder.parent.name != FOLDS
         and ((folder / RESULTS).exists() or not (folder / EVALUATION).exists())
     )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -139,7 +140,7 @@ def _finished(cfg: CfgNode, request: Request, folder: Path, title: str) -> dict[
             notice(str(error))
         return None
     pictures.check(folder, data_root(cfg), "choose another output folder, or remove that one")
-    print(f"{title}: already finished, {mean:.1f}% ({folder})")
+    print(f"{title}: already finished, {'not tested' if math.isnan(mean) else f'{mean:.1f}%'} ({folder})")
     return read_record(folder)
 
 
@@ -243,7 +244,7 @@ def _write_classifier(folder: Path, trainer: Any, results: dict[str, Any]) -> No
         [head],
         shown_in_tests(cfg, tower.preprocessing.resize_mode),
         used(tower, trainer.knobs.PREC, needs_text, os.path.abspath(results["data_root"])),
-        [[{key: value for key, value in task.items() if key in MEASURED} for task in results["tasks"]]],
+        [[{} if trainer.untested else {k: v for k, v in task.items() if k in MEASURED} for task in results["tasks"]]],
         {**{key: results[key] for key in keys}, "seeds": [results["seed"]], "evaluated": results["evaluated"]},
         [questions],
     )

@@ -34,6 +34,7 @@ from yacs.config import CfgNode
 from classifier.heads import RAW, LinearHead
 from common.errors import InputError
 from common.knobs import Knob
+from prompting.folds import folds
 from prompting.logistic_regression import LogisticRegression
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy
 from trainers.engine.image_trainer import split_features
@@ -146,7 +147,7 @@ class LinearProbe(FittedTrainer):
         @cache
         def parts() -> list[tuple[Tensor, LogisticRegression]]:
             x, y = shots
-            return [(held, LogisticRegression(x[~held], y[~held], n_classes)) for held in folds(y)]
+            return [(held, LogisticRegression(x[~held], y[~held], n_classes)) for held in folds(y, MAX_FOLDS)]
 
         def score(c: float) -> float:
             return accuracy(predict(val[0], *fit(c)), val[1], task.metric)
@@ -172,16 +173,3 @@ class LinearProbe(FittedTrainer):
 def predict(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     """(n, d) features -> (n,) classes."""
     return (x.double() @ w.t() + b).argmax(1)
-
-
-def folds(y: Tensor) -> list[Tensor]:
-    """(n,) masks of the held-out samples of each fold, at most MAX_FOLDS; every fold leaves a sample of each class.
-
-    The i-th sample of a class is in fold i modulo the number of folds, so that folds are alike.
-    """
-    count = min(MAX_FOLDS, int(torch.bincount(y)[y.unique()].min()))
-    place = torch.zeros_like(y)
-    for label in y.unique():
-        mine = y == label
-        place[mine] = torch.arange(int(mine.sum()), device=y.device) % count
-    return [place == fold for fold in range(count)]

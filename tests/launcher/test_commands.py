@@ -297,10 +297,13 @@ def test_train_runs_what_the_methods_script_runs(launch: Launch, capsys: pytest.
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sofcpt-nata", "tiny8", "4"], "Method 'sofcpt-nata' is unknown; did you mean 'SoftCPT-NATA'?"),
+        (
+            ["sofcpt-nata", "tiny8", "4"],
+            "'sofcpt-nata' is neither a method nor a dataset; did you mean 'SoftCPT-NATA'?",
+        ),
         (["linear_prob", "tiny8", "4"], "did you mean 'linear_probe'?"),
-        (["compare", "tiny8", "4"], "Method 'compare' is unknown"),
-        (["--seeds", "1"], "Which method?"),
+        (["compare", "tiny8", "4"], "'compare' is neither a method nor a dataset"),
+        (["--seeds", "1"], "Which method or dataset?"),
         (["SoftCPT-NATA"], "Which dataset? For example: bash scripts/train.sh SoftCPT-NATA garden8 4"),
         (["SoftCPT-NATA", "tiny8"], "How many shots"),
     ],

@@ -37,7 +37,7 @@ LINES = [
     [COMPARE],
     *([protocol, *method] for protocol in PROTOCOLS for method in ([], ["coop"], ["zsclip"], ["maple"])),
     ["train"],
-    *(["train", name] for name in METHODS),
+    *(["train", name] for name in (*METHODS, "garden8")),
     *([name] for name in MODULES),
     *(["table", name] for name in DECLARED),
 ]

@@ -37,7 +37,7 @@ def test_a_method_of_a_plugin(
 
 def test_without_the_plugin_the_method_is_unknown(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch("train", "Mine", "tiny8", "4") == 2
-    assert "Method 'Mine' is unknown" in capsys.readouterr().err
+    assert "'Mine' is neither a method nor a dataset" in capsys.readouterr().err
 
 
 def test_a_plugin_in_comparisons_protocols_and_tables(

@@ -39,16 +39,8 @@ CLASSES = {"kinds": ("rose", "tulip", "ox-eye_daisy"), "colours": ("blue", "dark
 COLOURS = ((220, 40, 60), (60, 200, 60), (60, 60, 220), (20, 20, 90), (240, 230, 120))
 
 # Methods that are not trained by epochs, so that there is nothing to resume.
-AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "Residual"} | {"LP-CLIP", "ProtoNet", "LPPlusPlus", "CLAP", "Tip-Adapter"}
-    "ZeroshotCLIP",
-    "ZeroshotCLIP-ensemble",
-    "Residual",
-    "LP-CLIP",
-    "ProtoNet",
-    "LPPlusPlus",
-    "CLAP",
-    "Tip-Adapter",
-}
+AT_ONCE = {"ZeroshotCLIP", "ZeroshotCLIP-ensemble", "Residual", "LP-CLIP", "ProtoNet", "LPPlusPlus", "CLAP"}
+AT_ONCE |= {"Tip-Adapter"}
 # Settings that fit the tiny tower, whose two towers have two blocks each, or that save time. For a new method there is
 # an entry only if its defaults do not fit.
 SETTINGS = {

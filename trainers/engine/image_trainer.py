@@ -208,7 +208,7 @@ class ImageTrainer(ResumingTrainer):
         return image_hashes(*self._names_and_contents(self.dm.dataset.train_x))
 
     def check_tests(self, trained: Sequence[str], what: str) -> None:
-        if trained:
+        if trained and not self.untested:
             check_not_trained_on(what, trained, *self._names_and_contents(self.dm.dataset.test))
 
     def _names_and_contents(self, items: Sequence[Any]) -> tuple[list[str], list[str]]:
@@ -241,6 +241,11 @@ class ImageTrainer(ResumingTrainer):
         self.seconds["test"] += taken
         if self._began_training is not None:
             self._began_training += taken
+
+    @property
+    def untested(self) -> bool:
+        """True if every image is for training, so that nothing is tested and accuracies are NaN."""
+        return getattr(self.dm.dataset, "untested", False)
 
     def refuse_test_only(self) -> None:
         """Raise InputError for a data set without training images, or with a task without test images."""

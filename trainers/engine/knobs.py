@@ -38,6 +38,17 @@ COMMON = (
     Knob("DATASET.SUBSAMPLE_CLASSES", "all", "classes of a task: all, base (first half, rounded up) or new (the rest)"),
     Knob("DATASET.SUBSAMPLE_TASKS", "all", "tasks: all, base, new, or task<i>+task<j>.., counted from 0"),
     Knob("DATASET.ALLOW_FEWER_SHOTS", False, "let a class with fewer images than shots use all it has; else an error"),
+    Knob(
+        "DATASET.FOLD",
+        "",
+        "cross-validation on the shots: with 2/5, every fifth image of a class, from the second on, is tested and not "
+        "trained on; no other image is used",
+    ),
+    Knob(
+        "DATASET.ALL_IMAGES",
+        False,
+        "train on every image, those for validation and testing too; NUM_SHOTS is ignored, and nothing is tested",
+    ),
     Knob("DATASET.DRAWS", "", "few-shot images: drawn here if empty, else published, or a folder of published draws"),
     # The released SoftCPT code registers one optimiser and one schedule under several model names, and Dassl steps what
     # is registered under every name: 3 for class-agnostic variants, 4 for class-specific ones.

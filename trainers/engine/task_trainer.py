@@ -356,7 +356,7 @@ class TaskTrainer(ImageTrainer):
         assert loader is not None
         self._tested = images_of(loader)
         done = 0
-        for image_features, label in self.test_batches(loader):
+        for image_features, label in () if self.untested else self.test_batches(loader):
             task = self.task_of(label)
             logits = within_task(classify(image_features, task), task, self.task_of_class)
             place = wrong_logit(logits, task, self.task_of_class)
@@ -411,15 +411,18 @@ class TaskTrainer(ImageTrainer):
             images = [self._tested.name_of(self._tested.data_source[row.pop("number")]) for row in mistakes]
             task["examples"] = [{"image": image, **row} for image, row in zip(images, mistakes, strict=True)]
         mean = sum(task["accuracy"] for task in tasks) / len(tasks)
-        if not math.isfinite(mean):
+        if not math.isfinite(mean) and not self.untested:
             raise InputError("A task has no test images; check the data set's test split.")
         for task, temperature, errors in zip(tasks, self._temperatures, self.evaluator.calibration(), strict=True):
             task |= {"temperature": temperature.value, "temperature_from": temperature.source}
             task |= dict(zip(("ece", "ece_uncalibrated"), errors, strict=True))
+        figures = {"mean": mean}
+        figures |= {key: sum(task[key] for task in tasks) / len(tasks) for key in ("ece", "ece_uncalibrated")}
+        if self.untested:
+            figures, *tasks = ({key: _measured(value) for key, value in part.items()} for part in (figures, *tasks))
         return {
             "tasks": tasks,
-            "mean": mean,
-            **{key: sum(task[key] for task in tasks) / len(tasks) for key in ("ece", "ece_uncalibrated")},
+            **figures,
             "contexts": self.contexts_learned(),
             "counts": {
                 "trainable_parameters": count_num_param(self.model)
@@ -443,3 +446,8 @@ class TaskTrainer(ImageTrainer):
             "resumed_from_epoch": self.start_epoch,
             **({"from": self.started_from} if self.started_from else {}),
         }
+
+
+def _measured(value: Any) -> Any:
+    """A figure of a record, None instead of NaN, which JSON does not have."""
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -26,6 +26,7 @@ FREE = {
     "DATASET.SUBSAMPLE_CLASSES": "checked with the data set",
     "DATASET.SUBSAMPLE_TASKS": "names tasks",
     "DATASET.DRAWS": "a folder",
+    "DATASET.FOLD": "checked with the data set",
     "BANK.DIR": "a folder",
     "WANDB.PROJECT": "a name",
     "TRAINER.COCOOP.CTX_INIT": "words",
