@@ -360,10 +360,11 @@ def _check_alike(first: Bundle, other: Bundle) -> None:
 
 
 def _settings(bundle: Bundle) -> list[object]:
-    """What writes prompts, without what was learned and from which images: seeds of one command agree in it."""
+    """What writes prompts, without what was learned or measured, and from which images: seeds of one command agree in
+    it."""
 
     def of_seed(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> object:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        return {key: value for key, value in values.items() if key != "images"}, shapes
+        return {key: value for key, value in values.items() if key not in ("images", "weight")}, shapes
 
     return [None if state is None else of_seed(*state) for state in bundle.questions]

@@ -21,7 +21,7 @@ from classifier.calibration import merged_temperature
 from classifier.heads import FEATURES, RAW, Head, LinearHead, head_of, read
 from classifier.heads import KINDS as HEADS
 from classifier.predictions import Predictions, TaskPredictions
-from classifier.questions import Questions, questions_of
+from classifier.questions import MetaQuestions, Questions, about_new, questions_of
 from common.catalogue import METHODS
 from common.errors import FULL, InputError, of_system
 from common.paths import REPOSITORY, TRACES
@@ -205,6 +205,15 @@ class Classifier:
         self.measured = [[*seed[:place], {}, *seed[place + 1 :]] for seed in self.measured]
         self.tested = [*self.tested[:place], {}, *self.tested[place + 1 :]]
         self.layout = layout
+
+    def remark(self, task: str) -> str:
+        """Return a line on how far prompts for a task of this name can be trusted; empty if there is nothing to say."""
+        writers = [writer for writer in self.questions if isinstance(writer, MetaQuestions)]
+        # Bundles of earlier versions do not say what was trained on.
+        known = {name for writer in writers for name in writer.known} or {t.name for t in self.bundles[0].layout.tasks}
+        if not writers or task in known:
+            return ""
+        return about_new(self.bundles[0].method, [task], [writer.weight for writer in writers])
 
     def _writers(self, task: Task, new: bool) -> list[Questions]:
         """Return what writes a task's prompts for each seed; InputError says why there is nothing."""

@@ -142,7 +142,21 @@ class LinearHead(Head):
 
     def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
         assert self.bias is None  # no prompts give one
-        return LinearHead(layout, self.spliced(self.weight, task, features), self.scale, reads=self.reads)
+        rows = None if self.compares_directions() else self.trained_rows(layout, task)
+        return LinearHead(
+            layout, self.spliced(self.weight, task, features if rows is None else rows), self.scale, reads=self.reads
+        )
+
+    def trained_rows(self, layout: TaskLayout, task: int) -> Tensor | None:
+        """Return the rows of a task's classes if it had all of them before; None if one is new.
+
+        A row with a residual of images cannot be compared with one of text alone: its length is another.
+        """
+        if task >= len(self.layout):
+            return None
+        place = dict(zip(self.layout.tasks[task].classnames, self.layout.classes_of(task), strict=True))
+        names = layout.tasks[task].classnames
+        return self.weight[[place[name] for name in names]] if all(name in place for name in names) else None
 
     def values(self) -> dict[str, Any]:
         return {"scale": self.scale}

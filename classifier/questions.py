@@ -23,7 +23,7 @@ from prompting.meta_network import SCALES, SUB_NETWORKS, MetaNetwork
 from prompting.padded_text import AnyText
 from prompting.prompts import POSITIONS, class_prompts, with_each_context
 from prompting.tasks import Task, TaskLayout
-from prompting.templates import template_features, template_prompts
+from prompting.templates import blended, template_features, template_prompts
 from prompting.text_encoder import encode, encode_with, pack_for
 
 AT_ONCE = 512  # classes whose prompts are encoded together, so that a list of any length needs little memory
@@ -192,15 +192,37 @@ class ContextQuestions(Questions):
 
 
 class MetaQuestions(Questions):
-    """SoftCPT's meta network. ``settings`` build a `MetaNetwork`, and ``state`` is its state."""
+    """SoftCPT's meta network.
+
+    Args:
+        trained: as in `Questions`.
+        settings, state: of a `MetaNetwork`.
+        known: the tasks that it was trained on; all others are new to it.
+        weight: of its own class features of a new task, beside those of the task's template, from 0 to 1; see
+            `prompting.templates.blended`. None if it was not measured, as in bundles of earlier versions: then 1.
+    """
 
     kind = "meta network"
 
-    def __init__(self, trained: Sequence[str], settings: Mapping[str, Any], state: Mapping[str, Tensor]):
+    def __init__(
+        self,
+        trained: Sequence[str],
+        settings: Mapping[str, Any],
+        state: Mapping[str, Tensor],
+        known: Sequence[str] = (),
+        weight: float | None = None,
+    ):
         super().__init__(trained)
         self.settings, self.network_state = dict(settings), dict(state)
+        self.known, self.weight = tuple(known), weight
 
     def of_part(self, text: AnyText, task: Task) -> Tensor:
+        if self.weight is None or task.name in self.known:
+            return self.own_features(text, task)
+        return blended(template_features(text, TaskLayout((task,))), self.own_features(text, task), self.weight)
+
+    def own_features(self, text: AnyText, task: Task) -> Tensor:
+        """`of_part` by its own prompts alone."""
         learner = self.network(text, task, self.number_of(task))
         n_classes, class_specific = len(task.classnames), learner.class_specific
         contexts = range(n_classes) if class_specific else [0] * n_classes
@@ -224,7 +246,7 @@ class MetaQuestions(Questions):
         return self.network_state
 
     def values(self) -> dict[str, Any]:
-        return {"settings": self.settings}
+        return {"settings": self.settings, "known": list(self.known), "weight": self.weight}
 
     @classmethod
     def built(
@@ -243,7 +265,12 @@ class MetaQuestions(Questions):
         known = {"position": POSITIONS, "kind": SUB_NETWORKS, "features": SCALES}
         if any(settings[key] not in among for key, among in known.items()) or settings["per_class"]:
             raise ValueError("its settings make no sense")
-        made = cls(trained, settings, tensors)
+        tasks, weight = values.get("known", []), values.get("weight")
+        if not (isinstance(tasks, list) and all(isinstance(name, str) for name in tasks)):
+            raise ValueError("the tasks that it knows have no names")
+        if weight is not None and not 0 <= number(values, "weight") <= 1:
+            raise ValueError(f"its weight for new tasks is {weight}")
+        made = cls(trained, settings, tensors, tasks, weight)
         if settings["per_task"] and len(tensors.get("task_context", trained)) != len(trained):
             raise ValueError("its task contexts are not those of its tasks")
         try:
@@ -251,6 +278,18 @@ class MetaQuestions(Questions):
         except RuntimeError as error:  # names or shapes differ
             raise ValueError(str(error)) from None
         return made
+
+
+def about_new(method: str, tasks: Sequence[str], weights: Sequence[float | None]) -> str:
+    """Say in a line how a method with a meta network answers new ``tasks``; ``weights`` are its seeds'."""
+    names = some([f"'{name}'" for name in tasks])
+    if any(weight is None for weight in weights):
+        return (
+            f"{method} was not trained on {names}, and how well its prompts suit new tasks was not measured: they may "
+            "be worse than zero-shot CLIP's. -- TRAINER.SOFTCPT.NEW_TASK_FOLDS 3 measures it in training."
+        )
+    shown = ", ".join(f"{weight:g}" for weight in weights)
+    return f"{method} was not trained on {names}: its own prompts have weight {shown}, the template's the rest."
 
 
 FLAGS = ("per_task", "per_class", "bias")

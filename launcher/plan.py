@@ -14,7 +14,7 @@ from common import catalogue, configs, plugins
 from common.catalogue import METHODS, Method
 from common.errors import InputError, unknown
 from common.files import read_text
-from common.knobs import read_knobs
+from common.knobs import Knob, read_knobs
 from common.paths import BANK, REPOSITORY
 from launcher import arguments, frame, starts
 from reporting.measures import ACCURACY, MEASURES
@@ -254,14 +254,19 @@ def add_show(parser: frame.OneLineParser) -> None:
     )
 
 
-def keys_of(method: Method) -> str:
-    """The keys of a method for its help: name, default, range and a line each; empty if its file declares none."""
+def knobs_of(method: Method) -> tuple[str, list[Knob]]:
+    """The section and the knobs of a method, ("", []) if its file declares none, or not as literals."""
     files = [*sorted((REPOSITORY / "trainers").glob("*.py")), *plugins.paths()]
     file = next((file for file in files if defines(file, method.trainer)), None)
     try:
-        section, knobs = read_knobs(file, method.trainer) if file else ("", [])
+        return read_knobs(file, method.trainer) if file else ("", [])
     except (KeyError, TypeError, ValueError, SyntaxError, OSError):  # a plug-in's that are not literals
-        return ""
+        return "", []
+
+
+def keys_of(method: Method) -> str:
+    """The keys of a method for its help: name, default, range and a line each; empty if its file declares none."""
+    section, knobs = knobs_of(method)
     chosen = {key for key, _ in method.keys}
     lines = []
     for knob in knobs:

@@ -211,6 +211,8 @@ def asked(classifier: Classifier, question: Question) -> list[Task]:
     known = [task.name for task in classifier.tasks if plain(task.name) == plain(question.task)]
     name = question.task if question.task in known else (known or [question.task])[0]
     classifier.add_task(name, question.classes, question.template)
+    if remark := classifier.remark(name):
+        print(one_line(remark), file=sys.stderr, flush=True)
     return [task for task in classifier.tasks if task.name == name][:1]
 
 

@@ -36,6 +36,7 @@ class Protocol:
 
 
 BASE_TO_NEW, NEW_TASKS = "base_to_new", "new_tasks"
+FOLDS_KNOB, FOLDS = "NEW_TASK_FOLDS", 3  # trainings without some tasks, see trainers/engine/new_tasks.py
 PROTOCOLS = {
     BASE_TO_NEW: Protocol(
         "scripts/base_to_new.sh",
@@ -232,6 +233,7 @@ def test_jobs(
     on = [] if held is None else [("DATASET.SUBSAMPLE_TASKS", subset(held, n_tasks))]
     others = [] if held is None else [number for number in range(n_tasks) if number not in held]
     of = [("DATASET.SUBSAMPLE_TASKS", subset(others, n_tasks))] if others else []
+    of += measured_on_tasks(method, request.pairs)
     jobs = {}
     for seed in request.seeds:
         on_some = f"training on {len(others)} of {n_tasks} tasks" if others else ""
@@ -239,6 +241,14 @@ def test_jobs(
         note = ", ".join(filter(None, [part, f"on {tested.stem}" if held is None else "held-out tasks"]))
         jobs[seed] = request.job(method, request.shots[0], seed, on, tested, note, trained)
     return jobs
+
+
+def measured_on_tasks(method: Method, given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The setting by which a method weighs its prompts for new tasks in training, unless it is given or has none."""
+    section, knobs = plan.knobs_of(method)
+    key = f"TRAINER.{section}.{FOLDS_KNOB}"
+    there = any(knob.name == FOLDS_KNOB for knob in knobs) and key not in {given_key.upper() for given_key, _ in given}
+    return [(key, str(FOLDS))] if there else []
 
 
 def with_zero_shot(request: Request, wanted: str | None) -> Request:

@@ -107,9 +107,10 @@ class Events:
             task = self.desk.ask(visit, name or "", classes or "")
         except InputError as error:
             return gr.skip(), markup.problem(str(error)), visit
-        if visit.pixels is None:
-            return gr.skip(), markup.remark(f"“{task}” will answer once you add a photograph."), visit
-        return self._answered(visit)[0], markup.remark(f"“{task}” is now the first task."), visit
+        where = "will answer once you add a photograph" if visit.pixels is None else "is now the first task"
+        about = self.desk.remark(visit, task)
+        told = markup.remark(f"“{task}” {where}." + (f" {about}" if about else ""))
+        return gr.skip() if visit.pixels is None else self._answered(visit)[0], told, visit
 
     def _answered(self, visit: Visit) -> tuple[str, str]:
         """-> answers, nearest ones."""

@@ -184,6 +184,10 @@ class Desk:
         visit.classifier, visit.asked = changed, [name, *others]
         return name
 
+    def remark(self, visit: Visit, task: str) -> str:
+        """A line on how well prompts for the visitor's task can be trusted; empty if there is nothing to say."""
+        return (visit.classifier or self.classifier).remark(task)
+
 
 def copied(classifier: Classifier) -> Classifier:
     """A classifier to which tasks can be added while the first stays as it is; they share tower and tensors."""

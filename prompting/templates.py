@@ -123,6 +123,18 @@ def template_features(
     return unit(total)
 
 
+def blended(template: Tensor, own: Tensor, weight: float) -> Tensor:
+    """Return unit((1 - weight) template + weight own) of class features.
+
+    Args:
+        template, own: (classes, feature_dim) of unit norm, of hand-written prompts and of learned ones.
+        weight: 0 to 1; at these ends, one of the two to the bit.
+    """
+    if weight in (0, 1):
+        return own if weight else template
+    return unit((1 - weight) * template + weight * own)
+
+
 def words_before_name(template: str) -> str:
     """Return a template's words, reordered so that the class name would follow them; a context can start from these.
 

@@ -41,6 +41,9 @@ class Progress(Watch):
         if self.brief:  # otherwise the log's lines are on the console
             self._show("epoch", done, total, f"loss {loss:.3f}")
 
+    def fold(self, done: int, total: int) -> None:
+        self._show("fold for new tasks", done, total)
+
     def scalar(self, tag: str, value: float, step: int | None) -> None:
         if self.log is not None:
             self.log.scalar(tag, value, step)

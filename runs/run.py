@@ -40,7 +40,7 @@ from runs.determinism import algorithms
 from runs.folder import check_same_pixels, check_same_settings, git_commit, opened, versions
 from runs.log import Tee
 from runs.progress import Progress
-from runs.results import DamagedRun, RunError, read_record, read_run
+from runs.results import DamagedRun, RunError, read_record, read_results, read_run
 from runs.threads import threads_for
 from runs.wandb_log import wandb_log
 from trainers.engine.calibrating import Temperature
@@ -171,8 +171,9 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
                         "A residual is fitted once training has ended; omit --load-epoch, or the residual."
                     )
                 trainer.trained_in = Path(request.model_dir)
-                if request.load_epoch is None:  # those of another epoch are not recorded
+                if request.load_epoch is None:  # what another epoch would need is not recorded
                     trainer.trained_temperatures = _temperatures_in(Path(request.model_dir))
+                    trainer.evaluates(read_results(request.model_dir) or {})
             trainer.test()
         elif request.train:
             trainer.train()

@@ -20,12 +20,15 @@ published number of parameters, 1024 * 8192 + 8192.
 
 Deviations from the released code: sub-networks compute in float32 even if the tower uses float16; lincls has no U,
 since it does not use the task feature; classes are sampled for the tasks of a batch only, since other tasks do not
-affect its loss, and classes that are not sampled are not encoded in the first pass either. The sub-network mlp is ours.
+affect its loss, and classes that are not sampled are not encoded in the first pass either. The sub-network mlp is ours,
+and so is the weight of prompts for new tasks, see trainers/engine/new_tasks.py.
 """
 
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -33,11 +36,15 @@ from dassl.engine import TRAINER_REGISTRY
 from torch import Tensor
 from yacs.config import CfgNode
 
-from classifier.questions import MetaQuestions, Questions
+from classifier.heads import Head, LinearHead
+from classifier.questions import MetaQuestions, Questions, about_new
 from common.errors import InputError
 from common.knobs import Knob
+from common.notices import notice
 from prompting.meta_network import MetaNetwork
+from prompting.templates import blended
 from prompting.transfers import on_host
+from trainers.engine import new_tasks
 from trainers.engine.prompt_trainer import PromptTrainer
 from trainers.engine.tasks_of_batch import tasks_of
 
@@ -91,7 +98,24 @@ class SoftCPT(PromptTrainer):
             training=True,
         ),
         Knob("CLASS_TOKEN_POSITION", "end", "place of the class name in a prompt", among=("end", "middle", "front")),
+        Knob(
+            "NEW_TASK_FOLDS",
+            0,
+            "trainings without some of the tasks, which tell how far prompts for new tasks can be trusted; 0: none",
+            least=0,
+            most=1000,
+            never=(1,),
+            must="0, or a whole number from 2 to 1000",
+            training=True,
+        ),
     )
+
+    new_task_weight: float | None = None  # of its own prompts for tasks that it was not trained on; None: not measured
+    measured: new_tasks.Measured | None = None  # by this run
+
+    @classmethod
+    def carries_residual(cls, cfg: CfgNode) -> bool:
+        return True
 
     def check_cfg(self, cfg: CfgNode) -> None:
         super().check_cfg(cfg)
@@ -100,6 +124,14 @@ class SoftCPT(PromptTrainer):
             raise InputError(
                 f"The sub-network {k.SUB_NETWORK} needs class features, but SoftCPT's variant {k.VARIANT} has none; "
                 f"use one of {', '.join(CLASS_SPECIFIC)}."
+            )
+        method, key = self.method(cfg), "TRAINER.SOFTCPT.NEW_TASK_FOLDS"
+        if k.NEW_TASK_FOLDS and method.tied_to != "nothing":
+            raise InputError(f"{key} is about new tasks, and {method.name} has {method.ties}; set it to 0.")
+        if k.NEW_TASK_FOLDS and (cfg.MODEL.FROM or cfg.MODEL.INIT_WEIGHTS):
+            raise InputError(
+                f"{key} holds tasks out of training, and MODEL.FROM or MODEL.INIT_WEIGHTS may have seen them; set it "
+                "to 0, or train from the start."
             )
 
     def settings(self) -> dict[str, Any]:
@@ -121,8 +153,54 @@ class SoftCPT(PromptTrainer):
     def build_learner(self) -> MetaNetwork:
         return MetaNetwork(self.tower.text, self.layout, **self.settings())
 
+    def build_model(self) -> None:
+        super().build_model()
+        self.known = tuple(task.name for task in self.layout.tasks)  # the tasks that it is, or was, trained on
+
     def questions(self) -> Questions:
-        return MetaQuestions(self.trained_tasks, self.settings(), self.model.state_dict())
+        state = self.model.state_dict()
+        return MetaQuestions(self.trained_tasks, self.settings(), state, self.known, self.new_task_weight)
+
+    # -- tasks that it was not trained on --
+
+    def head(self) -> Head:
+        """As for all prompts, but class features of new tasks are blended with their templates'."""
+        features, _ = self.text_features(range(len(self.layout)))
+        new = [number for number, task in enumerate(self.layout.tasks) if task.name not in self.known]
+        if new and self.new_task_weight is not None:
+            rows = self.layout.classes_of_all(new)
+            features = features.detach().clone()
+            features[rows] = blended(self.handwritten_features[rows], features[rows], self.new_task_weight)
+        return LinearHead(self.layout, features, self.tower.logit_scale)
+
+    def after_train(self) -> None:
+        if self.knobs.NEW_TASK_FOLDS and not self.cfg.TEST.NO_TEST:
+            began = time.time()
+            self.measured = new_tasks.measure(self, self.knobs.NEW_TASK_FOLDS)
+            self.new_task_weight = self.measured.weight
+            print(self.measured.line)
+            self.seconds["new_tasks"] = time.time() - began
+            if self._began_training is not None:  # it is not training
+                self._began_training += self.seconds["new_tasks"]
+        super().after_train()
+
+    def evaluates(self, record: Mapping[str, Any]) -> None:
+        found = record.get("new_tasks")
+        weight = found.get("weight") if isinstance(found, dict) else None
+        if isinstance(weight, (int, float)) and 0 <= weight <= 1:
+            self.new_task_weight = float(weight)
+        tasks = record.get("tasks")
+        if isinstance(tasks, list) and self.method(self.cfg).tied_to == "nothing":
+            self.known = tuple(str(task.get("name")) for task in tasks if isinstance(task, dict))
+            new = [task.name for task in self.layout.tasks if task.name not in self.known]
+            if new:
+                notice(about_new(self.label(self.cfg), new, [self.new_task_weight]))
+
+    def report(self) -> dict[str, Any]:
+        if self.measured is not None:
+            return {**super().report(), "new_tasks": self.measured.recorded()}
+        weight = {} if self.new_task_weight is None else {"new_tasks": {"weight": self.new_task_weight}}
+        return {**super().report(), **weight}
 
     def classes_to_encode(self, label: Tensor, task: Tensor) -> list[int] | None:
         """Return a batch's classes, plus a random share of its tasks' other classes, rounded up (released code)."""

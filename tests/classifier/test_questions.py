@@ -13,6 +13,7 @@ import classifier.classifier
 from classifier import Classifier, Predictions
 from classifier.heads import LinearHead
 from classifier.questions import AT_ONCE
+from common import catalogue
 from common.catalogue import METHODS
 from common.errors import InputError
 from prompting.photographs import read_image
@@ -20,6 +21,7 @@ from tests.support.finished import Finished
 from tests.support.training import Workplace
 
 NEW = [method.name for method in METHODS.values() if method.tied_to == "nothing"]
+RESIDUAL = [method.name for method in METHODS.values() if catalogue.RESIDUAL in method.keys]
 OTHER = [method.name for method in METHODS.values() if method.tied_to == "tasks"]
 NOT = [method.name for method in METHODS.values() if method.tied_to == "classes"]
 FLOWERS = "kind of flower"
@@ -43,7 +45,23 @@ def test_the_same_classes_again_change_nothing(finished: Trained, method: str) -
         torch.testing.assert_close(second.probabilities, first.probabilities, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", [*NEW, *OTHER])
+@pytest.mark.parametrize("method", RESIDUAL)
+def test_a_class_that_is_new_leaves_the_task_to_the_text(finished: Trained, method: str) -> None:
+    """A residual belongs to the classes that it was fitted to. Some of these keep it."""
+    run, asked = finished(method), of(finished, method)
+    images = [read_image(path) for path in run.images[:4]]
+    before = asked.predict(images)
+    asked.add_task(FLOWERS, ["ox-eye daisy", "rose"])
+    torch.testing.assert_close(margin(asked.predict(images)), margin(before), rtol=1e-2, atol=1e-3)
+    asked.add_task(FLOWERS, ["ox-eye daisy", "cactus", "rose"])
+    after = asked.predict(images)
+    assert not torch.allclose(margin(after), margin(before), rtol=1e-2)
+    torch.testing.assert_close(after.per_task[1].probabilities, before.per_task[1].probabilities)
+    norms = weight(asked)[:3].norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(3))
+
+
+@pytest.mark.parametrize("method", [name for name in (*NEW, *OTHER) if name not in RESIDUAL])
 def test_some_of_the_classes_and_others(finished: Trained, tmp_path: Path, method: str) -> None:
     """Those that stay have the logits that they had, the other task is untouched, and all of it is saved."""
     run, asked = finished(method), of(finished, method)

@@ -647,7 +647,9 @@ def test_a_task_that_was_never_trained(finished: Callable[..., Finished], tmp_pa
     names.write_bytes("\ufeffsand, wet\r\n\n  cl\u00e4y \nloam\n".encode())
     capsys.readouterr()
     assert call(run.folder, run.images[0], "--task", "soil type", "--classes-file", names, "--top", 9, "--json") == 0
-    (one,) = objects(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    (one,) = objects(captured.out)
+    assert "was not trained on 'soil type'" in captured.err and "was not measured" in captured.err
     (soil,) = one["tasks"].values()
     assert sorted(row["class"] for row in soil) == ["cl\u00e4y", "loam", "sand, wet"]
     assert sum(row["probability"] for row in soil) == pytest.approx(1, abs=1e-4)

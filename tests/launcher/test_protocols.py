@@ -241,6 +241,20 @@ def test_a_chosen_split(launch: Launch, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err == "--folds 3 is more than the 2 tasks of tiny8.\n"
 
 
+def test_prompts_for_new_tasks_are_measured_in_training_unless_said_otherwise(launch: Launch) -> None:
+    """By methods that have a knob for it, and in the trainings of this protocol alone."""
+    key, call = "TRAINER.SOFTCPT.NEW_TASK_FOLDS", ["new_tasks", "softcpt", "tiny8", "4", "--seeds", "1"]
+    assert launch(*call) == 0
+    assert [(bool(job.of), job.keys.get(key)) for job in launch.calls[1:3]] == [(False, "3"), (True, None)]
+    launch.calls.clear()
+    assert launch(*call, "--", key, "2") == 0
+    assert {job.keys.get(key) for job in launch.calls if job.of is None} == {"2"}
+    launch.calls.clear()
+    assert launch("new_tasks", "coop", "tiny8", "4", "--seeds", "1", "--context", "shared") == 0
+    assert launch("base_to_new", "softcpt", "tiny8", "4", "--seeds", "1") == 0
+    assert launch.calls and not any(key in job.keys for job in launch.calls)
+
+
 def test_a_single_task_cannot_be_held_out(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     launch.fake.tasks.pop()
     assert launch("new_tasks", "softcpt", "tiny8", "4") == 2
@@ -252,10 +266,10 @@ def test_a_single_task_cannot_be_held_out(launch: Launch, capsys: pytest.Capture
 def test_another_collection_is_tested_with_the_same_parameters(
     launch: Launch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert launch("softcpt", "tiny8", "4", "--seeds", "1") == 0
-    assert launch("new_tasks", "softcpt", "tiny8", "4", "--seeds", "1", "--test", "plain") == 0
+    assert launch("coop", "tiny8", "4", "--seeds", "1", "--context", "shared") == 0
+    assert launch("new_tasks", "coop", "tiny8", "4", "--seeds", "1", "--test", "plain", "--context", "shared") == 0
     own, zero_shot, tested = launch.calls  # the training was there already
-    assert tested.of == own.folder and tested.folder == run_folder(launch.output, "tested", "plain")
+    assert tested.of == own.folder and tested.folder == own.folder / "tested" / "plain"
     assert zero_shot.folder == run_folder(launch.output, dataset="plain", method="ZeroshotCLIP", shots=0)
     assert "DATASET.SUBSAMPLE_TASKS" not in tested.keys
     for call in launch.calls[1:]:
@@ -263,7 +277,7 @@ def test_another_collection_is_tested_with_the_same_parameters(
         assert (call.settings.dataset, call.settings.config) == (dataset, config)  # one tower for both
         assert {str(dataset), str(config)} < set(call.request.command)
     out = capsys.readouterr().out
-    assert "SoftCPT-NATA on tiny8, 4 shots (small): tested on plain" in out
+    assert "CoOp-MT (shared) on tiny8, 4 shots (small): tested on plain" in out
     assert rows_of(out)["petal colour"] == ["overall", "41.0", "51.0", "-10.0"]
     (note,) = (line for line in out.splitlines() if line.startswith("Not new:"))
     assert note.endswith("(petal colour, leaf shape).")

@@ -64,7 +64,7 @@ def test_base_to_new(real: Real, capsys: pytest.CaptureFixture[str]) -> None:
     assert second["checkpoint"] == first["checkpoint"] and len(first["checkpoint"]) == 16
     assert not (tested / "results.json").exists()
     base, new = (f"{record['tasks'][0]['accuracy']:.1f}" for record in (first, second))
-    assert rows["kind of flower"][:3] == ["overall", base, new]
+    assert rows["kind of flower"][:5] == ["overall", "50.0", "100.0", base, new]  # chance first
     stamps = [path.stat().st_mtime_ns for path in (trained / "results.json", tested / "evaluation.json")]
     assert real("base_to_new", "coop", "--seeds", "1") == 0
     assert "2 of 2 runs are finished already" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_new_tasks(real: Real, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(rows) == ["task", "kind of flower", "colour", "mean"]
     folders = real.place.output / "tiny/SoftCPT-CATA"
     held = {
-        part: json.loads(next(folders.glob(f"*={train}/2shots/seed1/tested/*={part}/evaluation.json")).read_text())
+        part: json.loads(next(folders.glob(f"*={train}+*/2shots/seed1/tested/*={part}/evaluation.json")).read_text())
         for part, train in zip(PARTS, reversed(PARTS), strict=True)
     }
     zero_shot = json.loads((real.place.output / "tiny/ZeroshotCLIP/own/0shots/seed1/results.json").read_text())
@@ -85,7 +85,7 @@ def test_new_tasks(real: Real, capsys: pytest.CaptureFixture[str]) -> None:
         (mine,) = held[part]["tasks"]
         assert (mine["name"], mine["total"]) == (task["name"], task["total"])
         assert rows[task["name"]][1:3] == [f"{mine['accuracy']:.1f}", f"{task['accuracy']:.1f}"]
-    # On another collection, of a single task, with the parameters of a plain run on all tasks.
+    # On another collection, of a single task, with the parameters of a run on all tasks.
     other = real.place.declaration.with_name("other.yaml")
     other.write_text("folder: tiny\ntasks:\n  - name: hue\n    folder: colours\n")
     assert real("new_tasks", "softcpt", "--seeds", "1", "--test", other) == 0

@@ -43,7 +43,9 @@ def test_an_example_that_is_gone_leaves_no_photograph(leaf: str, tmp_path: Path)
     assert photo is None and "This example cannot be read any more." in answers and nearest == ""
     assert str(tmp_path) not in answers
     answers, remark, _ = events.asked("soil", "sand, clay", visit)
-    assert answers == SKIPPED and "once you add a photograph" in remark
+    assert answers == SKIPPED and "once you add a photograph" in remark and "weight" not in remark
+    _, remark, _ = events.asked("kind of herb", "mint, sage", visit)
+    assert "photograph. Its own prompts have weight 0.3." in remark
 
 
 @pytest.mark.parametrize("number", [None, "one", [], float("nan"), float("inf")])

@@ -5,7 +5,8 @@ from statistics import fmean, stdev
 
 import pytest
 
-from reporting.paired import Paired, interval, paired, t_quantile
+from common.intervals import interval, t_quantile
+from reporting.paired import Paired, paired
 from reporting.series import make_series
 from reporting.tables import paired_table
 from runs.results import RunError, read_run

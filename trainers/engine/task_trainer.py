@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -293,6 +293,12 @@ class TaskTrainer(ImageTrainer):
         """Leave it to `forward_backward`, which checks the loss when it reads it; the update before is never saved."""
 
     # -- training and testing --
+
+    def evaluates(self, record: Mapping[str, Any]) -> None:
+        """Take what a checkpoint does not hold from the results of the run whose checkpoint is evaluated.
+
+        Most methods need nothing. ``record`` is the run's results.json, or empty if the run is not finished.
+        """
 
     def train_at_once(self, fit: Callable[[], None]) -> None:
         """Train without epochs: call ``fit``, save the learner as the checkpoint of epoch 1, and test."""

@@ -14,3 +14,6 @@ class Watch:
 
     def epoch(self, done: int, total: int, loss: float) -> None:
         """``done`` of ``total`` epochs are trained; ``loss`` is the last batch's."""
+
+    def fold(self, done: int, total: int) -> None:
+        """``done`` of ``total`` trainings without some of the tasks are over, see `trainers.engine.new_tasks`."""
