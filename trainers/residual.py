@@ -7,7 +7,7 @@ equations and the reasons. There are classes x feature_dim parameters. The resid
 to; other classes and tasks are answered by their templates.
 
 The same residual may sit on top of learned prompts: RESIDUAL.FIT, or --residual on command lines. SoftCPT-R is SoftCPT
-with it. t_c is then the mean of the template's feature and the learned prompt's.
+with it. t_c is then a mean of the template's feature and the learned prompt's.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from prompting.losses import unit
 from prompting.residual import Shots, fit_residuals
 from tests.support.training import SETTINGS, Workplace
 from trainers.engine.image_trainer import split_features
-from trainers.engine.residuals import weight_of_text
+from trainers.engine.residuals import LEARNED, weight_of_text
 
 RESIDUAL = ("RESIDUAL.FIT", "True")
 BASE, NEW = (("DATASET.SUBSAMPLE_CLASSES", half) for half in ("base", "new"))
@@ -72,7 +72,7 @@ def test_prompts_with_a_residual_train_as_without(place):
     counts = [results["counts"]["trainable_parameters"] for results in (plain, both)]
     assert counts[1] - counts[0] == templates.numel()
     learned, carried = weights(place, "plain"), weights(place, "both")
-    features = unit(templates + learned)
+    features = unit(templates + LEARNED * learned)
     layout = trainer.layout
     for index in range(len(layout)):
         rows = layout.classes_of(index)
