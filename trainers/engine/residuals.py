@@ -17,9 +17,9 @@ from prompting.tasks import TaskLayout
 from trainers.engine.settings import noted_settings
 
 FIT = "RESIDUAL.FIT"
-# Learned prompts lean towards the shots, which the residual hears anyway, and templates do not. So t_c is a mean in which
-# the template counts twice. Of 0, 1/4, 1/2, 1 and 2, 1/2 did best on the validation images of Garden-8 and plants7 at 1
-# to 16 shots, and 1/4 as well.
+# Learned prompts lean towards the shots, which the residual hears anyway, and templates do not. So t_c is a mean in
+# which the template counts twice. Of 0, 1/4, 1/2, 1 and 2, 1/2 did best on the validation images of Garden-8 and
+# plants7 at 1 to 16 shots, and 1/4 as well.
 LEARNED = 0.5
 
 
