@@ -39,8 +39,8 @@ EXAMPLES = (
     "my_collection.yaml 4 --data ~/data --all-images",
 )
 ABOUT = (
-    "Compares methods by cross-validation on the few shots, names the best with the accuracy to expect, trains it on "
-    "all shots, and tests it. The test split is not read before the choice."
+    "Compares methods, cross-validated on the training shots only, reports the best one and its expected accuracy, "
+    "trains it on all shots, and tests it. The test split is not read before the choice."
 )
 SETS = {"DATASET.FOLD": "the comparison", "DATASET.ALL_IMAGES": "--all-images"}
 # More folds would train on more of the shots, so they would be fairer to methods that need many; but each is a run of
@@ -165,8 +165,8 @@ def choose(plan: Pick) -> tuple[Method | None, list[Failure]]:
     default = default_of(plan.methods)
     if not plan.folds:
         print(
-            f"One image a class leaves none to compare methods on, so {default.label} is taken without a comparison, "
-            "and there is no accuracy to expect."
+            f"With one image per class, methods cannot be compared, so the default, {default.label}, is trained. No "
+            "accuracy can be estimated."
         )
         return default, []
     found, failures = compare(plan)
@@ -235,14 +235,14 @@ def summary(plan: Pick, found: Sequence[Validated], chosen: Validated, failures:
     head = f"{plan.dataset}, {counted(shots, 'shot')} ({plan.config}): cross-validation on the shots alone"
     table = validation.table([(METHODS[one.method].label, one) for one in found], chosen.method, plan.folds)
     legend = (
-        f"Mean over tasks in percent, of {counted(estimate.images, 'image')}: each shot is tested once, by a run "
-        f"without it, in {counted(plan.folds, 'fold')}. These train on {trained} of {shots} shots. "
-        "The interval is for the number of images; differences and their standard errors are "
-        "on the same images. No image for validation or testing was read."
+        f"Mean accuracy over tasks in percent, {plan.folds}-fold cross-validation on "
+        f"{counted(estimate.images, 'image')}: each fold trains on {trained} of {shots} shots and tests on the rest. The interval reflects only how many "
+        "images were tested. Differences and their standard errors are on the same images. No image for validation or "
+        "testing was read."
     )
     sentence = (
-        f"Chosen: {label}. Expected accuracy {percent(estimate.mean)}, 95 % interval {percent(estimate.low)} to "
-        f"{percent(estimate.high)}."
+        f"Chosen: {label}. Expected accuracy with {counted(trained, 'shot')}: {percent(estimate.mean)}, 95 % interval "
+        f"{percent(estimate.low)} to {percent(estimate.high)}; with all {shots} it is usually higher."
     )
     if estimate.seeds > 1:
         sentence += f" ± {percent(estimate.spread)} over {estimate.seeds} seeds."
@@ -250,8 +250,8 @@ def summary(plan: Pick, found: Sequence[Validated], chosen: Validated, failures:
     if first.method != chosen.method:
         lead = validation.margin(first, chosen)
         sentence += (
-            f" {METHODS[first.method].label} is {percent(lead.points)} points higher, which is within one standard "
-            f"error ({percent(lead.error)}), so the default method is kept."
+            f" {METHODS[first.method].label} is {lead.points:.2f} points higher, not more than one standard error "
+            f"({lead.error:.2f}), so the default method is kept."
         )
     lines = ["", *wrapped(legend, COLUMNS), "", *wrapped(sentence, COLUMNS)]
     first_of = {failure.job.method: failure for failure in reversed(failures)}  # its other folds failed alike
@@ -276,8 +276,8 @@ def untested_summary(final: Plan) -> str:
     return "\n".join(
         wrapped(
             f"{method.label} was trained on all {counted(images, 'labelled image')} of {final.dataset} in "
-            f"{seconds(mean)} s. No image is left to test it on. More images a class are likely to make it better than "
-            "the figure above.",
+            f"{seconds(mean)} s. No image is left to test it on. With more images per class, it will probably do "
+            "better than the estimate above.",
             COLUMNS,
         )
     )

@@ -69,7 +69,11 @@ class Wish:
 
 def add_wish(parser: frame.OneLineParser) -> None:
     """The flags of a `Wish`, --plugin, and what the help says of KEY VALUE pairs."""
-    parser.add_argument("--method", metavar="NAME", help="a method, or a command such as coop; default: softcpt")
+    parser.add_argument(
+        "--method",
+        metavar="NAME",
+        help="a method, or a command such as coop; default: softcpt, or what else was trained last",
+    )
     parser.add_argument("--cfg", metavar="NAME", help="the runs' config; default: that of the newest finished run")
     parser.add_argument("--seeds", metavar="NUMBERS", help="default: all that are finished")
     parser.add_argument("--output", metavar="DIR", help="where runs go; default: output")
@@ -274,6 +278,9 @@ def of_dataset(words: Sequence[str], wish: Wish, usage: str) -> tuple[Trained, l
         if part is None or group.parent.name == part
     ]
     groups = sorted(filter(when, groups), key=when)
+    if not groups and wish.method is None:  # what train.sh chose, or whatever else was trained
+        groups = [*output.glob(f"*/{part or '*'}/{shots[0]}shots")]
+        groups = sorted(filter(when, groups), key=when)
     if not groups:
         raise nothing_there(methods, dataset_file.stem, shots[0], output, part)
     return of_folders(wanted(groups[-1], seeds)), rest

@@ -212,7 +212,7 @@ def table(methods: Sequence[tuple[str, Validated]], chosen: str, folds: int) -> 
     of_chosen = next(one for _, one in methods if one.method == chosen)
     several = len(of_chosen.seeds) > 1
     header = ["method", "expected accuracy", "95 % interval", *["± over seeds"] * several]
-    result = Table([*header, "minus the chosen", "standard error", "seconds a run"], [])
+    result = Table([*header, "vs. chosen", "standard error", "seconds per run"], [])
     for label, one in methods:
         found, lead = estimate(one), margin(one, of_chosen)
         done = one.folds()
