@@ -365,6 +365,6 @@ def _settings(bundle: Bundle) -> list[object]:
 
     def of_seed(values: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> object:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        return {key: value for key, value in values.items() if key not in ("images", "weight")}, shapes
+        return {key: value for key, value in values.items() if key not in ("images", "known", "weight")}, shapes
 
     return [None if state is None else of_seed(*state) for state in bundle.questions]

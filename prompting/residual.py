@@ -47,6 +47,7 @@ PULL = 20.0  # images
 RIDGE = 0.5
 KIN = 32.0  # images
 ITERATIONS = 200
+TOLERANCE = 1e-4  # of the gradient, times the number of classes
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,19 @@ def fit_residuals(
 
 def solve(x: Tensor, y: Tensor, offset: Tensor, c: float) -> Tensor:
     """(N, d) features, (N,) classes, (N, classes) logits of the text -> the (classes, d) V above, float64."""
-    return LogisticRegression(x, y, offset.shape[1], offset).fit(c, ITERATIONS)[0]
+    return minimum(problem(x, y, offset), c)
+
+
+def problem(x: Tensor, y: Tensor, offset: Tensor) -> LogisticRegression:
+    """As in `solve`; what does not depend on C is done once."""
+    return LogisticRegression(x, y, offset.shape[1], offset)
+
+
+def minimum(regression: LogisticRegression, c: float) -> Tensor:
+    """The (classes, d) V of a `problem` for one C."""
+    # An entry of the gradient of the mean loss is of order 1 / classes: with a fixed tolerance, the solver would stop
+    # after a few steps where there are many classes.
+    return regression.fit(c, ITERATIONS, TOLERANCE / regression.shape[0])[0]
 
 
 def choose(tasks: Sequence[Shots], scale: float, alpha: float) -> list[Choice]:
@@ -134,12 +147,13 @@ def choose(tasks: Sequence[Shots], scale: float, alpha: float) -> list[Choice]:
                 continue
             part, a, tested = parts[index], maps[index], task.part(masks[fold])
             count[index] += len(tested.y)
-            for column, (text, c) in enumerate(grid):
-                logits = [text * alpha * scale * images.x @ task.templates.t() for images in (part, tested)]
-                v = solve(part.x @ a, part.y, logits[0], c)
-                loss[index, column] += F.cross_entropy(
-                    logits[1] + tested.x @ a @ v.t(), tested.y, reduction="sum"
-                ).cpu()
+            x, mapped = part.x @ a, tested.x @ a
+            of_text = [scale * alpha * images.x @ task.templates.t() for images in (part, tested)]
+            for number, text in enumerate(TEXT):
+                regression = problem(x, part.y, text * of_text[0])
+                for column, c in enumerate(COSTS, start=number * len(COSTS)):
+                    logits = text * of_text[1] + mapped @ minimum(regression, c).t()
+                    loss[index, column] += F.cross_entropy(logits, tested.y, reduction="sum").cpu()
     if not count.sum():
         return [Choice(1.0, SINGLE) for _ in tasks]
     best = (loss + PULL * loss.sum(0) / count.sum()).argmin(1).tolist()

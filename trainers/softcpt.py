@@ -154,8 +154,9 @@ class SoftCPT(PromptTrainer):
         return MetaNetwork(self.tower.text, self.layout, **self.settings())
 
     def build_model(self) -> None:
+        # The tasks that it is, or was, trained on. MODEL.FROM asks for `questions`, and so for these.
+        self.known = tuple(task.name for task in self.layout.tasks)
         super().build_model()
-        self.known = tuple(task.name for task in self.layout.tasks)  # the tasks that it is, or was, trained on
 
     def questions(self) -> Questions:
         state = self.model.state_dict()

@@ -26,6 +26,7 @@ from yacs.config import CfgNode
 from classifier.bundle import Bundle, used
 from classifier.heads import Head, LinearHead
 from classifier.questions import Questions
+from common.catalogue import METHODS, with_residual
 from common.checkpoints import checkpoint_of
 from common.errors import InputError
 from common.notices import notice
@@ -81,6 +82,10 @@ class TaskTrainer(ImageTrainer):
             raise InputError(
                 f"{self.label(cfg)} does not compare images with a feature of each class, which a residual is added "
                 f"to; omit {residuals.FIT}."
+            )
+        if cfg.RESIDUAL.FIT and cfg.TEST.NO_TEST:
+            raise InputError(
+                "A residual is fitted when the run is tested, and kept in its classifier; omit TEST.NO_TEST."
             )
 
     @classmethod
@@ -156,7 +161,10 @@ class TaskTrainer(ImageTrainer):
         return Learned(saved, before, noted_images(folder))
 
     def _learned_in_bundle(self, bundle: Bundle) -> Learned:
-        if bundle.method != self.label(self.cfg):
+        of = METHODS.get(bundle.method)
+        # A residual is fitted when training has ended, so prompts with and without one start from each other.
+        alike = of is not None and with_residual(of) == with_residual(self.method(self.cfg))
+        if bundle.method != self.label(self.cfg) and not alike:
             raise InputError(f"it is of {bundle.method}, and this is {self.label(self.cfg)}")
         check_tower(bundle.tower, used(self.tower, self.knobs.PREC, needs_text=True, data_root=""))
         return learned_in(bundle, self.cfg.SEED, self.tower.text, self.questions())
@@ -247,7 +255,9 @@ class TaskTrainer(ImageTrainer):
         elif self.residual is None:
             began = time.time()
             self.fit_residual(head)
-            self.seconds["train"] += time.time() - began
+            taken = time.time() - began
+            self.seconds["train"] += taken
+            self.seconds["test"] -= taken  # `test` counts it too
         assert self.residual is not None
         return LinearHead(self.layout, self.residual, head.scale)
 
