@@ -89,8 +89,13 @@ def temperatures_of(tasks: Sequence[Labelled], pull: float = PULL) -> list[float
     Returns:
         One for each task; of a task without images, the common one; 1 if no task has images.
     """
-    common = _fitted(tasks, 1.0, pull)
+    common = common_temperature(tasks, pull)
     return [temperature_of(logits, labels, common, pull) for logits, labels in tasks]
+
+
+def common_temperature(tasks: Sequence[Labelled], pull: float = PULL) -> float:
+    """Fit one temperature to the (N, C) logits and (N,) labels of all tasks, pulled towards 1; 1 without images."""
+    return _fitted(tasks, 1.0, pull)
 
 
 def merged_temperature(temperatures: Sequence[float]) -> float:

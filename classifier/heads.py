@@ -104,7 +104,10 @@ class Head(nn.Module):
 
 
 class LinearHead(Head):
-    """scale x (features . class weights) + bias: prompt methods, TaskRes, linear probes, class means."""
+    """scale x (features . class weights) + bias: prompt methods, TaskRes, linear probes, class means.
+
+    text: the length of the weight of a class that only text describes; above or below 1 beside a residual of images.
+    """
 
     kind = "linear"
     weight: Tensor
@@ -117,9 +120,10 @@ class LinearHead(Head):
         scale: float = 1.0,
         bias: Tensor | None = None,
         reads: str = FEATURES,
+        text: float = 1.0,
     ):
         super().__init__(layout, reads)
-        self.scale = scale
+        self.scale, self.text = scale, text
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach())
 
@@ -143,9 +147,8 @@ class LinearHead(Head):
     def asked(self, layout: TaskLayout, task: int, features: Tensor) -> Head:
         assert self.bias is None  # no prompts give one
         rows = None if self.compares_directions() else self.trained_rows(layout, task)
-        return LinearHead(
-            layout, self.spliced(self.weight, task, features if rows is None else rows), self.scale, reads=self.reads
-        )
+        weight = self.spliced(self.weight, task, self.text * features if rows is None else rows)
+        return LinearHead(layout, weight, self.scale, reads=self.reads, text=self.text)
 
     def trained_rows(self, layout: TaskLayout, task: int) -> Tensor | None:
         """Return the rows of a task's classes if it had all of them before; None if one is new.
@@ -159,14 +162,15 @@ class LinearHead(Head):
         return self.weight[[place[name] for name in names]] if all(name in place for name in names) else None
 
     def values(self) -> dict[str, Any]:
-        return {"scale": self.scale}
+        return {"scale": self.scale, **({} if self.text == 1 else {"text": self.text})}
 
     @classmethod
     def built(cls, layout: TaskLayout, values: Mapping[str, Any], tensors: Mapping[str, Tensor], tower: Tower) -> Head:
         if values["reads"] not in (FEATURES, RAW):
             raise ValueError(f"it reads {values['reads']}")
         bias = tensors["bias"].new_zeros(layout.n_classes) if "bias" in tensors else None
-        return cls(layout, class_rows_of(layout, tensors, tower), number(values, "scale"), bias, values["reads"])
+        text = number(values, "text") if "text" in values else 1.0
+        return cls(layout, class_rows_of(layout, tensors, tower), number(values, "scale"), bias, values["reads"], text)
 
 
 class CosineHead(Head):

@@ -141,9 +141,9 @@ def without_fold(images: TaskImages, fold: str) -> TaskImages:
     for group in by_class(images.train).values():
         for i, sample in enumerate(group):
             (held if len(group) > 1 and i % count == number - 1 else train).append(sample)
-    if not held:
+    if max(map(len, by_class(images.train).values()), default=0) < count:  # a later fold would hold nothing out
         raise InputError(
-            f"DATASET.FOLD is {fold}, but no class of task '{images.task.name}' has {counted(max(number, 2), 'image')} "
+            f"DATASET.FOLD is {fold}, but no class of task '{images.task.name}' has {counted(count, 'image')} "
             "for training; ask for fewer shots, so that there are fewer folds."
         )
     return replace(images, train=train, val=[], test=held)

@@ -25,7 +25,7 @@ OWN_KEYS = {
     "DATASET.ROOT": "--data",
     "OUTPUT_DIR": "--output",
     "MODEL.FROM": "--from",
-    "RESIDUAL.FIT": "--residual",
+    "RESIDUAL.FIT": "--residual, or the method, such as SoftCPT-R,",
     "MODEL.FROM_DIGEST": "--from",
     "SEED": "--seeds",
     "TRAINER.NAME": "the script",

@@ -61,9 +61,7 @@ def train(argv: Sequence[str], check: bool) -> int:
     command, *rest = argv or ["--help"]
     if command in ("-h", "--help"):
         print("usage: bash scripts/train.sh <method> <dataset> <shots> [options]   trains and tests a method")
-        print(
-            "       bash scripts/train.sh <dataset> <shots> [options]            chooses a method, then trains and tests it"
-        )
+        print("       bash scripts/train.sh <dataset> <shots> [options]            chooses one, trains and tests it")
         print("\nmethods:")
         for name in catalogue.commands():
             methods = catalogue.methods_of(name)

@@ -236,9 +236,9 @@ def summary(plan: Pick, found: Sequence[Validated], chosen: Validated, failures:
     table = validation.table([(METHODS[one.method].label, one) for one in found], chosen.method, plan.folds)
     legend = (
         f"Mean accuracy over tasks in percent, {plan.folds}-fold cross-validation on "
-        f"{counted(estimate.images, 'image')}: each fold trains on {trained} of {shots} shots and tests on the rest. The interval reflects only how many "
-        "images were tested. Differences and their standard errors are on the same images. No image for validation or "
-        "testing was read."
+        f"{counted(estimate.images, 'image')}: each fold trains on {trained} of {shots} shots and tests on the rest. "
+        "The interval reflects only how many images were tested. Differences and their standard errors are on the same "
+        "images. No image for validation or testing was read."
     )
     sentence = (
         f"Chosen: {label}. Expected accuracy with {counted(trained, 'shot')}: {percent(estimate.mean)}, 95 % interval "

@@ -148,6 +148,8 @@ class CLAP(FittedTrainer):
         k, task, classes = self.knobs, self.layout.tasks[index], self.layout.classes_of(index)
         scale = float(self.tower.logit_scale)
         start = k.NORM * scale / 100 * self.handwritten_features[classes.start : classes.stop].double()
+        if not len(y):
+            return start
         probe = HeldProbe(x.double(), y, start, scale, k.PENALTY, k.MOMENTUM)
         for epoch in range(k.EPOCHS):
             probe.step(k.LR * (1 + math.cos(math.pi * epoch / k.EPOCHS)) / 2)

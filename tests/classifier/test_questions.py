@@ -46,7 +46,7 @@ def test_the_same_classes_again_change_nothing(finished: Trained, method: str) -
 
 
 @pytest.mark.parametrize("method", RESIDUAL)
-def test_a_class_that_is_new_leaves_the_task_to_the_text(finished: Trained, method: str) -> None:
+def test_a_class_that_is_new_leaves_the_task_to_the_text(finished: Trained, tmp_path: Path, method: str) -> None:
     """A residual belongs to the classes that it was fitted to. Some of these keep it."""
     run, asked = finished(method), of(finished, method)
     images = [read_image(path) for path in run.images[:4]]
@@ -57,8 +57,13 @@ def test_a_class_that_is_new_leaves_the_task_to_the_text(finished: Trained, meth
     after = asked.predict(images)
     assert not torch.allclose(margin(after), margin(before), rtol=1e-2)
     torch.testing.assert_close(after.per_task[1].probabilities, before.per_task[1].probabilities)
-    norms = weight(asked)[:3].norm(dim=1)
-    torch.testing.assert_close(norms, torch.ones(3))
+    alpha = (
+        run.results["residual"]["alpha_0"] if hasattr(run, "results") else asked.heads[0].text
+    )  # as long as all text
+    torch.testing.assert_close(weight(asked)[:3].norm(dim=1), torch.full((3,), alpha))
+    asked.save(tmp_path / "bundle")
+    again = Classifier.load(tmp_path / "bundle").predict(images)
+    assert torch.equal(again.per_task[0].probabilities, after.per_task[0].probabilities)
 
 
 @pytest.mark.parametrize("method", [name for name in (*NEW, *OTHER) if name not in RESIDUAL])

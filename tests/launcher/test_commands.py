@@ -45,7 +45,10 @@ from tests.support.launching import Launch, run_folder
         (["softcpt", "tiny8", "4", "--", "OPTIM.LR"], "'OPTIM.LR', has no value"),
         (["softcpt", "tiny8", "4", "--", "dataset.num_shots", "8"], "the shots after the dataset sets it"),
         (["softcpt", "tiny8", "4", "--", "TRAINER.COOP.CONTEXT", "task"], "--context sets it"),
-        (["softcpt", "tiny8", "4", "--", "RESIDUAL.FIT", "True"], "--residual sets it"),
+        (
+            ["softcpt", "tiny8", "4", "--", "RESIDUAL.FIT", "True"],
+            "--residual, or the method, such as SoftCPT-R, sets it",
+        ),
         (["plot", "tiny8", "4", "--residual"], "--residual"),
         (["zsclip", "tiny8", "--templates", "imagnet"], "did you mean 'imagenet'?"),
         (["tip_adapter", "tiny8", "4", "--finetune", "maybe"], "--finetune 'maybe' is unknown"),

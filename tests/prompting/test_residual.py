@@ -84,6 +84,19 @@ def test_weights_are_the_minimum_of_the_objective():
         assert one.alpha == ALPHA and one.choice == Choice(1.0, 5.0)
 
 
+def test_many_classes_do_not_stop_the_solver_early():
+    """An entry of the mean loss's gradient is of order 1 / classes."""
+    task = problem((2,) * 200, d=64)
+    offset = 0.5 * SCALE * task.x @ task.templates.t()
+    v = residual.solve(task.x, task.y, offset, 100.0)
+
+    def gradient(v):
+        p = (offset + task.x @ v.t()).softmax(1) - F.one_hot(task.y, 200)
+        return p.t() @ task.x + v / 100.0
+
+    assert gradient(v).abs().max() < 1e-2 * gradient(torch.zeros_like(v)).abs().max()
+
+
 def test_maps_are_shared_and_scaled():
     tasks = [problem(), problem((4, 3), seed=1), problem((1, 1, 1), seed=2)]
     for index, a in enumerate(metrics(tasks)):

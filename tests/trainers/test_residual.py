@@ -1,5 +1,7 @@
 """A residual on top of templates and of prompts: who may carry it, what it leaves, and what becomes of new classes."""
 
+import time
+
 import pytest
 import torch
 from dassl.engine import TRAINER_REGISTRY
@@ -13,6 +15,7 @@ from prompting.residual import Shots, fit_residuals
 from tests.support.training import SETTINGS, Workplace
 from trainers.engine.image_trainer import split_features
 from trainers.engine.residuals import LEARNED, weight_of_text
+from trainers.residual import Residual
 
 RESIDUAL = ("RESIDUAL.FIT", "True")
 BASE, NEW = (("DATASET.SUBSAMPLE_CLASSES", half) for half in ("base", "new"))
@@ -58,8 +61,8 @@ def test_weights_come_from_the_shots_alone(place, monkeypatch):
         tasks.append(Shots(x[mine], y[mine] - classes.start, templates[classes.start : classes.stop]))
     scale = trainer.tower.logit_scale
     found = fit_residuals(tasks, [task.templates for task in tasks], scale, weight_of_text(tasks, scale))
-    torch.testing.assert_close(trainer.residual, torch.cat([one.weight for one in found]).float())
-    assert trainer.residual.numel() == layout.n_classes * templates.shape[1]
+    torch.testing.assert_close(trainer.residual.weight, torch.cat([one.weight for one in found]).float())
+    assert trainer.residual.weight.numel() == layout.n_classes * templates.shape[1]
 
 
 def test_prompts_with_a_residual_train_as_without(place):
@@ -76,33 +79,28 @@ def test_prompts_with_a_residual_train_as_without(place):
     layout = trainer.layout
     for index in range(len(layout)):
         rows = layout.classes_of(index)
-        rest = carried[rows.start : rows.stop] - features[rows.start : rows.stop] * alpha_of(place, "both", index)
+        rest = (
+            carried[rows.start : rows.stop]
+            - features[rows.start : rows.stop] * both["residual"]["tasks"][index]["alpha"]
+        )
         assert rest.norm() > 1e-3
         assert rest.sum(0).norm() < 1e-3 * rest.norm()  # softmax does not see what all classes have in common
-
-
-def alpha_of(place, folder, index):
-    """What the log says of a task's weight of the text."""
-    line = next(
-        line for line in (place.output / folder / "log.txt").read_text().splitlines() if f"task {index} (" in line
-    )
-    return float(line.partition("text ")[2].partition(",")[0])
 
 
 @pytest.mark.parametrize("method", ["Residual", "SoftCPT-R"])
 def test_new_classes_fall_back_to_the_text(method, place):
     plain = "ZeroshotCLIP" if method == "Residual" else "SoftCPT-NATA"
-    place.run(method, "base", *BASE)
+    text = place.run(method, "base", *BASE)["residual"]["alpha_0"]
     if plain == "SoftCPT-NATA":
         place.run(plain, "plain", *BASE)
     place.evaluate("base", method, "same", *BASE)
     assert torch.equal(weights(place, "same"), weights(place, "base"))
     place.evaluate("base", method, "new", *NEW)
     place.evaluate("plain" if plain == "SoftCPT-NATA" else "", plain, "text", *NEW)
-    assert torch.equal(weights(place, "new"), weights(place, "text"))
+    torch.testing.assert_close(weights(place, "new"), text * weights(place, "text"))
     place.evaluate("base", method, "all")  # a task with a class that is new is a new question
     place.evaluate("plain" if plain == "SoftCPT-NATA" else "", plain, "text of all")
-    assert torch.equal(weights(place, "all"), weights(place, "text of all"))
+    torch.testing.assert_close(weights(place, "all"), text * weights(place, "text of all"))
 
 
 def test_what_cannot_be_evaluated_is_refused(place):
@@ -114,6 +112,23 @@ def test_what_cannot_be_evaluated_is_refused(place):
         place.evaluate("run", "SoftCPT-R", "tested too", epoch=3)
     with pytest.raises(InputError, match="--eval-only needs --model-dir"):
         place.evaluate("", "Residual", "tested as well")
+
+
+def test_a_run_without_a_test_would_lose_it(place):
+    with pytest.raises(InputError, match="kept in its classifier; omit TEST.NO_TEST"):
+        place.run("Residual", "run", "TEST.NO_TEST", "True")
+
+
+def test_its_seconds_are_counted_once(place, monkeypatch):
+    fit = Residual.fit_residual
+
+    def slow(self, head=None):
+        time.sleep(1.0)
+        fit(self, head)
+
+    monkeypatch.setattr("trainers.engine.task_trainer.TaskTrainer.fit_residual", slow)
+    seconds = place.run("CoOp-CA", "run", *RESIDUAL)["seconds"]
+    assert seconds["train"] > 1 and seconds["test"] < 1 and seconds["train"] + seconds["test"] < seconds["total"]
 
 
 def test_a_given_cost_is_not_searched_for(place, monkeypatch):

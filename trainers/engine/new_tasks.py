@@ -109,7 +109,7 @@ def measure(trainer: TaskTrainer, folds: int) -> Measured:
         part = trained_on(trainer, [task for task in range(count) if task not in held], views)
         found |= scores(trainer, part, held)
         trainer.watch.fold(fold + 1, folds)
-    tasks = tuple(found[task] for task in range(count))
+    tasks = tuple(found[task] for task in range(count) if task in found)
     return Measured(chosen(torch.tensor([task["accuracy"] for task in tasks])), tasks, folds)
 
 
@@ -196,6 +196,8 @@ def scores(trainer: TaskTrainer, part: TaskTrainer, held: Sequence[int]) -> dict
     for number in held:
         task, classes = trainer.layout.tasks[number], trainer.layout.classes_of(number)
         mine = (labels >= classes.start) & (labels < classes.stop)
+        if not mine.any():
+            continue
         template = trainer.handwritten_features[classes.start : classes.stop]
         own, truth = questions.features(trainer.tower.text, task), labels[mine] - classes.start
         logits = (trainer.logits(features[mine], blended(template, own, weight)) for weight in WEIGHTS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from classifier.bundle import read_bundle
-from classifier.calibration import temperatures_of
+from classifier.calibration import common_temperature
 from common.errors import InputError
 from prompting.losses import unit
 from prompting.residual import Residual, Shots, fit_residuals
@@ -23,9 +25,32 @@ FIT = "RESIDUAL.FIT"
 LEARNED = 0.5
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A residual, ready for a head.
+
+    Args:
+        weight: (classes, d) class weights, of any norm.
+        text: alpha_0, the length of the weights of classes that are answered by the text alone.
+        tasks: how each task's was fitted; none if it was read from a run.
+    """
+
+    weight: Tensor
+    text: float
+    tasks: tuple[Residual, ...] = ()
+
+    def recorded(self, layout: TaskLayout) -> dict[str, Any]:
+        """Return the entry "residual" of results.json."""
+        tasks = [
+            {"name": task.name, "alpha": one.alpha, "c": one.choice.c, "folds": one.choice.folds}
+            for task, one in zip(layout.tasks, self.tasks, strict=False)
+        ]
+        return {"alpha_0": self.text, "tasks": tasks}
+
+
 def fitted(
     layout: TaskLayout, shots: tuple[Tensor, Tensor], templates: Tensor, learned: Tensor, scale: float, c: float
-) -> list[Residual]:
+) -> Fitted:
     """Fit the residuals of all tasks to their shots.
 
     Args:
@@ -44,30 +69,30 @@ def fitted(
         rows = slice(classes.start, classes.stop)
         tasks.append(Shots(x[mine], y[mine] - classes.start, templates[rows]))
         start.append(features[rows])
-    return fit_residuals(tasks, start, scale, weight_of_text(tasks, scale), c)
+    alpha = weight_of_text(tasks, scale)
+    found = fit_residuals(tasks, start, scale, alpha, c)
+    return Fitted(torch.cat([one.weight for one in found]).to(learned), alpha, tuple(found))
 
 
 def weight_of_text(tasks: Sequence[Shots], scale: float) -> float:
     """Return alpha_0: how much the logits of the templates have to be scaled to suit all shots."""
-    logits = [(scale * task.x @ task.templates.t(), task.y) for task in tasks]
-    # A task without images gets the temperature that all tasks have in common.
-    return 1 / temperatures_of([*logits, (torch.empty(0, 2), torch.empty(0, dtype=torch.long))])[-1]
+    return 1 / common_temperature([(scale * task.x @ task.templates.t(), task.y) for task in tasks])
 
 
-def lines(layout: TaskLayout, residuals: Sequence[Residual]) -> list[str]:
+def lines(layout: TaskLayout, found: Fitted) -> list[str]:
     """Return a line on each task, for the log."""
     return [
         f"task {index} ({task.name}): text {one.alpha:.3g}, C {one.choice.c:g}, "
         + (f"by {one.choice.folds} folds" if one.choice.folds else "not cross-validated")
-        for index, (task, one) in enumerate(zip(layout.tasks, residuals, strict=True))
+        for index, (task, one) in enumerate(zip(layout.tasks, found.tasks, strict=True))
     ]
 
 
-def rows_in(folder: Path, layout: TaskLayout, learned: Tensor) -> Tensor:
+def rows_in(folder: Path, layout: TaskLayout, learned: Tensor) -> Fitted:
     """Return the class weights of a finished run that was trained with a residual, for these tasks.
 
     A residual belongs to classes: a task that has a class which the run's did not have, or that the run did not have,
-    keeps its ``learned`` features, (classes, d) of unit norm.
+    keeps its ``learned`` features, (classes, d) of unit norm, times alpha_0.
 
     Raises:
         InputError: the run has no residual, or it is not finished.
@@ -75,16 +100,17 @@ def rows_in(folder: Path, layout: TaskLayout, learned: Tensor) -> Tensor:
     if not (noted_settings(folder) or {}).get(FIT):
         raise InputError(f"The run in {folder} was trained without a residual; evaluate it with {FIT} False.")
     bundle = read_bundle(folder)
-    trained = bundle.heads[0][1]["weight"].to(learned)
+    values, tensors = bundle.heads[0]
+    trained, text = tensors["weight"].to(learned), float(values.get("text", 1.0))
     place = {
         (task.name, name): bundle.layout.offsets[index] + number
         for index, task in enumerate(bundle.layout.tasks)
         for number, name in enumerate(task.classnames)
     }
-    rows = learned.clone()
+    rows = text * learned
     for index, task in enumerate(layout.tasks):
         found = [place.get((task.name, name)) for name in task.classnames]
         known = [row for row in found if row is not None]
         if len(known) == len(found):
             rows[layout.offsets[index] : layout.offsets[index + 1]] = trained[known]
-    return rows
+    return Fitted(rows, text)

@@ -63,7 +63,7 @@ class TaskTrainer(ImageTrainer):
     """
 
     tested_head: Head | None = None
-    residual: Tensor | None = None  # (classes, d) weights with the images' residual, see RESIDUAL.FIT
+    residual: residuals.Fitted | None = None  # of the images, see RESIDUAL.FIT
     trained_in: Path | None = None  # the folder of the run whose checkpoint is evaluated
     choosing = False  # among epochs, by the validation images
     started_from = ""  # a line on what was taken from another run, see `start_by_name`
@@ -259,18 +259,17 @@ class TaskTrainer(ImageTrainer):
             self.seconds["train"] += taken
             self.seconds["test"] -= taken  # `test` counts it too
         assert self.residual is not None
-        return LinearHead(self.layout, self.residual, head.scale)
+        return LinearHead(self.layout, self.residual.weight, head.scale, text=self.residual.text)
 
     @torch.no_grad()
     def fit_residual(self, head: LinearHead | None = None) -> None:
-        """Set ``residual`` to the weights that suit the shots; see `prompting.residual`."""
+        """Set ``residual`` to what suits the shots; see `prompting.residual`."""
         learned = self.handwritten_features if head is None else head.weight
         shots, scale = split_features(self, "train"), self.tower.logit_scale
-        found = residuals.fitted(
+        self.residual = residuals.fitted(
             self.layout, shots, self.handwritten_features, learned.float(), scale, self.cfg.RESIDUAL.C
         )
-        print("\n".join(residuals.lines(self.layout, found)))
-        self.residual = torch.cat([one.weight for one in found]).to(learned)
+        print("\n".join(residuals.lines(self.layout, self.residual)))
 
     def loss(self, image_features: Tensor, label: Tensor, task: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return a batch's loss, its within-task logits (batch, n) and each image's true column of these."""
@@ -440,9 +439,10 @@ class TaskTrainer(ImageTrainer):
             "tasks": tasks,
             **figures,
             "contexts": self.contexts_learned(),
+            **({} if self.residual is None else {"residual": self.residual.recorded(self.layout)}),
             "counts": {
                 "trainable_parameters": count_num_param(self.model)
-                + (0 if self.residual is None else self.residual.numel()),
+                + (0 if self.residual is None else self.residual.weight.numel()),
                 "tasks": len(self.layout),
                 "classes": self.layout.n_classes,
                 "train_images": len(data.train_x),
