@@ -14,8 +14,9 @@ from statistics import fmean
 from common.catalogue import METHODS
 from common.files import is_regular, read_bytes
 from common.paths import LOCK, TRACEBACK
-from common.text import counted, printable
+from common.text import printable
 from reporting.series import Series, make_series, seeds_text
+from reporting.tables import shots_of
 from runs.results import Run, RunError, read_run, run_folders
 
 # Settings that select tasks or classes: runs with different ones cannot be compared.
@@ -138,11 +139,6 @@ class Collection:
         tasks = [task for run in self.runs for task in run.tasks]
         classes = {name for task in tasks for name in task.classnames}
         return {row.label for group in self.groups for row in group.rows} | {task.name for task in tasks} | classes
-
-
-def shots_of(shots: int) -> str:
-    """ "4 shots", "no training images" for 0, "all images" for -1."""
-    return counted(shots, "shot") if shots > 0 else "no training images" if shots == 0 else "all images"
 
 
 def label_of(method: str) -> str:

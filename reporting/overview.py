@@ -18,6 +18,7 @@ from reporting.tables import (
     method_table,
     paired_table,
     series_table,
+    shots_of,
     shots_table,
     tasks_as_rows,
 )
@@ -39,7 +40,7 @@ def calibration(group: Group, measure: Measure) -> Table | None:
         (row.label, [replace(group.series(row, shots), measure=measure) for shots in group.shots]) for row in group.rows
     ]
     recorded = any(math.isfinite(measure.mean(run)) for run in group.runs)
-    return series_table(rows, [counted(n, "shot") for n in group.shots]) if recorded else None
+    return series_table(rows, [shots_of(n) for n in group.shots]) if recorded else None
 
 
 def by_task(group: Group, shots: int) -> tuple[Table, int]:

@@ -18,10 +18,10 @@ from common.disk import sweep
 from common.files import write_atomically
 from common.text import counted, printable
 from reporting import figures, fonts, heatmaps, overview, published
-from reporting.collection import Collection, Group, read_collection, shots_of
+from reporting.collection import Collection, Group, read_collection
 from reporting.measures import MEASURES
 from reporting.series import seeds_text
-from reporting.tables import LEGEND, Table
+from reporting.tables import LEGEND, Table, shots_of
 from reporting.thumbnails import image_roots, thumbnail
 from runs.results import Run
 

@@ -135,6 +135,11 @@ def seconds(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def shots_of(shots: int) -> str:
+    """ "4 shots", "no training images" for 0, "all images" for -1."""
+    return counted(shots, "shot") if shots > 0 else "no training images" if shots == 0 else "all images"
+
+
 def chance_cell(value: float) -> str:
     """What guessing gives, with one decimal; empty if it is not known."""
     return "" if math.isnan(value) else percent(value)
@@ -226,7 +231,7 @@ def shots_table(many: Sequence[tuple[str, Sequence[Series]]], shots: Sequence[in
 
     ``short``: missing seeds are noted as in SHORT_NOTES.
     """
-    table = series_table(many, [counted(n, "shot") for n in shots], short)
+    table = series_table(many, [shots_of(n) for n in shots], short)
     table.header.append("parameters")
     lines = table.rows[len(table.rows) - len(many) :]
     for cells in table.rows[: -len(many)]:
