@@ -1,8 +1,8 @@
 """`bash scripts/train.sh <dataset> <shots>`: compares methods by cross-validation on the shots, and trains the best.
 
 A fold is a run that holds some of the shots out (DATASET.FOLD) and is tested on these, in a folder beside those of the
-seeds. So the comparison resumes as every command does, and reads neither the validation nor the test images; the test
-split is opened by the run of the chosen method alone. How the choice is made is in reporting/cross_validation.py.
+seeds. So the comparison resumes like any other command, and reads neither validation nor test images. Only the run of
+the chosen method opens the test split. How the choice is made is in reporting/cross_validation.py.
 
 Methods that cost seconds run first, all folds of each. A method that takes minutes runs fold by fold, and is given up
 once it is clearly behind.

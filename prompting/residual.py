@@ -1,19 +1,22 @@
-"""Class weights that start from text and end where the images say: a residual on top of prompts.
+"""Class weights that start from text and are corrected by the images: a residual on top of prompts.
 
 A task has labelled images with features x_i of unit norm, and class features t_c from prompts. With the logit scale s,
 
     logits_c(x) = alpha s x . t_c + x . A v_c                                         w_c = alpha t_c + A v_c / s
     min_V  sum_i cross-entropy(logits(x_i), y_i) + |V|^2 / (2 C)                      one task at a time, convex
 
-so alpha says how much the text counts, and C how far the images may lead away from it. Where the text knows nothing,
-alpha is small and this is a linear probe; where it knows all, C is small and this is the prompts' classifier.
+so alpha is how much the text counts, and C how far the weights may move from it. Where the text is of no use, alpha is
+small and this is close to a linear probe; where it suffices, C is small and this is close to the prompts' classifier.
 
 How they are chosen. Tasks of a collection share a tower, so each choice is shared as far as a task has no data of its
 own:
 
 alpha   That of all tasks, alpha_0, is 1 / T of the zero-shot logits of all shots (`classifier.calibration`): no shot
-        has shaped the templates, so the shots tell how far they can be trusted. A task has a share of it, one of TEXT.
-C       One of COSTS, in units in which images lie at a mean squared distance of 1 from their task's mean.
+        has shaped the templates, so the shots tell how far they can be trusted. A task's alpha is alpha_0 times its
+        share, one of TEXT.
+C       One of COSTS. A is scaled so that images lie at a mean squared distance of 1 from their task's mean, so C means
+        the same for every tower, though not for every number of classes. Both ends are chosen; a wider grid did not do
+        better.
         A task's share and C minimise the cross-entropy of its shots under cross-validation, to which PULL images with
         the mean cross-entropy of all tasks are added. Templates stand in for t_c meanwhile: learned prompts have seen
         the shots, and would be trusted too much. With one shot a class nothing can be held out: alpha is alpha_0 and C

@@ -14,10 +14,10 @@ mean over classes has n_t = C^2 / sum_c 1/n_c in the same way. This takes p for 
 the mean is a little surer than the interval says. Seeds may draw the same images, so n is that of one seed: several
 seeds do not make it narrower, and their spread is printed beside it. The interval says how far the figure may be off
 because so few images were tested. Three things are not in it: each fold is trained on fewer shots than the final run
-(which is usually better for it), the best of several figures is a little too good, and another draw of shots would give
+(which is usually better for it), the best of several figures tends to be too high, and another draw of shots would give
 another classifier.
 
-**The choice.** The method with the highest figure is taken, unless the default method is less than one standard error
+**The choice.** The method with the highest figure is taken, unless the default method is at most one standard error
 behind it: a difference of that size says nothing, and of methods that look alike the one that does well everywhere is
 the safer bet. This is the one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984, section
 3.4.3), with "the default" in the place of "the simplest". The standard error is that of the difference on the same

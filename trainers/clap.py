@@ -10,8 +10,8 @@ the logit scale s:
     lambda_c         the mean over the shots i of class c of zero-shot CLIP's probability of c for x_i
     minimised by     300 full-batch steps with momentum 0.9; the learning rate is 0.1 and falls as a cosine
 
-The paper derives the multipliers from an augmented Lagrangian whose constraints are w_c = r t_c, and keeps them after
-its first step. So a class that zero-shot CLIP knows is held, and one that it does not know is free. Nothing is chosen
+The paper derives the multipliers from an augmented Lagrangian with constraints w_c = r t_c. It fixes them after the
+first step. So a class that zero-shot CLIP knows is held, and one that it does not know is free. Nothing is chosen
 on validation images. PENALTY multiplies all lambda_c, and 0 gives ZS-LP. There are classes x feature_dim parameters,
 fitted in float64.
 
@@ -39,7 +39,7 @@ After github.com/jusiro/CLAP (constraint "l2"), whose constants these are. Ours 
   convex, so a solver may end elsewhere, and the authors' steps stay.
 * r, as explained above.
 * The first epoch is not a warm-up at learning rate 1e-5, which hardly moves.
-* Templates are the tasks' own (the public code averages seven with it for ImageNet).
+* Templates are the tasks' own (for ImageNet, the public code averages the data set's template with seven others).
 * A class without shots gets the mean multiplier of its task; there the public code divides by zero.
 """
 

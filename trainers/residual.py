@@ -1,4 +1,4 @@
-"""A residual of the images on top of hand-written templates: zero-shot CLIP that listens to its shots.
+"""A residual of the images on top of hand-written templates: zero-shot CLIP, corrected by its shots.
 
     logits_c(x) = alpha s x . t_c + x . A v_c         t_c: the feature of the task's template with the name of class c
 
