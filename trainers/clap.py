@@ -57,7 +57,7 @@ from classifier.heads import LinearHead
 from common.knobs import Knob
 from prompting.losses import unit
 from trainers.engine.fitted_trainer import FittedTrainer
-from trainers.engine.image_trainer import split_features
+from trainers.engine.image_trainer import features_by_task
 
 
 @dataclass
@@ -137,10 +137,9 @@ class CLAP(FittedTrainer):
         return ClassWeights(self.layout.n_classes, self.tower.text.feature_dim)
 
     def fit(self) -> None:
-        x, y = split_features(self, "train")
-        for index in range(len(self.layout)):
-            classes, mine = self.layout.classes_of(index), self.task_of_class[y] == index
-            w = self.fit_task(index, x[mine], y[mine] - classes.start)
+        for index, (x, y) in enumerate(features_by_task(self, "train")):
+            classes = self.layout.classes_of(index)
+            w = self.fit_task(index, x, y)
             self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
 
     def fit_task(self, index: int, x: Tensor, y: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ from common.knobs import Knob
 from prompting.folds import folds
 from prompting.logistic_regression import LogisticRegression
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy
-from trainers.engine.image_trainer import split_features
+from trainers.engine.image_trainer import features_by_task
 
 MAX_FOLDS = 5
 DECADES = (1e6, 1e4, 1e2, 1.0, 1e-2, 1e-4, 1e-6)
@@ -114,14 +114,11 @@ class LinearProbe(FittedTrainer):
         return LinearClassifier(self.layout.n_classes, self.tower.text.feature_dim)
 
     def fit(self) -> None:
-        x, y = split_features(self, "train")
-        x_val, y_val = split_features(self, "val")
-        for index, task in enumerate(self.layout.tasks):
+        of_tasks = zip(features_by_task(self, "train"), features_by_task(self, "val"), strict=True)
+        for index, (shots, val_shots) in enumerate(of_tasks):
             classes = self.layout.classes_of(index)
-            train, val = self.task_of_class[y] == index, self.task_of_class[y_val] == index
-            shots, val_shots = (x[train], y[train] - classes.start), (x_val[val], y_val[val] - classes.start)
             c, (w, b) = self.fit_task(index, shots, val_shots)
-            print(f"task {index} ({task.name}): C {c:.4g}")
+            print(f"task {index} ({self.layout.tasks[index].name}): C {c:.4g}")
             self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
             self.model.bias[classes.start : classes.stop] = b.to(self.model.bias.dtype)
 

@@ -45,7 +45,7 @@ from yacs.config import CfgNode
 from classifier.heads import LinearHead
 from common.knobs import Knob
 from trainers.engine.fitted_trainer import FittedTrainer, accuracy
-from trainers.engine.image_trainer import split_features
+from trainers.engine.image_trainer import features_by_task
 
 
 @dataclass
@@ -135,12 +135,9 @@ class LPPlusPlus(FittedTrainer):
         return BlendedWeights(self.layout.n_classes, self.tower.text.feature_dim)
 
     def fit(self) -> None:
-        x, y = split_features(self, "train")
-        x_val, y_val = split_features(self, "val")
-        for index in range(len(self.layout)):
+        of_tasks = zip(features_by_task(self, "train"), features_by_task(self, "val"), strict=True)
+        for index, (shots, val) in enumerate(of_tasks):
             classes = self.layout.classes_of(index)
-            mine, asked = self.task_of_class[y] == index, self.task_of_class[y_val] == index
-            shots, val = (x[mine], y[mine] - classes.start), (x_val[asked], y_val[asked] - classes.start)
             w, alpha = self.fit_task(index, shots, val)
             self.model.weight[classes.start : classes.stop] = w.to(self.model.weight.dtype)
             self.model.alpha[classes.start : classes.stop] = alpha.to(self.model.alpha.dtype)

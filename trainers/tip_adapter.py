@@ -39,7 +39,7 @@ from prompting.adapters import Cache
 from prompting.losses import unit, within_task
 from prompting.transfers import upload
 from trainers.engine.fitted_trainer import accuracy
-from trainers.engine.image_trainer import images_of, split_features
+from trainers.engine.image_trainer import features_by_task, images_of
 from trainers.engine.task_trainer import TaskTrainer
 from trainers.engine.tasks_of_batch import tasks_of
 
@@ -138,17 +138,14 @@ class TipAdapter(TaskTrainer):
     @torch.no_grad()
     def search(self) -> None:
         """Set each task's alpha and beta: the first best pair on its validation shots, with beta in the outer loop."""
-        x, y = split_features(self, "val")
-        k = self.knobs
-        for t, (cache, task) in enumerate(zip(self.caches, self.layout.tasks, strict=True)):
-            val = self.task_of_class[y] == t
-            if not k.SEARCH or not val.any():
+        k, of_tasks = self.knobs, features_by_task(self, "val")
+        for t, (cache, task, (x, label)) in enumerate(zip(self.caches, self.layout.tasks, of_tasks, strict=True)):
+            if not k.SEARCH or not len(label):
                 print(f"task {t} ({task.name}): alpha and beta are not searched")
                 continue
             classes = self.layout.classes_of(t)
-            label = y[val] - classes.start
-            zero_shot = self.logits(x[val], self.handwritten_features[classes.start : classes.stop])
-            affinity, best = x[val] @ cache.keys.t(), -1.0
+            zero_shot = self.logits(x, self.handwritten_features[classes.start : classes.stop])
+            affinity, best = x @ cache.keys.t(), -1.0
             for beta in grid(k.MOST_BETA, k.STEPS_BETA):
                 votes = cache.votes(affinity, beta)
                 for alpha in grid(k.MOST_ALPHA, k.STEPS_ALPHA):

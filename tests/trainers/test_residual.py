@@ -50,7 +50,7 @@ def test_weights_come_from_the_shots_alone(place, monkeypatch):
     trainer.open_images()
     x, y = split_features(trainer, "train")
     asked = []
-    monkeypatch.setattr("trainers.engine.task_trainer.split_features", lambda _, split: asked.append(split) or (x, y))
+    monkeypatch.setattr("trainers.engine.image_trainer.split_features", lambda _, split: asked.append(split) or (x, y))
     trainer.fit()
     assert asked == ["train"]
     templates, layout = trainer.handwritten_features, trainer.layout

@@ -277,3 +277,11 @@ def split_features(trainer: ImageTrainer, split: str) -> tuple[Tensor, Tensor]:
     batches: DataLoader = DataLoader(images, batch_size=loader.TEST.BATCH_SIZE, num_workers=loader.NUM_WORKERS)
     parts, labels = zip(*trainer.test_batches(batches), strict=True)
     return torch.cat(parts), torch.cat(labels)
+
+
+def features_by_task(trainer: ImageTrainer, split: str) -> list[tuple[Tensor, Tensor]]:
+    """Return what `split_features` does task by task; class indices are among a task's own classes."""
+    x, y = split_features(trainer, split)
+    task = trainer.layout.task_of_class.to(y.device)[y]
+    parts = [(task == index, start) for index, start in enumerate(trainer.layout.offsets[: len(trainer.layout)])]
+    return [(x[mine], y[mine] - start) for mine, start in parts]

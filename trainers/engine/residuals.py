@@ -49,26 +49,25 @@ class Fitted:
 
 
 def fitted(
-    layout: TaskLayout, shots: tuple[Tensor, Tensor], templates: Tensor, learned: Tensor, scale: float, c: float
+    layout: TaskLayout,
+    shots: Sequence[tuple[Tensor, Tensor]],
+    templates: Tensor,
+    learned: Tensor,
+    scale: float,
+    c: float,
 ) -> Fitted:
     """Fit the residuals of all tasks to their shots.
 
     Args:
-        shots: (N, d) image features of unit norm and their (N,) flat class indices.
+        shots: of each task (N, d) image features of unit norm and (N,) classes among its own.
         templates: (classes, d) features of hand-written prompts, of unit norm.
         learned: those of the method's prompts; the templates again if it has none of its own.
         scale: the tower's logit scale.
         c: as in `fit_residuals`.
     """
-    x, y = shots
-    task_of_image = layout.task_of_class.to(y.device)[y]
-    features = unit(templates + LEARNED * learned)
-    tasks, start = [], []
-    for index in range(len(layout)):
-        classes, mine = layout.classes_of(index), task_of_image == index
-        rows = slice(classes.start, classes.stop)
-        tasks.append(Shots(x[mine], y[mine] - classes.start, templates[rows]))
-        start.append(features[rows])
+    sizes = [len(task.classnames) for task in layout.tasks]
+    tasks = [Shots(x, y, own) for (x, y), own in zip(shots, templates.split(sizes), strict=True)]
+    start = unit(templates + LEARNED * learned).split(sizes)
     alpha = weight_of_text(tasks, scale)
     found = fit_residuals(tasks, start, scale, alpha, c)
     return Fitted(torch.cat([one.weight for one in found]).to(learned), alpha, tuple(found))

@@ -43,7 +43,7 @@ from trainers.engine.calibrating import Temperature, by_task, fitted, some_of, t
 from trainers.engine.checkpoint_fit import check_compatible, noted_images, noted_tasks
 from trainers.engine.checkpoint_state import check_finite
 from trainers.engine.evaluator import TaskEvaluator, wrong_logit
-from trainers.engine.image_trainer import ImageTrainer, images_of, split_features
+from trainers.engine.image_trainer import ImageTrainer, features_by_task, images_of
 from trainers.engine.knobs import check_settings, knobs_of
 from trainers.engine.resuming_trainer import reading
 from trainers.engine.settings import plain
@@ -265,7 +265,7 @@ class TaskTrainer(ImageTrainer):
     def fit_residual(self, head: LinearHead | None = None) -> None:
         """Set ``residual`` to what suits the shots; see `prompting.residual`."""
         learned = self.handwritten_features if head is None else head.weight
-        shots, scale = split_features(self, "train"), self.tower.logit_scale
+        shots, scale = features_by_task(self, "train"), self.tower.logit_scale
         self.residual = residuals.fitted(
             self.layout, shots, self.handwritten_features, learned.float(), scale, self.cfg.RESIDUAL.C
         )
