@@ -133,19 +133,20 @@ def without_fold(images: TaskImages, fold: str) -> TaskImages:
         fold: "2/5" is the second of five folds.
 
     Raises:
-        InputError: ``fold`` is not like that, or it would hold no image out.
+        InputError: ``fold`` is not like that, or no class has as many images as there are folds.
     """
     number, count = read_fold(fold)
-    train: Samples = []
-    held: Samples = []
-    for group in by_class(images.train).values():
-        for i, sample in enumerate(group):
-            (held if len(group) > 1 and i % count == number - 1 else train).append(sample)
-    if max(map(len, by_class(images.train).values()), default=0) < count:  # a later fold would hold nothing out
+    groups = by_class(images.train).values()
+    if max(map(len, groups), default=0) < count:  # a later fold would hold nothing out
         raise InputError(
             f"DATASET.FOLD is {fold}, but no class of task '{images.task.name}' has {counted(count, 'image')} "
             "for training; ask for fewer shots, so that there are fewer folds."
         )
+    train: Samples = []
+    held: Samples = []
+    for group in groups:
+        for i, sample in enumerate(group):
+            (held if len(group) > 1 and i % count == number - 1 else train).append(sample)
     return replace(images, train=train, val=[], test=held)
 
 
