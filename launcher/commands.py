@@ -10,7 +10,7 @@ from common import catalogue, configs
 from common.catalogue import METHODS
 from common.errors import InputError, nearest
 from common.files import write_atomically
-from launcher import arguments, frame, protocols
+from launcher import arguments, frame, parsers, protocols
 from launcher import pick as picking
 from launcher import plan as planning
 from launcher.execution import closing_line, names_of_tasks, run_missing
@@ -49,11 +49,11 @@ def parser_of(command: str, argv: Sequence[str]) -> frame.OneLineParser:
     if command in protocols.PROTOCOLS:
         return protocols.make_parser(command, argv[0])
     if command == COMPARE:
-        return planning.compare_parser()
+        return parsers.compare_parser()
     if command in catalogue.commands():
-        return planning.method_parser(command)
+        return parsers.method_parser(command)
     method = catalogue.named(command)
-    return planning.method_parser(method.command, f"scripts/train.sh {method.name}", choice=False)
+    return parsers.method_parser(method.command, f"scripts/train.sh {method.name}", choice=False)
 
 
 def train(argv: Sequence[str], check: bool) -> int:

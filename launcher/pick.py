@@ -20,7 +20,7 @@ from common.catalogue import METHODS, Method
 from common.errors import InputError
 from common.paths import FOLDS
 from common.text import counted, wrapped
-from launcher import arguments, frame
+from launcher import arguments, frame, parsers
 from launcher import plan as planning
 from launcher.execution import ELSEWHERE, FAILED, Failure, check_pictures, run_jobs, same_refusal
 from launcher.plan import Job, Plan, Request
@@ -75,8 +75,8 @@ def names_dataset(word: str) -> bool:
 
 def make_parser() -> frame.OneLineParser:
     """The parser of a choice."""
-    parser = planning.run_parser(SCRIPT, ABOUT, EXAMPLES)
-    planning.add_arguments(parser, learns=True, seeds="1")
+    parser = parsers.run_parser(SCRIPT, ABOUT, EXAMPLES)
+    parsers.add_arguments(parser, learns=True, seeds="1")
     names = ",".join(method.name for method in candidates())
     parser.add_argument("--methods", metavar="NAMES", help=f"choose among these; default: {names}")
     parser.add_argument(

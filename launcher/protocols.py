@@ -14,7 +14,7 @@ from common import catalogue, configs
 from common.catalogue import METHODS, Method
 from common.errors import InputError, nearest, unknown
 from common.text import counted
-from launcher import arguments, plan
+from launcher import arguments, parsers, plan
 from launcher.frame import OneLineParser
 from launcher.plan import Job, Plan, Request
 from reporting import protocols as tables
@@ -115,12 +115,12 @@ def make_parser(name: str, command: str) -> OneLineParser:
     script, known = protocol.script, command in catalogue.commands()
     about = protocol.about + ("" if known else " <method> --help lists a method's own flags.")
     program = f"{script} {command}" if known else script
-    parser = plan.run_parser(program, about, protocol.examples, script)  # examples name a method
+    parser = parsers.run_parser(program, about, protocol.examples, script)  # examples name a method
     if not known:
         parser.add_argument("method", help=f"one of {', '.join(catalogue.commands())}")
-    plan.add_arguments(parser, learns=not known or catalogue.methods_of(command)[0].learns)
-    plan.add_residual(parser, command)
-    plan.add_choice(parser, command)
+    parsers.add_arguments(parser, learns=not known or catalogue.methods_of(command)[0].learns)
+    parsers.add_residual(parser, command)
+    parsers.add_choice(parser, command)
     if name == NEW_TASKS:
         parser.add_argument(
             "--folds",
@@ -156,9 +156,8 @@ def make_plan(name: str, argv: Sequence[str], task_names: TaskNames | None) -> B
     args = make_parser(name, command).parse_intermixed_args(arguments.before_dashes(rest))
     first = catalogue.methods_of(command)[0]
     method = catalogue.chosen(command, args.choice) if command in catalogue.CHOICES else first
-    method = plan.asked_for(args, method)
     request = plan.read_request(args, rest, [method], protocol.script, usage, sets=protocol.sets)
-    refuse(name, method)
+    refuse(name, request.methods[0])
     if name == BASE_TO_NEW:
         return base_to_new(request)
     holdout = read_holdout(args.folds, args.hold_out, args.test)
@@ -245,7 +244,7 @@ def test_jobs(
 
 def measured_on_tasks(method: Method, given: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """The setting by which a method weighs its prompts for new tasks in training, unless it is given or has none."""
-    section, knobs = plan.knobs_of(method)
+    section, knobs = parsers.knobs_of(method)
     key = f"TRAINER.{section}.{FOLDS_KNOB}"
     there = any(knob.name == FOLDS_KNOB for knob in knobs) and key not in {given_key.upper() for given_key, _ in given}
     return [(key, str(FOLDS))] if there else []

@@ -12,7 +12,7 @@ from typing import Any
 from common import configs
 from common.catalogue import Method
 from common.errors import InputError, unknown
-from launcher import arguments, protocols
+from launcher import arguments, parsers, protocols
 from launcher import plan as planning
 from launcher.frame import OneLineParser
 from launcher.plan import Job, Plan, Request
@@ -86,7 +86,7 @@ class TablePlan:
 def make_parser(name: str) -> OneLineParser:
     """The parser of a table's own arguments, those before "--"."""
     declared = DECLARED[name]
-    parser = planning.run_parser(f"scripts/tables/{name}.sh", declared.about, declared.examples)
+    parser = parsers.run_parser(f"scripts/tables/{name}.sh", declared.about, declared.examples)
     if not declared.fixed:
         about = f"a name in configs/datasets or configs/collections; default: {declared.collection}"
         parser.add_argument("collection", nargs="?", default=declared.collection, help=about)

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import DiskFull, InputError
 from launcher import arguments, frame
-from launcher.plan import defines
+from launcher.parsers import defines
 from launcher.tables.chains import last_line
 from runs import pictures
 from runs import status as status_module
