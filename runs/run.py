@@ -164,12 +164,10 @@ def _run(cfg: CfgNode, request: Request, folder: Path, progress: Progress) -> di
                 raise InputError(
                     "--eval-only needs --model-dir, the folder of the run whose checkpoint is to be evaluated."
                 )
+            if cfg.RESIDUAL.FIT and request.load_epoch is not None:
+                raise InputError("A residual is fitted once training has ended; omit --load-epoch, or the residual.")
             if request.model_dir:
                 trainer.load_model(request.model_dir, epoch=request.load_epoch)
-                if cfg.RESIDUAL.FIT and request.load_epoch is not None:
-                    raise InputError(
-                        "A residual is fitted once training has ended; omit --load-epoch, or the residual."
-                    )
                 trainer.trained_in = Path(request.model_dir)
                 if request.load_epoch is None:  # what another epoch would need is not recorded
                     trainer.trained_temperatures = _temperatures_in(Path(request.model_dir))

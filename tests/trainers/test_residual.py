@@ -131,6 +131,21 @@ def test_its_seconds_are_counted_once(place, monkeypatch):
     assert seconds["train"] > 1 and seconds["test"] < 1 and seconds["train"] + seconds["test"] < seconds["total"]
 
 
+def test_it_is_fitted_once_to_the_best_model(place, monkeypatch):
+    fit, fitted = Residual.fit_residual, []
+
+    def noted(self, head=None):
+        fitted.append(head.weight.clone())
+        fit(self, head)
+
+    monkeypatch.setattr("trainers.engine.task_trainer.TaskTrainer.fit_residual", noted)
+    best = ("TEST.FINAL_MODEL", "best_val")
+    place.run("CoOp-CA", "both", *RESIDUAL, *best)
+    place.run("CoOp-CA", "plain", *best)
+    assert len(fitted) == 1
+    assert torch.equal(fitted[0], weights(place, "plain"))
+
+
 def test_a_given_cost_is_not_searched_for(place, monkeypatch):
     monkeypatch.setattr("prompting.residual.choose", lambda *_: pytest.fail("it was searched for"))
     place.run("Residual", "run", "RESIDUAL.C", "3.0")

@@ -65,7 +65,6 @@ class TaskTrainer(ImageTrainer):
     tested_head: Head | None = None
     residual: residuals.Fitted | None = None  # of the images, see RESIDUAL.FIT
     trained_in: Path | None = None  # the folder of the run whose checkpoint is evaluated
-    choosing = False  # among epochs, by the validation images
     started_from = ""  # a line on what was taken from another run, see `start_by_name`
 
     def __init__(self, cfg: CfgNode):
@@ -240,26 +239,23 @@ class TaskTrainer(ImageTrainer):
         tested, but its runs leave no classifier.
         """
         head = self.head()
-        if self.cfg.RESIDUAL.FIT and not self.choosing:
-            head = self.with_residual(head)
+        if self.residual is not None:
+            assert isinstance(head, LinearHead)
+            head = LinearHead(self.layout, self.residual.weight, head.scale, text=self.residual.text)
         self.tested_head = head.eval()
         if isinstance(head, LinearHead):
             return lambda image_features, task: head.flat(image_features)
         return lambda image_features, task: self.task_by_task(image_features, task, lambda t, x: head.logits(x, t))
 
-    def with_residual(self, head: Head) -> Head:
-        """Return a head with the residual of the images, which is fitted now unless a trained run is evaluated."""
+    def add_residual(self) -> None:
+        """Set ``residual`` for the model as it is now: fitted to the shots, or that of the run which is evaluated."""
+        began, head = time.time(), self.head()
         assert isinstance(head, LinearHead)
-        if self.trained_in is not None:
-            self.residual = residuals.rows_in(self.trained_in, self.layout, head.weight)
-        elif self.residual is None:
-            began = time.time()
+        if self.trained_in is None:
             self.fit_residual(head)
-            taken = time.time() - began
-            self.seconds["train"] += taken
-            self.seconds["test"] -= taken  # `test` counts it too
-        assert self.residual is not None
-        return LinearHead(self.layout, self.residual.weight, head.scale, text=self.residual.text)
+            self.seconds["train"] += time.time() - began
+        else:
+            self.residual = residuals.rows_in(self.trained_in, self.layout, head.weight)
 
     @torch.no_grad()
     def fit_residual(self, head: LinearHead | None = None) -> None:
@@ -356,10 +352,12 @@ class TaskTrainer(ImageTrainer):
     @torch.no_grad()
     def test(self, split: str | None = None) -> float:
         """Evaluate on a split, and return the mean accuracy over tasks, in percent."""
-        began = time.time()
         self.set_model_mode("eval")
+        chooses = split == "val"  # among epochs
+        if self.cfg.RESIDUAL.FIT and self.residual is None and not chooses:
+            self.add_residual()
+        began = time.time()
         self.evaluator.reset()
-        chooses = self.choosing = split == "val"  # an epoch, and more will follow
         split = split or self.cfg.TEST.SPLIT
         if split != "val" or self.val_loader is None:
             split = "test"
