@@ -106,6 +106,12 @@ class Knob:
         return f"{counted(self.count, 'number')}{order}" + (f", each {words}" if words else "")
 
 
+# Of methods that carry a residual of the images. It is declared here, so that --help can list it.
+RESIDUAL_C = Knob(
+    "RESIDUAL.C", 0.0, "inverse weight of the residual's penalty; 0: choose it by cross-validation", least=0
+)
+
+
 def _plain(limit: float) -> str:
     """A limit without ".0" and with all its digits."""
     return str(int(limit)) if limit == int(limit) else str(limit)

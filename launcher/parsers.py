@@ -10,7 +10,7 @@ from pathlib import Path
 from common import catalogue, plugins
 from common.catalogue import METHODS, Method
 from common.files import read_text
-from common.knobs import Knob, read_knobs
+from common.knobs import RESIDUAL_C, Knob, read_knobs
 from common.paths import REPOSITORY
 from launcher import arguments, frame, starts
 from reporting.measures import ACCURACY, MEASURES
@@ -91,11 +91,14 @@ def keys_of(method: Method) -> str:
     """The keys of a method for its help: name, default, range and a line each; empty if its file declares none."""
     section, knobs = knobs_of(method)
     chosen = {key for key, _ in method.keys}
+    keys = {f"TRAINER.{section}.{knob.name}": knob for knob in knobs}
+    if method.residual or catalogue.RESIDUAL in method.keys:
+        keys[RESIDUAL_C.name] = RESIDUAL_C
     lines = []
-    for knob in knobs:
-        if f"TRAINER.{section}.{knob.name}" not in chosen:
+    for key, knob in keys.items():
+        if key not in chosen:
             limits = f"  ({knob.range})" if knob.range else ""
-            lines.append(f"  TRAINER.{section}.{knob.name} {knob.default!r}{limits}")
+            lines.append(f"  {key} {knob.default!r}{limits}")
             lines += textwrap.wrap(knob.help, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(["keys, with their defaults:", *lines, "", ""]) if lines else ""
 

@@ -190,4 +190,6 @@ def test_a_keys_default_and_range(capsys: pytest.CaptureFixture[str]) -> None:
     main(["protonet", "--help"])
     assert "  TRAINER.PROTONET.DISTANCE 'euclidean'  (euclidean or cosine)\n" in capsys.readouterr().out
     main(["mvlpt", "--help"])
-    assert "  TRAINER.MVLPT.SHARED_SHARE 0.5  (at least 0 and at most 1)\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "  TRAINER.MVLPT.SHARED_SHARE 0.5  (at least 0 and at most 1)\n" in out
+    assert "  RESIDUAL.C 0.0  (at least 0)\n" in out

@@ -7,7 +7,7 @@ from yacs.config import CfgNode
 
 from common import catalogue
 from common.errors import InputError
-from common.knobs import DASSL, Knob, check
+from common.knobs import DASSL, RESIDUAL_C, Knob, check
 from trainers.engine.settings import known_keys, set_value, value_of
 
 PRECISION = Knob(
@@ -79,7 +79,7 @@ COMMON = (
         most=1e6,
     ),
     Knob("RESIDUAL.FIT", False, "add a residual of the images to the class features; it is fitted after training"),
-    Knob("RESIDUAL.C", 0.0, "inverse weight of the residual's penalty; 0: choose it by cross-validation", least=0),
+    RESIDUAL_C,
     Knob("TRAIN.DETERMINISTIC", False, "bit-identical results on a GPU, at some cost; a CPU's always are"),
     Knob("OPTIM.MAX_EPOCH", DASSL, "epochs", least=1, most=EPOCHS),
     Knob("MODEL.COMPILE", False, "torch.compile the text encoder: takes a minute; worth it on a GPU only, if at all"),
