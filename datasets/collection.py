@@ -14,7 +14,7 @@ from dassl.data.datasets import DatasetBase, Datum
 from yacs.config import CfgNode
 
 from common.errors import InputError
-from datasets.fewshot import TaskImages, all_images, own_shots, without_fold
+from datasets.fewshot import TaskImages, all_images, name_fewer, own_shots, without_fold
 from datasets.images import data_root
 from datasets.published_draws import name_unused, published_shots
 from prompting.tasks import Task, TaskLayout
@@ -49,6 +49,7 @@ class TaskCollection(DatasetBase):
             else:
                 tasks = [own_shots(images, shots, seed, root, allow_fewer) for images in tasks]
                 name_unused(tasks, shots, seed, root)
+            name_fewer(tasks, shots)
         if fold:
             tasks = [without_fold(images, fold) for images in tasks]
         tasks = [images.with_classes(select_classes(images.task, classes)) for images in tasks]

@@ -12,6 +12,7 @@ import hashlib
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from common.disk import sweep
 from common.errors import InputError
 from common.files import SEAL, is_regular, read_json, unsealed, write_record
 from common.notices import notice
-from common.text import counted, one_line
+from common.text import counted, one_line, some
 from prompting.tasks import Task
 
 T = TypeVar("T")
@@ -120,6 +121,18 @@ def own_shots(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer
     val = validation_shots(images, shots, seed)
     record_draw(train, val, (images.train, images.val), root, images.source, f"shots_{shots}-seed_{seed}")
     return replace(images, train=train, val=val)
+
+
+def name_fewer(tasks: Sequence[TaskImages], shots: int) -> None:
+    """Say which classes have fewer training images than ``shots``, as DATASET.ALLOW_FEWER_SHOTS lets them."""
+    few = []
+    for images in tasks:
+        counts = Counter(index for _, index in images.train)
+        few += [(counts[i], f"{name} of {images.task.name}") for i, name in enumerate(images.task.classnames)]
+    few = sorted(pair for pair in few if pair[0] < shots)
+    if few:
+        listed = some(f"{name} ({count})" for count, name in few)
+        notice(f"{counted(len(few), 'class', 'classes')} with fewer than {counted(shots, 'training image')}: {listed}.")
 
 
 def without_fold(images: TaskImages, fold: str) -> TaskImages:

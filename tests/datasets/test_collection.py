@@ -14,7 +14,7 @@ from common.errors import InputError
 from common.files import read_record, sealed
 from datasets.collection import half, select_classes, select_tasks
 from datasets.declared import register_collection
-from datasets.fewshot import TaskImages, draw, few_shot, own_shots, split_in_three
+from datasets.fewshot import TaskImages, draw, few_shot, name_fewer, own_shots, split_in_three
 from datasets.folders import list_images, read_class_folders
 from datasets.images import SeededImages, read_image
 from datasets.split_files import read_split
@@ -49,6 +49,17 @@ def test_too_many_shots_is_an_error_that_names_the_class():
         few_shot(SAMPLES, 21, 1, "flowers", NAMES)
     assert len(few_shot(SAMPLES, 21, 1, "flowers", NAMES, allow_fewer=True)) == 60
     assert few_shot(SAMPLES, -1, 1, "flowers", NAMES) == SAMPLES
+
+
+def test_classes_with_fewer_images_than_shots_are_named(capsys):
+    train = [sample for sample in SAMPLES if sample[0] not in ("1/0.jpg", "2/0.jpg", "2/1.jpg")]
+    tasks = [TaskImages(Task(name, NAMES), name, NAMES, train) for name in ("flowers", "pets")]
+    name_fewer(tasks, 18)
+    assert capsys.readouterr().err == ""
+    name_fewer(tasks, 20)
+    line = "4 classes with fewer than 20 training images: "
+    line += "daisy of flowers (18), daisy of pets (18), tulip of flowers (19) and 1 other.\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_folder_is_split_50_20_30_within_classes():
