@@ -50,14 +50,12 @@ class TaskCollection(DatasetBase):
                 tasks = [own_shots(images, shots, seed, root, allow_fewer) for images in tasks]
                 name_unused(tasks, shots, seed, root)
             name_fewer(tasks, shots)
-        if fold:
-            tasks = [without_fold(images, fold) for images in tasks]
         tasks = [images.with_classes(select_classes(images.task, classes)) for images in tasks]
         self.layout = TaskLayout(tuple(images.task for images in tasks))
-        parts: dict[str, list[Datum]] = {
-            part: [datum for t, images in enumerate(tasks) for datum in self._data(t, getattr(images, part))]
-            for part in ("train", "val", "test")
-        }
+        self.pool = self._part(tasks, "train") if fold else []  # what all folds together train on
+        if fold:
+            tasks = [without_fold(images, fold) for images in tasks]
+        parts = {part: self._part(tasks, part) for part in ("train", "val", "test")}
         # Dassl's loaders need some images in both; trainers test nothing if the collection is `untested`.
         test = parts["train"] if self.untested else parts["test"]
         super().__init__(train_x=parts["train"] or parts["test"], val=parts["val"], test=test)
@@ -65,6 +63,9 @@ class TaskCollection(DatasetBase):
     def read_tasks(self, cfg: CfgNode, root: Path) -> list[TaskImages]:
         """The collection's tasks with all their images, in a fixed order; InputError when something is missing."""
         raise NotImplementedError
+
+    def _part(self, tasks: Sequence[TaskImages], part: str) -> list[Datum]:
+        return [datum for t, images in enumerate(tasks) for datum in self._data(t, getattr(images, part))]
 
     def _data(self, task: int, samples: Sequence[tuple[str, int]]) -> list[Datum]:
         first, names = self.layout.offsets[task], self.layout.tasks[task].classnames

@@ -12,6 +12,7 @@ from typing import Any
 import PIL
 import torch
 import torchvision
+from dassl.data.datasets import Datum
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,6 +23,7 @@ from prompting.file_digests import FileDigests, digest_of
 from prompting.finite import is_finite
 from prompting.image_precision import advise, name_of
 from prompting.losses import unit
+from prompting.pixels import KEYS
 from prompting.side_by_side import side_by_side
 from prompting.towers import Tower
 from prompting.transfers import read_one_late, sent
@@ -83,6 +85,7 @@ class ImageFeatures:
         self.batch = images_at_a_time(device, tower.preprocessing.size)
         self.digests = FileDigests(bank.folder)
         self.auto_key = ""  # a setting to name if encoding in float32 will take long
+        self.pool: Sequence[Datum] = ()  # images that are encoded together, if only some of them are asked for
         self._contents: dict[str, str] = {}  # path -> hash, for this run
         self._unstored: dict[Path, Tensor] = {}  # tables of images that are not augmented
 
@@ -122,27 +125,42 @@ class ImageFeatures:
         # Some transforms have no repr of their own, so the settings that all are built from are added.
         settings = images.cfg.INPUT.clone()
         settings.defrost()
-        settings.pop("GIVEN", None)  # where a setting is from does not matter
+        # Where a setting is from does not matter, nor what other views would need.
+        still = not images.is_train or not_augmented(images.cfg)
+        for name in [name for name in settings if name == "GIVEN" or (still and name not in KEYS)]:
+            settings.pop(name)
         transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(settings)
         return {**self._tower_key, "transform": transform, "files": files, **more}
+
+    def _pooled(self, images: SeededImages) -> tuple[SeededImages, list[int] | None]:
+        """Return the images of the pool and the rows of these, if they are all in it; else the images and None.
+
+        The folds of a cross-validation are parts of one pool. It is encoded once, and not once for each fold.
+        """
+        rows = {item.impath: row for row, item in enumerate(self.pool)}
+        if not rows or any(item.impath not in rows for item in images.data_source):
+            return images, None
+        whole = SeededImages(images.cfg, self.pool, images.transform, images.is_train)
+        return whole, [rows[item.impath] for item in images.data_source]
 
     def fixed(self, images: SeededImages, watch: OnProgress) -> Tensor:
         """Return the (images, feature_dim) float32 features of images that are not augmented, not normalised.
 
         So one entry serves methods that use raw features and methods that use unit norm.
         """
+        images, rows = self._pooled(images)
         key = self._key(images, normalized=False)
         path = self.bank.path_of(key)
-        if path in self._unstored:
-            return self._unstored[path]
-        table = self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
-        if not path.exists():  # the bank cannot be written
-            self._unstored[path] = table
-        return table
+        table = self._unstored.get(path)
+        if table is None:
+            table = self.bank.get(key, lambda: next(self._encode(images, (0,), watch, normalize=False)))
+            if not path.exists():  # the bank cannot be written
+                self._unstored[path] = table
+        return table if rows is None else table[rows]
 
     def stored(self, images: SeededImages) -> bool:
         """Return whether the bank has the features of images that are not augmented."""
-        return self.bank.path_of(self._key(images, normalized=False)).exists()
+        return self.bank.path_of(self._key(self._pooled(images)[0], normalized=False)).exists()
 
     def views(self, images: SeededImages, epochs: Sequence[int], watch: OnProgress) -> Mapping[int, Tensor]:
         """Return the features of every image's view in each epoch: epoch -> (images, feature_dim) float32 of unit norm.
@@ -153,6 +171,7 @@ class ImageFeatures:
         """
         if not_augmented(images.cfg):
             return dict.fromkeys(epochs, unit(self.fixed(images, watch)))
+        images, rows = self._pooled(images)
         names = [images.name_of(item) for item in images.data_source]  # views are drawn from the names
         key = self._key(images, names=names, seed=images.seed)
 
@@ -161,7 +180,8 @@ class ImageFeatures:
 
         def load(epoch: int) -> Tensor:
             with torch.random.fork_rng(devices=[]):  # a loader draws from the generator that training draws from
-                return self.bank.get(of_epoch(epoch), lambda: next(self._encode(images, (epoch,), watch)))
+                table = self.bank.get(of_epoch(epoch), lambda: next(self._encode(images, (epoch,), watch)))
+            return table if rows is None else table[rows]
 
         missing = [epoch for epoch in epochs if self.bank.read(of_epoch(epoch)) is None]
         if len(missing) > 1:

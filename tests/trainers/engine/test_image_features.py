@@ -5,6 +5,7 @@ import torch
 
 from prompting.feature_bank import FeatureBank
 from prompting.side_by_side import side_by_side
+from prompting.towers import Tower
 
 
 @pytest.mark.parametrize("augmentation", ["cutout", "randaugment", "gaussian_noise"])
@@ -23,6 +24,44 @@ def test_methods_share_the_views_and_a_second_run_encodes_nothing(workplace, mon
     )
     workplace.run("CoOp", "second")
     workplace.run("ZeroshotCLIP", "third")
+
+
+def test_what_other_views_would_need_does_not_change_test_images(workplace, monkeypatch):
+    workplace.run("ZeroshotCLIP", "first")
+    monkeypatch.setattr(
+        "prompting.towers.Tower.encode_image", lambda *_, **__: pytest.fail("an image was encoded again")
+    )
+    workplace.run("ZeroshotCLIP", "second", "INPUT.RRCROP_SCALE", "(0.5, 1.0)")
+    monkeypatch.undo()
+    encoded = []
+    original = Tower.encode_image
+    monkeypatch.setattr(Tower, "encode_image", lambda self, *a, **k: encoded.append(1) or original(self, *a, **k))
+    workplace.run("ZeroshotCLIP", "third", "INPUT.PIXEL_MEAN", "[0.5, 0.5, 0.5]")
+    assert encoded
+
+
+@pytest.mark.parametrize("method", ["Residual", "CoOp"])
+def test_the_folds_of_a_cross_validation_share_their_images(workplace, monkeypatch, method):
+    """CoOp's views are augmented; the features are those that each fold would compute alone."""
+    first, second = (("DATASET.FOLD", f"{number}/2") for number in (1, 2))
+    workplace.run(method, "first", *first)
+    original = Tower.encode_image
+    monkeypatch.setattr(Tower, "encode_image", lambda *_, **__: pytest.fail("an image was encoded again"))
+    workplace.run(method, "second", *second)
+    monkeypatch.setattr(Tower, "encode_image", original)
+    trainer = workplace.trainer(method, *second)
+    images = trainer.test_loader.dataset
+    shared = trainer.features.fixed(images, trainer.watch.encoding)
+    assert len(trainer.features.pool) == len(images) + len(trainer.dm.dataset.train_x)
+    trainer.features.pool = ()
+    torch.testing.assert_close(shared, trainer.features.fixed(images, trainer.watch.encoding))
+    if method == "CoOp":
+        train = trainer.train_loader_x.dataset
+        alone = trainer.features.views(train, [0, 1], trainer.watch.encoding)
+        trainer.features.pool = trainer.dm.dataset.pool
+        pooled = trainer.features.views(train, [0, 1], trainer.watch.encoding)
+        for epoch in (0, 1):
+            torch.testing.assert_close(pooled[epoch], alone[epoch])
 
 
 def test_a_run_killed_while_views_are_encoded_continues_there(workplace, monkeypatch):
