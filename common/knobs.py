@@ -106,9 +106,12 @@ class Knob:
         return f"{counted(self.count, 'number')}{order}" + (f", each {words}" if words else "")
 
 
-# Of methods that carry a residual of the images. It is declared here, so that --help can list it.
+# It is declared here, so that --help can list it.
 RESIDUAL_C = Knob(
-    "RESIDUAL.C", 0.0, "inverse weight of the residual's penalty; 0: choose it by cross-validation", least=0
+    "RESIDUAL.C",
+    0.0,
+    "of a residual of the images: inverse weight of its penalty; 0: choose it by cross-validation",
+    least=0,
 )
 
 

@@ -49,10 +49,11 @@ class TaskCollection(DatasetBase):
             else:
                 tasks = [own_shots(images, shots, seed, root, allow_fewer) for images in tasks]
                 name_unused(tasks, shots, seed, root)
-            name_fewer(tasks, shots)
         tasks = [images.with_classes(select_classes(images.task, classes)) for images in tasks]
         self.layout = TaskLayout(tuple(images.task for images in tasks))
-        self.pool = self._part(tasks, "train") if fold else []  # what all folds together train on
+        if shots >= 1 and not (self.untested or self.test_only):
+            name_fewer(tasks, shots)
+        self.fold_pool = self._part(tasks, "train") if fold else []  # what all folds together train on
         if fold:
             tasks = [without_fold(images, fold) for images in tasks]
         parts = {part: self._part(tasks, part) for part in ("train", "val", "test")}

@@ -124,15 +124,16 @@ def own_shots(images: TaskImages, shots: int, seed: int, root: Path, allow_fewer
 
 
 def name_fewer(tasks: Sequence[TaskImages], shots: int) -> None:
-    """Say which classes have fewer training images than ``shots``, as DATASET.ALLOW_FEWER_SHOTS lets them."""
+    """Name the classes with fewer than ``shots`` training images, which DATASET.ALLOW_FEWER_SHOTS permits."""
     few = []
     for images in tasks:
         counts = Counter(index for _, index in images.train)
         few += [(counts[i], f"{name} of {images.task.name}") for i, name in enumerate(images.task.classnames)]
     few = sorted(pair for pair in few if pair[0] < shots)
     if few:
-        listed = some(f"{name} ({count})" for count, name in few)
-        notice(f"{counted(len(few), 'class', 'classes')} with fewer than {counted(shots, 'training image')}: {listed}.")
+        listed, have = some(f"{name} ({count})" for count, name in few), "has" if len(few) == 1 else "have"
+        classes = counted(len(few), "class", "classes")
+        notice(f"{classes} {have} fewer than {counted(shots, 'training image')}: {listed}.")
 
 
 def without_fold(images: TaskImages, fold: str) -> TaskImages:

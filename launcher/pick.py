@@ -242,7 +242,7 @@ def summary(plan: Pick, found: Sequence[Validated], chosen: Validated, failures:
     )
     sentence = (
         f"Chosen: {label}. Expected accuracy with {counted(trained, 'shot')}: {percent(estimate.mean)}, 95 % interval "
-        f"{percent(estimate.low)} to {percent(estimate.high)}; with all {shots} it is usually higher."
+        f"{percent(estimate.low)} to {percent(estimate.high)}; with all {shots} it is often higher."
     )
     if estimate.seeds > 1:
         sentence += f" ± {percent(estimate.spread)} over {estimate.seeds} seeds."

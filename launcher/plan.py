@@ -291,8 +291,8 @@ def read_request(
     """
     pairs = arguments.override_pairs(arguments.after_dashes(argv), arguments.own_keys() | (sets or {}))
     if getattr(args, "residual", False):
-        methods = [catalogue.with_residual(method) for method in methods]
-        pairs += [] if catalogue.RESIDUAL in methods[0].keys else [catalogue.RESIDUAL]
+        (method,) = map(catalogue.with_residual, methods)
+        methods, pairs = [method], pairs + [catalogue.RESIDUAL] * (catalogue.RESIDUAL not in method.keys)
     if args.dataset is None:
         raise InputError(f"Which dataset? For example: {usage}")
     dataset_file = configs.find_dataset(args.dataset)

@@ -55,6 +55,11 @@ class FeatureBank:
         """Return the file of an entry; ``key`` is JSON-like."""
         return self.folder / f"{_hash(key)[:40]}{SUFFIX}"
 
+    def keeps(self, size: int) -> bool:
+        """Return whether a table of ``size`` bytes can be stored, as far as can be told before it is written."""
+        place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        return size + HEADER_BYTES <= self.limit_bytes and place.is_dir() and os.access(place, os.W_OK)
+
     def get(self, key: dict[str, Any], compute: Callable[[], Tensor]) -> Tensor:
         """Read the table of a key, or compute and store it if it is missing or damaged (see `read` and `put`)."""
         table = self.read(key)

@@ -57,7 +57,7 @@ def test_classes_with_fewer_images_than_shots_are_named(capsys):
     name_fewer(tasks, 18)
     assert capsys.readouterr().err == ""
     name_fewer(tasks, 20)
-    line = "4 classes with fewer than 20 training images: "
+    line = "4 classes have fewer than 20 training images: "
     line += "daisy of flowers (18), daisy of pets (18), tulip of flowers (19) and 1 other.\n"
     assert capsys.readouterr().err == line
 

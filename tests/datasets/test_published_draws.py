@@ -154,7 +154,10 @@ def test_the_folder_of_draws_is_no_class(root):
 def test_fewer_images_may_be_allowed(root, capsys):
     pickled(root, drawn(4), drawn(8))
     assert names(build(root, ALLOW_FEWER_SHOTS=True).train_x) == [f"{name}/4.jpg" for name in CLASSES]
-    assert "with fewer than 2 training images" in capsys.readouterr().err
+    assert "have fewer than 2 training images" in capsys.readouterr().err
+    base = build(root, ALLOW_FEWER_SHOTS=True, SUBSAMPLE_CLASSES="base").layout.classnames
+    error = capsys.readouterr().err
+    assert all((f"{name} of" in error) == (name in base) for name in CLASSES)  # those of the run alone
 
 
 def test_images_that_two_files_could_be(root):

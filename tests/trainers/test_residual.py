@@ -14,6 +14,7 @@ from prompting.losses import unit
 from prompting.residual import Shots, fit_residuals
 from tests.support.training import SETTINGS, Workplace
 from trainers.engine.image_trainer import split_features
+from trainers.engine.prompt_trainer import PromptTrainer
 from trainers.engine.residuals import LEARNED, weight_of_text
 from trainers.residual import Residual
 
@@ -144,6 +145,18 @@ def test_it_is_fitted_once_to_the_best_model(place, monkeypatch):
     place.run("CoOp-CA", "plain", *best)
     assert len(fitted) == 1
     assert torch.equal(fitted[0], weights(place, "plain"))
+
+
+def test_the_text_is_encoded_once_for_it(place, monkeypatch):
+    head, calls = PromptTrainer.head, []
+    monkeypatch.setattr(PromptTrainer, "head", lambda self: calls.append(1) or head(self))
+    place.run("CoOp-CA", "run", *RESIDUAL)
+    assert len(calls) == 1
+
+
+def test_a_cost_without_a_residual_is_refused(place):
+    with pytest.raises(InputError, match=r"RESIDUAL\.C is 3, but there is no residual; add --residual, or omit it\."):
+        place.run("CoOp-CA", "run", "RESIDUAL.C", "3.0")
 
 
 def test_a_given_cost_is_not_searched_for(place, monkeypatch):

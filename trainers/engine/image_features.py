@@ -125,20 +125,24 @@ class ImageFeatures:
         # Some transforms have no repr of their own, so the settings that all are built from are added.
         settings = images.cfg.INPUT.clone()
         settings.defrost()
-        # Where a setting is from does not matter, nor what other views would need.
-        still = not images.is_train or not_augmented(images.cfg)
+        # Where a setting is from does not matter, nor what augmented views would need.
+        told = " at 0x" not in repr(images.transform)
+        still = told and (not images.is_train or not_augmented(images.cfg))
         for name in [name for name in settings if name == "GIVEN" or (still and name not in KEYS)]:
             settings.pop(name)
         transform = re.sub(r" at 0x[0-9a-f]+", "", repr(images.transform)) + str(settings)
         return {**self._tower_key, "transform": transform, "files": files, **more}
 
     def _pooled(self, images: SeededImages) -> tuple[SeededImages, list[int] | None]:
-        """Return the images of the pool and the rows of these, if they are all in it; else the images and None.
+        """Return the whole pool as a data set, and each image's row in it; (images, None) if an image is not in it.
 
-        The folds of a cross-validation are parts of one pool. It is encoded once, and not once for each fold.
+        The folds of a cross-validation are parts of one pool. It is encoded once, and not once for each fold, unless
+        the bank cannot keep it.
         """
         rows = {item.impath: row for row, item in enumerate(self.pool)}
         if not rows or any(item.impath not in rows for item in images.data_source):
+            return images, None
+        if not self.bank.keeps(len(rows) * self.tower.text.feature_dim * 4):
             return images, None
         whole = SeededImages(images.cfg, self.pool, images.transform, images.is_train)
         return whole, [rows[item.impath] for item in images.data_source]

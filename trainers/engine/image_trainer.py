@@ -109,7 +109,7 @@ class ImageTrainer(ResumingTrainer):
             )
         bank = FeatureBank(bank_folder(self.cfg), int(self.cfg.BANK.LIMIT_GB * (1 << 30)))
         self.features = ImageFeatures(self.tower, bank, self.device, self.cfg.DATALOADER.NUM_WORKERS)
-        self.features.pool = getattr(dm.dataset, "pool", ())
+        self.features.pool = getattr(dm.dataset, "fold_pool", ())
         if self.knobs.PREC == "fp16":  # the default; fp32 was chosen
             self.features.auto_key = f"TRAINER.{self.section}.PREC"
 

@@ -25,6 +25,7 @@ from yacs.config import CfgNode
 
 from classifier.heads import Head, LinearHead
 from common.errors import InputError
+from common.knobs import RESIDUAL_C
 from common.notices import notice
 from common.paths import CHECKPOINTS
 from datasets.images import SeededImages
@@ -73,6 +74,10 @@ class TaskTrainer(StartingTrainer):
             raise InputError(
                 f"{self.label(cfg)} does not compare images with a feature of each class, which a residual is added "
                 f"to; omit {residuals.FIT}."
+            )
+        if cfg.RESIDUAL.C and not cfg.RESIDUAL.FIT:
+            raise InputError(
+                f"{RESIDUAL_C.name} is {cfg.RESIDUAL.C:g}, but there is no residual; add --residual, or omit it."
             )
         if cfg.RESIDUAL.FIT and cfg.TEST.NO_TEST:
             raise InputError(
@@ -162,10 +167,10 @@ class TaskTrainer(StartingTrainer):
         It applies `head`. Logits of other tasks' classes are ignored. A method that overrides it can be trained and
         tested, but its runs leave no classifier.
         """
-        head = self.head()
-        if self.residual is not None:
-            assert isinstance(head, LinearHead)
-            head = LinearHead(self.layout, self.residual.weight, head.scale, text=self.residual.text)
+        if self.residual is None:
+            head = self.head()
+        else:
+            head = LinearHead(self.layout, self.residual.weight, self.tower.logit_scale, text=self.residual.text)
         self.tested_head = head.eval()
         if isinstance(head, LinearHead):
             return lambda image_features, task: head.flat(image_features)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torchvision.transforms import Compose
 
 from prompting.feature_bank import FeatureBank
 from prompting.side_by_side import side_by_side
@@ -40,6 +41,21 @@ def test_what_other_views_would_need_does_not_change_test_images(workplace, monk
     assert encoded
 
 
+def test_a_transform_that_does_not_tell_what_it_does_has_all_settings_in_its_key(workplace):
+    class Blur:
+        def __call__(self, image):
+            return image
+
+    keys = []
+    for kernel in (3, 5):
+        trainer = workplace.trainer("ZeroshotCLIP", "INPUT.GB_K", str(kernel))
+        images = trainer.test_loader.dataset
+        told = trainer.features._key(images)
+        images.transform = Compose([Blur(), images.transform])
+        keys.append((told, trainer.features._key(images)))
+    assert keys[0][0] == keys[1][0] and keys[0][1] != keys[1][1]
+
+
 @pytest.mark.parametrize("method", ["Residual", "CoOp"])
 def test_the_folds_of_a_cross_validation_share_their_images(workplace, monkeypatch, method):
     """CoOp's views are augmented; the features are those that each fold would compute alone."""
@@ -53,12 +69,15 @@ def test_the_folds_of_a_cross_validation_share_their_images(workplace, monkeypat
     images = trainer.test_loader.dataset
     shared = trainer.features.fixed(images, trainer.watch.encoding)
     assert len(trainer.features.pool) == len(images) + len(trainer.dm.dataset.train_x)
+    trainer.features.bank.limit_bytes = 0  # which keeps nothing
+    assert trainer.features._pooled(images)[1] is None
+    trainer.features.bank.limit_bytes = 1 << 30
     trainer.features.pool = ()
     torch.testing.assert_close(shared, trainer.features.fixed(images, trainer.watch.encoding))
     if method == "CoOp":
         train = trainer.train_loader_x.dataset
         alone = trainer.features.views(train, [0, 1], trainer.watch.encoding)
-        trainer.features.pool = trainer.dm.dataset.pool
+        trainer.features.pool = trainer.dm.dataset.fold_pool
         pooled = trainer.features.views(train, [0, 1], trainer.watch.encoding)
         for epoch in (0, 1):
             torch.testing.assert_close(pooled[epoch], alone[epoch])

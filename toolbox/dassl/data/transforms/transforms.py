@@ -93,6 +93,9 @@ class InstanceNormalization:
         mean, std = flat.mean(1).view(-1, 1, 1), flat.std(1).view(-1, 1, 1)
         return (img - mean) / (std + self.eps)
 
+    def __repr__(self) -> str:
+        return f"InstanceNormalization(eps={self.eps})"
+
 
 class Cutout:
     """Zeroes ``n_holes`` random squares, ``length`` pixels wide, in a (C, H, W) tensor, clipped at its border."""
