@@ -149,7 +149,8 @@ class Request:
         no shots and has its folder in that run's folder."""
         config = self.configs.get(method.trainer, self.config)
         dataset_file = dataset_file or self.dataset_file
-        pairs = (*self.pairs, *keys)
+        # --residual is the method's, and not that of zero-shot CLIP beside it.
+        pairs = (*(pair for pair in self.pairs if method.residual or pair != catalogue.RESIDUAL), *keys)
         if of is None:
             part = arguments.folder_name(config.stem, [*pairs, *starts.in_names(self.start)])
             pairs = (*pairs, *starts.settings(self.start, seed))

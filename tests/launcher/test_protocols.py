@@ -255,6 +255,14 @@ def test_prompts_for_new_tasks_are_measured_in_training_unless_said_otherwise(la
     assert launch.calls and not any(key in job.keys for job in launch.calls)
 
 
+def test_a_residual_is_not_for_zero_shot_clip_beside_the_method(launch: Launch) -> None:
+    words = ("tiny8", "4", "--seeds", "1", "--context", "shared", "--residual")
+    assert launch("new_tasks", "coop", *words) == 0
+    zero_shot, *others = launch.calls
+    assert zero_shot.settings.method == "ZeroshotCLIP" and "RESIDUAL.FIT" not in zero_shot.keys
+    assert others and all(job.keys["RESIDUAL.FIT"] == "True" for job in others)
+
+
 def test_a_single_task_cannot_be_held_out(launch: Launch, capsys: pytest.CaptureFixture[str]) -> None:
     launch.fake.tasks.pop()
     assert launch("new_tasks", "softcpt", "tiny8", "4") == 2

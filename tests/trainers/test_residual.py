@@ -154,9 +154,10 @@ def test_the_text_is_encoded_once_for_it(place, monkeypatch):
     assert len(calls) == 1
 
 
-def test_a_cost_without_a_residual_is_refused(place):
-    with pytest.raises(InputError, match=r"RESIDUAL\.C is 3, but there is no residual; add --residual, or omit it\."):
-        place.run("CoOp-CA", "run", "RESIDUAL.C", "3.0")
+def test_methods_without_a_residual_ignore_its_cost(place):
+    """In a comparison, or a choice by train.sh, a setting is given to all methods."""
+    plain, given = place.run("LP-CLIP", "plain"), place.run("LP-CLIP", "given", "RESIDUAL.C", "3.0")
+    assert plain["tasks"] == given["tasks"]
 
 
 def test_a_given_cost_is_not_searched_for(place, monkeypatch):

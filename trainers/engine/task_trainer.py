@@ -25,7 +25,6 @@ from yacs.config import CfgNode
 
 from classifier.heads import Head, LinearHead
 from common.errors import InputError
-from common.knobs import RESIDUAL_C
 from common.notices import notice
 from common.paths import CHECKPOINTS
 from datasets.images import SeededImages
@@ -74,10 +73,6 @@ class TaskTrainer(StartingTrainer):
             raise InputError(
                 f"{self.label(cfg)} does not compare images with a feature of each class, which a residual is added "
                 f"to; omit {residuals.FIT}."
-            )
-        if cfg.RESIDUAL.C and not cfg.RESIDUAL.FIT:
-            raise InputError(
-                f"{RESIDUAL_C.name} is {cfg.RESIDUAL.C:g}, but there is no residual; add --residual, or omit it."
             )
         if cfg.RESIDUAL.FIT and cfg.TEST.NO_TEST:
             raise InputError(
