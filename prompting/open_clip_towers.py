@@ -57,6 +57,10 @@ def load_open_clip(spec: str, search: Sequence[Path | str]) -> Loaded:
     Raises:
         InputError: see `load_tower`.
     """
+    hub = hub_of(spec)
+    folder = None
+    if hub is not None and hub[0] == "local-dir:":  # a wrong one is told before anything has to be installed
+        folder = _local_folder(hub[1], search)
     try:
         import open_clip
     except ModuleNotFoundError as error:
@@ -65,9 +69,8 @@ def load_open_clip(spec: str, search: Sequence[Path | str]) -> Loaded:
         raise InputError(
             f"The tower '{OPEN_CLIP}{spec}' needs OpenCLIP; run: pip install -r requirements-openclip.txt"
         ) from None
-    hub = hub_of(spec)
     if hub is not None:
-        return _load_hub(open_clip, *hub, search)
+        return _load_folder(open_clip, folder or _downloaded(hub[1]))
     architecture, _, pretrained = spec.partition("@")
     if not pretrained:
         raise InputError(
@@ -98,15 +101,17 @@ def weights_in(folder: Path) -> Path:
     return files[0]
 
 
-def _load_hub(open_clip: ModuleType, hub: str, target: str, search: Sequence[Path | str]) -> Loaded:
-    """Load a folder that OpenCLIP wrote, or a repository of such files on Hugging Face."""
-    if hub == "local-dir:":
-        looked = places(target, search)
-        folder = next((path for path in looked if target and path.is_dir()), None)
-        if folder is None:
-            raise InputError(f"There is no folder '{target}'; looked at: {', '.join(map(str, looked))}.")
-    else:
-        folder = _downloaded(target)
+def _local_folder(target: str, search: Sequence[Path | str]) -> Path:
+    """Find the folder of a ``local-dir:`` name; InputError if there is none."""
+    looked = places(target, search)
+    folder = next((path for path in looked if target and path.is_dir()), None)
+    if folder is None:
+        raise InputError(f"There is no folder '{target}'; looked at: {', '.join(map(str, looked))}.")
+    return folder
+
+
+def _load_folder(open_clip: ModuleType, folder: Path) -> Loaded:
+    """Load a folder that OpenCLIP wrote, also if it comes from a repository on Hugging Face."""
     beside = folder / OPENCLIP_CONFIG
     config = read_json(beside).get("model_cfg") if is_regular(beside) else None
     if not isinstance(config, dict) or not isinstance(config.get("text_cfg"), dict):
